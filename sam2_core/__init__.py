@@ -1,0 +1,58 @@
+"""SAM 2 for microscopy: click, box or mask in; instance masks out, through z and time.
+
+Importing this package is cheap: torch is loaded only when a name that needs it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sam2_core.config import ModelConfig, list_models
+    from sam2_core.errors import (
+        Cancelled,
+        CheckpointError,
+        ImageError,
+        InferenceError,
+        PromptError,
+        Sam2Error,
+    )
+    from sam2_core.frames import FrameSource, open_frames
+    from sam2_core.image import ImagePredictor, Prediction
+    from sam2_core.models import build_model, load_model
+    from sam2_core.video import FrameResult, VideoSession
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it.
+_HOMES = {
+    "ModelConfig": "config",
+    "list_models": "config",
+    "Cancelled": "errors",
+    "CheckpointError": "errors",
+    "ImageError": "errors",
+    "InferenceError": "errors",
+    "PromptError": "errors",
+    "Sam2Error": "errors",
+    "FrameSource": "frames",
+    "open_frames": "frames",
+    "ImagePredictor": "image",
+    "Prediction": "image",
+    "build_model": "models",
+    "load_model": "models",
+    "FrameResult": "video",
+    "VideoSession": "video",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sam2_core' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"sam2_core.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

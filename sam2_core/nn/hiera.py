@@ -1,0 +1,193 @@
+"""Hiera: the hierarchical vision transformer that looks at the image."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sam2_core.config import TrunkConfig
+from sam2_core.nn.layers import MLP
+
+PATCH_STRIDE = 4
+
+
+def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
+    """Cut (B, H, W, C) into (B * n, size, size, C), padding right and bottom with zeros.
+
+    Returns
+    -------
+    tuple
+        The windows and the padded (H, W).
+    """
+    b, h, w, c = x.shape
+    pad_h, pad_w = -h % size, -w % size
+    if pad_h or pad_w:
+        x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h))
+    ph, pw = h + pad_h, w + pad_w
+    x = x.view(b, ph // size, size, pw // size, size, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, size, size, c), (ph, pw)
+
+
+def join_windows(
+    windows: Tensor, size: int, padded_hw: tuple[int, int], hw: tuple[int, int]
+) -> Tensor:
+    """Undo :func:`split_windows` and drop the padding."""
+    ph, pw = padded_hw
+    n = (ph // size) * (pw // size)
+    x = windows.view(windows.shape[0] // n, ph // size, pw // size, size, size, -1)
+    x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, ph, pw, windows.shape[-1])
+    return x[:, : hw[0], : hw[1]].contiguous()
+
+
+def pool_2x2(x: Tensor) -> Tensor:
+    """Max-pool (B, H, W, C) by two in both directions."""
+    # Contiguous first: strided views pool wrongly on MPS.
+    pooled = F.max_pool2d(x.permute(0, 3, 1, 2).contiguous(), 2)
+    return pooled.permute(0, 2, 3, 1)
+
+
+class WindowAttention(nn.Module):
+    """Self-attention inside one window, optionally with queries pooled 2x2."""
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.pool_queries = pool_queries
+        self.qkv = nn.Linear(dim, dim_out * 3)
+        self.proj = nn.Linear(dim_out, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) -> (B, H', W', dim_out); H' = H / 2 where queries are pooled."""
+        b, h, w, _ = x.shape
+        qkv = self.qkv(x).reshape(b, h * w, 3, -1)
+        q, k, v = qkv.unbind(2)
+        if self.pool_queries:
+            q = pool_2x2(q.reshape(b, h, w, -1))
+            h, w = q.shape[1:3]
+            q = q.reshape(b, h * w, -1)
+        out = F.scaled_dot_product_attention(self._heads(q), self._heads(k), self._heads(v))
+        return cast("Tensor", self.proj(out.transpose(1, 2).reshape(b, h, w, -1)))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        b, length, c = x.shape
+        return x.reshape(b, length, self.num_heads, c // self.num_heads).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """One Hiera block; ``window_size`` 0 means attention over the whole grid."""
+
+    def __init__(
+        self, dim: int, dim_out: int, num_heads: int, window_size: int, pool: bool
+    ) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.pool = pool
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = WindowAttention(dim, dim_out, num_heads, pool)
+        self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
+        self.mlp = MLP(dim_out, dim_out * 4, dim_out, 2, nn.GELU())
+        if dim != dim_out:
+            self.proj = nn.Linear(dim, dim_out)
+        self.widens = dim != dim_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) -> (B, H', W', dim_out)."""
+        shortcut = x
+        x = self.norm1(x)
+        if self.widens:
+            shortcut = self.proj(x)
+            if self.pool:
+                shortcut = pool_2x2(shortcut)
+        x = shortcut + self._attend(x, (shortcut.shape[1], shortcut.shape[2]))
+        return x + cast("Tensor", self.mlp(self.norm2(x)))
+
+    def _attend(self, x: Tensor, out_hw: tuple[int, int]) -> Tensor:
+        if self.window_size == 0:
+            return cast("Tensor", self.attn(x))
+        windows, padded_hw = split_windows(x, self.window_size)
+        windows = self.attn(windows)
+        size = self.window_size
+        if self.pool:
+            size //= 2
+            padded_hw = (
+                out_hw[0] + -out_hw[0] % size,
+                out_hw[1] + -out_hw[1] % size,
+            )
+        return join_windows(windows, size, padded_hw, out_hw)
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping 7x7 patches at stride 4."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, kernel_size=7, stride=PATCH_STRIDE, padding=3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, H / 4, W / 4, dim)."""
+        return cast("Tensor", self.proj(pixels)).permute(0, 2, 3, 1)
+
+
+class Hiera(nn.Module):
+    """The trunk: four stages, each halving the grid and doubling the width."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        dim = config.embed_dim
+        self.patch_embed = PatchEmbed(dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, dim, *config.background_size))
+        window = config.window_sizes[0]
+        self.pos_embed_window = nn.Parameter(torch.zeros(1, dim, window, window))
+        self.blocks = nn.ModuleList()
+        self.stage_ends: list[int] = []
+        heads = config.num_heads
+        for stage, depth in enumerate(config.stages):
+            for i in range(depth):
+                first_of_later_stage = stage > 0 and i == 0
+                dim_out = config.widths[stage]
+                heads = config.num_heads * 2**stage
+                # The block that pools still works in the windows of the stage before.
+                window = config.window_sizes[stage - 1 if first_of_later_stage else stage]
+                if len(self.blocks) in config.global_attention_blocks:
+                    window = 0
+                self.blocks.append(
+                    Block(dim, dim_out, heads, window, pool=first_of_later_stage)
+                )
+                dim = dim_out
+            self.stage_ends.append(len(self.blocks) - 1)
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """Position embedding of a stride-4 grid, (1, height, width, dim)."""
+        background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
+        window = self.pos_embed_window
+        repeats = (height // window.shape[2], width // window.shape[3])
+        return (background + window.tile(1, 1, *repeats)).permute(0, 2, 3, 1)
+
+    def forward(self, pixels: Tensor, positions: Tensor | None = None) -> list[Tensor]:
+        """Stage outputs of normalised pixels.
+
+        Parameters
+        ----------
+        pixels : Tensor
+            (B, 3, H, W), sides multiples of 32.
+        positions : Tensor, optional
+            (1 or B, H / 4, W / 4, dim) position embedding; :meth:`positions` by default.
+
+        Returns
+        -------
+        list of Tensor
+            (B, C, h, w) at strides 4, 8, 16, 32.
+        """
+        x = self.patch_embed(pixels)
+        if positions is None:
+            positions = self.positions(x.shape[1], x.shape[2])
+        x = x + positions
+        outputs = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.stage_ends:
+                outputs.append(x.permute(0, 3, 1, 2))
+        return outputs

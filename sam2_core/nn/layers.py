@@ -1,0 +1,67 @@
+"""Small layers shared by the blocks."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm2d(nn.Module):
+    """Layer normalisation over the channels of a (B, C, H, W) map."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each pixel; shape and dtype are kept."""
+        mean = x.mean(1, keepdim=True)
+        centred = x - mean
+        variance = centred.square().mean(1, keepdim=True)
+        normed = centred * torch.rsqrt(variance + self.eps)
+        return normed * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class MLP(nn.Module):
+    """Linear layers with an activation between them (none after the last)."""
+
+    def __init__(
+        self,
+        in_dim: int,
+        hidden_dim: int,
+        out_dim: int,
+        num_layers: int,
+        activation: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        dims = [in_dim, *[hidden_dim] * (num_layers - 1), out_dim]
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(dims[:-1], dims[1:], strict=True)
+        )
+        self.activation = activation or nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in_dim) to (..., out_dim)."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.activation(layer(x))
+        return cast("Tensor", last(x))
+
+
+def chained_1x1(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
+    """``second(first(x))`` for two 1x1 convolutions, as a single one.
+
+    Nothing stands between the two, so their weights multiply; the wide map in the
+    middle, the largest of the whole network, is never made.
+    """
+    assert first.bias is not None
+    assert second.bias is not None
+    outer = second.weight.flatten(1)
+    weight = outer @ first.weight.flatten(1)
+    bias = outer @ first.bias + second.bias
+    return F.conv2d(x, weight[:, :, None, None], bias)

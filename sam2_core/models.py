@@ -1,0 +1,165 @@
+"""From a name or a file to a network that is ready to run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from sam2_core.config import VARIANTS, ModelConfig
+from sam2_core.devices import choose_device, choose_dtype
+from sam2_core.errors import CheckpointError, InferenceError
+from sam2_core.nn.sam2 import Sam2
+from sam2_core.recognition import check_fit, recognise
+from sam2_core.registry import find_checkpoint, is_available, model_path
+from sam2_core.verification import verify_once
+from sam2_core.weights import read_state_dict, read_variant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
+
+
+def build_model(name: str) -> Sam2:
+    """A network with fresh random weights, on the CPU, in float32, in training mode.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`sam2_core.list_models`.
+
+    Returns
+    -------
+    Sam2
+        The network; its state-dict keys are the official ones.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model; the message lists the names.
+    """
+    find_checkpoint(name)
+    return Sam2(VARIANTS[name])
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str],
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+) -> Sam2:
+    """A trained network, ready to predict. Nothing is ever downloaded here.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        One of :func:`sam2_core.list_models`, or a ``.pt`` or ``.safetensors`` file
+        whose variant is told from its tensors.
+    device : str or torch.device
+        "auto", "cuda", "cuda:N", "mps" or "cpu".
+    dtype : str or torch.dtype
+        "auto" (bfloat16 where the device is fast at it, else float32), "float32",
+        "bfloat16" or "float16". Parameters are cast to it once; the one buffer, the
+        matrix that codes positions, stays in float32.
+
+    Returns
+    -------
+    Sam2
+        In evaluation mode, parameters without gradient.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, broken, foreign, or does not fit the network.
+    InferenceError
+        If the device or dtype is not available, or its memory is too small.
+    """
+    target = choose_device(device)
+    precision = choose_dtype(dtype, target)
+    path, variant = _find(name_or_path)
+    state_dict = read_state_dict(path)
+    try:
+        config = recognise(state_dict, variant or read_variant(path))
+        model = _assemble(config, state_dict, target, precision)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be loaded: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise InferenceError(
+            f"{path} does not fit into the free memory of {target}: close other "
+            "programs, choose a smaller model, or the device cpu."
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """The file to read, and the variant it must hold if it was asked for by name."""
+    name = os.fspath(name_or_path)
+    if name in VARIANTS:
+        _require_file(name)
+        verify_once(name)
+        return model_path(name), name
+    path = Path(name).expanduser()
+    if not path.exists() and path.suffix not in _SUFFIXES and path.name == name:
+        find_checkpoint(name)  # raises: neither a file nor a model
+    return path, None
+
+
+def _require_file(name: str) -> None:
+    if is_available(name):
+        return
+    checkpoint, path = find_checkpoint(name), model_path(name)
+    if checkpoint.is_bundled:
+        raise CheckpointError(
+            f"The weights of {name} are missing from this installation ({path}): "
+            "install napari-sam2 again."
+        )
+    state = "are not here yet"
+    if path.exists():
+        size = path.stat().st_size
+        state = f"are incomplete ({size:,} of {checkpoint.bytes:,} bytes)"
+    raise CheckpointError(
+        f"The weights of {name} {state}: run `napari-sam2 models download {name}`, "
+        f"or drop {checkpoint.file} into {path.parent}."
+    )
+
+
+class _WithoutInit(TorchFunctionMode):
+    """Leaves new parameters unfilled: random weights take seconds, even on "meta"."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Any = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def _assemble(
+    config: ModelConfig,
+    state_dict: dict[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Sam2:
+    with torch.device("meta"), _WithoutInit():
+        model = Sam2(config)
+    template = model.state_dict()
+    check_fit(
+        state_dict, {key: tuple(t.shape) for key, t in template.items()}, config.name
+    )
+    buffers = {name for name, _ in model.named_buffers()}
+    placed = {
+        # A copy even where nothing changes: the tensors read are mapped from the file.
+        key: tensor.to(device, torch.float32 if key in buffers else dtype, copy=True)
+        for key, tensor in state_dict.items()
+    }
+    model.load_state_dict(placed, strict=True, assign=True)
+    return model

@@ -1,0 +1,1 @@
+"""Training of the bundled model: data, losses, loop and evaluation."""

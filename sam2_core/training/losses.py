@@ -1,0 +1,126 @@
+"""Losses of predicted masks, their scores and the object's presence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sam2_core.nn.mask_decoder import DecodedMasks
+
+RING = 9  # cells of low-resolution ground around an object that count as its ring
+
+
+def soft_targets(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Part of each low-resolution cell that is object: (N, H, W) bool -> (N, h, w)."""
+    return F.adaptive_avg_pool2d(masks[:, None].float(), size)[:, 0]
+
+
+def balanced_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of object, ring around it and far ground, each weighing the same.
+
+    Objects cover a few percent of an image; a plain mean would teach empty masks.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (N, M, h, w).
+    target : Tensor
+        (N, h, w) in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        (N, M).
+    """
+    near = F.max_pool2d(target[:, None], RING, stride=1, padding=RING // 2)[:, 0] > 0
+    inside = target
+    ring = (1 - target) * near
+    far = (1 - target) * ~near
+    regions = torch.stack((inside, ring, 0.5 * far), dim=1)  # (N, 3, h, w)
+    area = regions.flatten(2).sum(2).clamp(min=1.0)
+    weight = (regions / area[:, :, None, None]).sum(1)
+    loss = F.binary_cross_entropy_with_logits(
+        logits, target[:, None].expand_as(logits), reduction="none"
+    )
+    return (loss * weight[:, None]).flatten(2).sum(2)
+
+
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """One minus the soft Dice overlap: (N, M, h, w), (N, h, w) -> (N, M)."""
+    p = logits.sigmoid().flatten(2)
+    t = target.flatten(1)[:, None]
+    overlap = 2 * (p * t).sum(2) + 1
+    return 1 - overlap / (p.sum(2) + t.sum(2) + 1)
+
+
+@torch.no_grad()
+def mask_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """IoU of thresholded masks: (N, M, h, w), (N, h, w) -> (N, M); 1 if both empty."""
+    p = (logits > 0).flatten(2)
+    t = (target > 0.5).flatten(1)[:, None]
+    union = (p | t).sum(2)
+    return torch.where(union > 0, (p & t).sum(2) / union.clamp(min=1), 1.0)
+
+
+@dataclass
+class MaskLoss:
+    """Loss of a batch of prompts and what was reached.
+
+    Attributes
+    ----------
+    total : Tensor
+        Scalar to minimise.
+    iou : Tensor
+        (N,) IoU of the mask the model itself would show.
+    shown : Tensor
+        (N,) index of that mask among the four.
+    """
+
+    total: Tensor
+    iou: Tensor
+    shown: Tensor
+
+
+def prompt_loss(
+    decoded: DecodedMasks,
+    target: Tensor,
+    present: Tensor,
+    ambiguous: bool,
+    cross_entropy_share: float = 1.0,
+) -> MaskLoss:
+    """Loss of the four masks of N prompts.
+
+    Mask 0 always learns; of the three ambiguous ones only the best, fully for a lone
+    click and with half weight otherwise. All IoU scores learn the IoU reached.
+
+    Parameters
+    ----------
+    decoded : DecodedMasks
+        All four masks.
+    target : Tensor
+        (N, h, w) in [0, 1], at the size of the logits.
+    present : Tensor
+        (N,) bool; where False only presence is learned.
+    ambiguous : bool
+        Whether the prompts are lone clicks.
+    cross_entropy_share : float
+        Weight of the balanced cross-entropy beside Dice.
+    """
+    seg = cross_entropy_share * balanced_cross_entropy(decoded.logits, target)
+    seg = seg + dice_loss(decoded.logits, target)
+    best = seg[:, 1:].min(1).values
+    per_prompt = seg[:, 0] + (1.0 if ambiguous else 0.5) * best
+    reached = mask_iou(decoded.logits, target)
+    score = (decoded.iou - reached).abs().mean(1)
+    there = present.float()
+    loss = ((per_prompt + score) * there).sum() / there.sum().clamp(min=1)
+    presence = F.binary_cross_entropy_with_logits(decoded.object_score[:, 0], there)
+    with torch.no_grad():
+        shown = decoded.iou[:, 1:].argmax(1) + 1
+        if not ambiguous:
+            shown = torch.zeros_like(shown)
+        iou = reached.gather(1, shown[:, None])[:, 0]
+    return MaskLoss(loss + presence, iou, shown)

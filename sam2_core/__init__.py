@@ -18,34 +18,51 @@ if TYPE_CHECKING:
         PromptError,
         Sam2Error,
     )
-    from sam2_core.frames import FrameSource, open_frames
+    from sam2_core.frames import FrameSource, open_frames, read_image
     from sam2_core.image import ImagePredictor, Prediction
     from sam2_core.models import build_model, load_model
     from sam2_core.video import FrameResult, VideoSession
 
 __version__ = "0.1.0"
 
-# Public name -> module that defines it.
-_HOMES = {
-    "ModelConfig": "config",
-    "list_models": "config",
-    "Cancelled": "errors",
-    "CheckpointError": "errors",
-    "ImageError": "errors",
-    "InferenceError": "errors",
-    "PromptError": "errors",
-    "Sam2Error": "errors",
-    "FrameSource": "frames",
-    "open_frames": "frames",
-    "ImagePredictor": "image",
-    "Prediction": "image",
-    "build_model": "models",
-    "load_model": "models",
-    "FrameResult": "video",
-    "VideoSession": "video",
+# Module -> public names it defines.
+_EXPORTS = {
+    "config": ("ModelConfig", "list_models"),
+    "errors": (
+        "Cancelled",
+        "CheckpointError",
+        "ImageError",
+        "InferenceError",
+        "PromptError",
+        "Sam2Error",
+    ),
+    "frames": ("FrameSource", "open_frames", "read_image"),
+    "image": ("ImagePredictor", "Prediction"),
+    "models": ("build_model", "load_model"),
+    "video": ("FrameResult", "VideoSession"),
 }
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = [
+    "Cancelled",
+    "CheckpointError",
+    "FrameResult",
+    "FrameSource",
+    "ImageError",
+    "ImagePredictor",
+    "InferenceError",
+    "ModelConfig",
+    "Prediction",
+    "PromptError",
+    "Sam2Error",
+    "VideoSession",
+    "__version__",
+    "build_model",
+    "list_models",
+    "load_model",
+    "open_frames",
+    "read_image",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Every number that tells one SAM 2 from another: eight official variants and the bundled one."""
+"""Every number that tells one SAM 2 from another: eight official ones and ours."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ModelConfig:
 
     ``version`` is "2.0" or "2.1"; 2.1 adds the embedding of absent objects and the
     temporal position of object pointers. ``image_size`` is the side, in pixels, of the
-    square every image is resized to. The fields after ``trunk`` that are not widths
-    steer tracking and may be changed on a loaded model with :func:`dataclasses.replace`.
+    square every image is resized to. The fields that are not widths steer prompts and
+    tracking and may be changed on a loaded model with :func:`dataclasses.replace`.
     """
 
     name: str
@@ -57,6 +57,9 @@ class ModelConfig:
     decoder_heads: int = 8
     decoder_ffn: int = 2048
     num_maskmem: int = 7
+    # Whether clicks and boxes are also drawn into the mask prompt. A small model learns
+    # to obey them far sooner that way; the official ones were trained without.
+    draw_prompts: bool = False
     # How the network is used over time (none of these changes a weight).
     max_object_pointers: int = 16
     max_conditioning_frames: int = -1
@@ -96,7 +99,9 @@ class ModelConfig:
 _TRUNKS = {
     "tiny": TrunkConfig(96, 1, (1, 2, 7, 2), (5, 7, 9), (8, 4, 14, 7), (7, 7)),
     "small": TrunkConfig(96, 1, (1, 2, 11, 2), (7, 10, 13), (8, 4, 14, 7), (7, 7)),
-    "base_plus": TrunkConfig(112, 2, (2, 3, 16, 3), (12, 16, 20), (8, 4, 14, 7), (14, 14)),
+    "base_plus": TrunkConfig(
+        112, 2, (2, 3, 16, 3), (12, 16, 20), (8, 4, 14, 7), (14, 14)
+    ),
     "large": TrunkConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), (8, 4, 16, 8), (7, 7)),
 }
 
@@ -111,6 +116,7 @@ NANO = ModelConfig(
     memory_attention_ffn=512,
     decoder_heads=4,
     decoder_ffn=512,
+    draw_prompts=True,
 )
 
 

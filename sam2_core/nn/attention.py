@@ -28,9 +28,9 @@ class Attention(nn.Module):
     def split(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B, heads, L, C / heads)."""
         b, length, channels = x.shape
-        return x.reshape(b, length, self.num_heads, channels // self.num_heads).transpose(
-            1, 2
-        )
+        return x.reshape(
+            b, length, self.num_heads, channels // self.num_heads
+        ).transpose(1, 2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention of projected, split heads, merged and projected out."""
@@ -41,5 +41,7 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend: q (B, Lq, dim), k and v (B, Lk, kv_dim) -> (B, Lq, dim)."""
         return self.attend(
-            self.split(self.q_proj(q)), self.split(self.k_proj(k)), self.split(self.v_proj(v))
+            self.split(self.q_proj(q)),
+            self.split(self.k_proj(k)),
+            self.split(self.v_proj(v)),
         )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2_core.config import TrunkConfig
 from sam2_core.nn.layers import MLP
+
+if TYPE_CHECKING:
+    from sam2_core.config import TrunkConfig
 
 PATCH_STRIDE = 4
 
 
 def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
-    """Cut (B, H, W, C) into (B * n, size, size, C), padding right and bottom with zeros.
+    """Cut (B, H, W, C) into (B * n, size, size, C), zero-padded right and bottom.
 
     Returns
     -------
@@ -52,7 +54,9 @@ def pool_2x2(x: Tensor) -> Tensor:
 class WindowAttention(nn.Module):
     """Self-attention inside one window, optionally with queries pooled 2x2."""
 
-    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool) -> None:
+    def __init__(
+        self, dim: int, dim_out: int, num_heads: int, pool_queries: bool
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.pool_queries = pool_queries
@@ -60,7 +64,7 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, dim) -> (B, H', W', dim_out); H' = H / 2 where queries are pooled."""
+        """(B, H, W, dim) -> (B, H', W', dim_out), halved where queries are pooled."""
         b, h, w, _ = x.shape
         qkv = self.qkv(x).reshape(b, h * w, 3, -1)
         q, k, v = qkv.unbind(2)
@@ -68,7 +72,9 @@ class WindowAttention(nn.Module):
             q = pool_2x2(q.reshape(b, h, w, -1))
             h, w = q.shape[1:3]
             q = q.reshape(b, h * w, -1)
-        out = F.scaled_dot_product_attention(self._heads(q), self._heads(k), self._heads(v))
+        out = F.scaled_dot_product_attention(
+            self._heads(q), self._heads(k), self._heads(v)
+        )
         return cast("Tensor", self.proj(out.transpose(1, 2).reshape(b, h, w, -1)))
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -150,7 +156,9 @@ class Hiera(nn.Module):
                 dim_out = config.widths[stage]
                 heads = config.num_heads * 2**stage
                 # The block that pools still works in the windows of the stage before.
-                window = config.window_sizes[stage - 1 if first_of_later_stage else stage]
+                window = config.window_sizes[
+                    stage - 1 if first_of_later_stage else stage
+                ]
                 if len(self.blocks) in config.global_attention_blocks:
                     window = 0
                 self.blocks.append(
@@ -174,7 +182,7 @@ class Hiera(nn.Module):
         pixels : Tensor
             (B, 3, H, W), sides multiples of 32.
         positions : Tensor, optional
-            (1 or B, H / 4, W / 4, dim) position embedding; :meth:`positions` by default.
+            (1 or B, H / 4, W / 4, dim) position code; :meth:`positions` by default.
 
         Returns
         -------

@@ -86,13 +86,19 @@ class MaskDecoder(nn.Module):
         """
         n = sparse.shape[0]
         own = torch.cat(
-            (self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight)
+            (
+                self.obj_score_token.weight,
+                self.iou_token.weight,
+                self.mask_tokens.weight,
+            )
         )
         tokens = torch.cat((own.expand(n, -1, -1), sparse.to(own.dtype)), dim=1)
         image = (embedding + dense).expand(n, -1, -1, -1)
         _, dim, height, width = image.shape
         tokens, image = self.transformer(
-            image.flatten(2).transpose(1, 2), embedding_pe.flatten(2).transpose(1, 2), tokens
+            image.flatten(2).transpose(1, 2),
+            embedding_pe.flatten(2).transpose(1, 2),
+            tokens,
         )
         mask_tokens = tokens[:, 2 : 2 + NUM_MASKS]
 
@@ -120,12 +126,15 @@ class MaskDecoder(nn.Module):
 def ambiguous_masks(decoded: DecodedMasks) -> DecodedMasks:
     """The three masks meant for ambiguous prompts."""
     return DecodedMasks(
-        decoded.logits[:, 1:], decoded.iou[:, 1:], decoded.tokens[:, 1:], decoded.object_score
+        decoded.logits[:, 1:],
+        decoded.iou[:, 1:],
+        decoded.tokens[:, 1:],
+        decoded.object_score,
     )
 
 
 def clear_mask(decoded: DecodedMasks, delta: float, threshold: float) -> DecodedMasks:
-    """The one mask meant for clear prompts; where it is unstable, the best of the others.
+    """The mask meant for clear prompts; where it is unstable, the best of the others.
 
     Stability is the IoU of the mask cut at ``+delta`` with the mask cut at ``-delta``.
     The output token stays that of mask 0 either way, as in the original.

@@ -16,7 +16,12 @@ class RotaryAttention(Attention):
     """Attention whose queries and keys are turned by their place on the grid."""
 
     def forward_grid(
-        self, q: Tensor, k: Tensor, v: Tensor, grid_hw: tuple[int, int], unplaced: int = 0
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        grid_hw: tuple[int, int],
+        unplaced: int = 0,
     ) -> Tensor:
         """Attend on a grid.
 

@@ -48,7 +48,7 @@ class ConvNextBlock(nn.Module):
         """(N, dim, h, w) -> the same shape."""
         y = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
         y = self.gamma * self.pwconv2(self.act(self.pwconv1(y)))
-        return x + y.permute(0, 3, 1, 2)
+        return x + cast("Tensor", y).permute(0, 3, 1, 2)
 
 
 class Fuser(nn.Module):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2_core.config import TrunkConfig
+if TYPE_CHECKING:
+    from sam2_core.config import TrunkConfig
 
 
 class Lateral(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ class RandomFourierPositions(nn.Module):
         xy = torch.stack(
             (x[None, :].expand(height, width), y[:, None].expand(height, width)), -1
         )
-        return self(xy).permute(2, 0, 1)[None]
+        return cast("Tensor", self(xy)).permute(2, 0, 1)[None]
 
 
 def rotary_tables(

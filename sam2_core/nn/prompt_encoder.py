@@ -12,6 +12,43 @@ from sam2_core.nn.positions import RandomFourierPositions
 
 PADDING, NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = -1, 0, 1, 2, 3
 
+DRAWN_STRIDE = 4  # input pixels per cell of the mask prompt
+DRAWN_RADIUS = 1.5  # of a click, in cells
+DRAWN_LOGIT = 16.0
+
+
+def draw_prompts(point_xy: Tensor, labels: Tensor, canvas: Tensor) -> Tensor:
+    """Draw clicks as small discs, and the outside of boxes, into mask logits.
+
+    Parameters
+    ----------
+    point_xy : Tensor
+        (N, P, 2) float, x then y, in input pixels from the corner of the canvas.
+    labels : Tensor
+        (N, P) int: -1 padding, 0 negative, 1 positive, 2 and 3 box corners.
+    canvas : Tensor
+        (N, 1, h, w) logits at stride 4 to draw on: earlier ones, or zeros.
+
+    Returns
+    -------
+    Tensor
+        (N, 1, h, w).
+    """
+    height, width = canvas.shape[-2:]
+    y = torch.arange(height, device=canvas.device)[:, None]
+    x = torch.arange(width, device=canvas.device)[None, :]
+    cells = (point_xy + 0.5) / DRAWN_STRIDE - 0.5
+    at_x, at_y = (cells[..., i, None, None] for i in (0, 1))  # (N, P, 1, 1)
+    kind = labels[..., None, None]
+    outside = ((kind == BOX_TOP_LEFT) & ((x < at_x - 0.5) | (y < at_y - 0.5))) | (
+        (kind == BOX_BOTTOM_RIGHT) & ((x > at_x + 0.5) | (y > at_y + 0.5))
+    )
+    disc = (x - at_x).square() + (y - at_y).square() <= DRAWN_RADIUS**2
+    drawn = canvas.masked_fill(outside.any(1, keepdim=True), -DRAWN_LOGIT)
+    negative = (disc & (kind == NEGATIVE)).any(1, keepdim=True)
+    positive = (disc & (kind == POSITIVE)).any(1, keepdim=True)
+    return drawn.masked_fill(negative, -DRAWN_LOGIT).masked_fill(positive, DRAWN_LOGIT)
+
 
 class PromptEncoder(nn.Module):
     """Embeds sparse prompts (points, box corners) and dense ones (mask logits)."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from sam2_core.config import ModelConfig
 from sam2_core.nn.hiera import Hiera
 from sam2_core.nn.layers import MLP, chained_1x1
 from sam2_core.nn.mask_decoder import DecodedMasks, MaskDecoder
@@ -16,7 +15,10 @@ from sam2_core.nn.memory_attention import MemoryAttention
 from sam2_core.nn.memory_encoder import MemoryEncoder
 from sam2_core.nn.neck import ImageEncoder, Neck
 from sam2_core.nn.positions import sine_grid, sine_scalar
-from sam2_core.nn.prompt_encoder import PADDING, PromptEncoder
+from sam2_core.nn.prompt_encoder import PADDING, PromptEncoder, draw_prompts
+
+if TYPE_CHECKING:
+    from sam2_core.config import ModelConfig
 
 NO_OBJECT_LOGIT = -1024.0
 
@@ -56,8 +58,12 @@ class Sam2(nn.Module):
             dim, memory_dim, config.memory_attention_ffn, config.memory_attention_layers
         )
         self.memory_encoder = MemoryEncoder(dim, memory_dim)
-        self.sam_prompt_encoder = PromptEncoder(dim, config.image_size, config.grid_size)
-        self.sam_mask_decoder = MaskDecoder(dim, config.decoder_heads, config.decoder_ffn)
+        self.sam_prompt_encoder = PromptEncoder(
+            dim, config.image_size, config.grid_size
+        )
+        self.sam_mask_decoder = MaskDecoder(
+            dim, config.decoder_heads, config.decoder_ffn
+        )
         self.obj_ptr_proj = MLP(dim, dim, dim, 3)
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.maskmem_tpos_enc = nn.Parameter(
@@ -83,7 +89,9 @@ class Sam2(nn.Module):
 
     # ------------------------------------------------------------------ one image
 
-    def encode_image(self, pixels: Tensor, positions: Tensor | None = None) -> ImageFeatures:
+    def encode_image(
+        self, pixels: Tensor, positions: Tensor | None = None
+    ) -> ImageFeatures:
         """Features of normalised images.
 
         Parameters
@@ -118,6 +126,7 @@ class Sam2(nn.Module):
         mask_logits: Tensor | None = None,
         num_prompts: int = 1,
         embedding_pe: Tensor | None = None,
+        window_xy: Tensor | None = None,
     ) -> DecodedMasks:
         """All four masks for N prompts.
 
@@ -136,12 +145,21 @@ class Sam2(nn.Module):
             N where neither points nor masks are given.
         embedding_pe : Tensor, optional
             Position code of the grid; the full frame's by default.
+        window_xy : Tensor, optional
+            (N, 1, 2) corner of the embedding in the model input, where it is a window.
         """
         encoder = self.sam_prompt_encoder
         dtype = self.dtype
         if point_xy is not None:
             assert labels is not None
             sparse = encoder.points(point_xy.float(), labels).to(dtype)
+            # Frames without a prompt carry padding only and stay without a mask.
+            if self.config.draw_prompts and bool((labels >= 0).any()):
+                if mask_logits is None:
+                    size = high_res[0].shape[-2:]
+                    mask_logits = point_xy.new_zeros(len(point_xy), 1, *size)
+                corner = 0 if window_xy is None else window_xy
+                mask_logits = draw_prompts(point_xy - corner, labels, mask_logits)
         else:
             n = num_prompts if mask_logits is None else mask_logits.shape[0]
             sparse = embedding.new_zeros(n, 0, self.config.hidden_dim, dtype=dtype)
@@ -228,7 +246,10 @@ class Sam2(nn.Module):
         """
         if not self.config.is_v21:
             return torch.zeros(
-                len(distance), self.config.memory_dim, device=self.device, dtype=self.dtype
+                len(distance),
+                self.config.memory_dim,
+                device=self.device,
+                dtype=self.dtype,
             )
         code = sine_scalar(distance.float(), self.config.hidden_dim)
         return cast("Tensor", self.obj_ptr_tpos_proj(code.to(self.dtype)))

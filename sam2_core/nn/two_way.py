@@ -76,5 +76,7 @@ class TwoWayTransformer(nn.Module):
         token_pe = tokens
         for block in self.layers:
             tokens, image = block(tokens, image, token_pe, image_pe)
-        attended = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
+        attended = self.final_attn_token_to_image(
+            tokens + token_pe, image + image_pe, image
+        )
         return self.norm_final_attn(tokens + attended), image

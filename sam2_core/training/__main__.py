@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
@@ -22,6 +21,9 @@ from sam2_core.training.synthetic import generate_pool
 from sam2_core.training.synthetic_stacks import generate_stack_pool
 from sam2_core.training.trainer import Schedule, Trainer
 from sam2_core.weights import save_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SET_WEIGHTS = {"synthetic": 1.3, "ndev_scratch": 0.3}
 
@@ -51,9 +53,13 @@ def main(argv: list[str] | None = None) -> None:
     side = NANO.image_size
     trainer.run(
         _stream(
-            ImageBatches(CropSampler(images, side // 2), options.batch, options.objects, seed)
+            ImageBatches(
+                CropSampler(images, side // 2), options.batch, options.objects, seed
+            )
         ),
-        _stream(ImageBatches(CropSampler(images, side), 1, options.objects * 2, seed + 1)),
+        _stream(
+            ImageBatches(CropSampler(images, side), 1, options.objects * 2, seed + 1)
+        ),
         _stream(ClipBatches(clips, objects=3, seed=seed + 2)),
         deadline,
     )
@@ -61,9 +67,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sam2_core.training", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m sam2_core.training", description=__doc__
+    )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="training folder, see docs/training.md")
+    add(
+        "--data", type=Path, required=True, help="training folder, see docs/training.md"
+    )
     add("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
     add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
     add("--steps", type=int, default=Schedule.steps)
@@ -103,7 +113,11 @@ def _data(options: argparse.Namespace) -> tuple[list[LabelledImage], ClipSampler
 
 def _stream(batches: IterableDataset[Any]) -> Iterator[Any]:
     loader = DataLoader(
-        batches, batch_size=None, num_workers=1, prefetch_factor=4, persistent_workers=True
+        batches,
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=4,
+        persistent_workers=True,
     )
     return cast("Iterator[Any]", iter(loader))
 

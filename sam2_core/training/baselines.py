@@ -24,7 +24,7 @@ Floats: TypeAlias = NDArray[np.float32]
 Window: TypeAlias = tuple[slice, slice]
 
 _SMOOTHING = 1.0  # sigma of the Gaussian before any threshold
-_LOCAL_SIGMA = 1 / 16  # reach of a local threshold, in image sides
+_REACH = {"fine": 1 / 48, "wide": 1 / 16}  # of a local threshold, in image sides
 _SPECK = 10  # smaller specks and holes (pixels) are noise
 _SEED_DISTANCE = 5  # two objects are at least this far apart
 _FALLBACK_RADIUS = 6.0  # a disc of this size where nothing else answers
@@ -54,12 +54,13 @@ class ThresholdWatershed:
 
     Parameters
     ----------
-    method : {"otsu", "local"}
-        One threshold for the image, or a Gaussian-weighted local one.
+    method : {"otsu", "fine", "wide"}
+        One threshold for the image, or a Gaussian-weighted local mean as threshold,
+        with a standard deviation of 1/48 or 1/16 of the longer side.
     """
 
     def __init__(self, method: str = "otsu") -> None:
-        if method not in ("otsu", "local"):
+        if method != "otsu" and method not in _REACH:
             raise ValueError(f"Unknown threshold method {method!r}.")
         self.name = f"threshold_{method}"
         self._method = method
@@ -116,7 +117,7 @@ class ThresholdWatershed:
     def _threshold(self, smooth: Floats) -> Floats | float:
         if self._method == "otsu":
             return _otsu(smooth)
-        sigma = max(_LOCAL_SIGMA * max(smooth.shape), 8.0)
+        sigma = max(_REACH[self._method] * max(smooth.shape), 5.0)
         local: Floats = ndimage.gaussian_filter(smooth, sigma)
         return local
 
@@ -142,7 +143,7 @@ class RandomWalker:
         self, beta: float = 1000.0, sizes: ThresholdWatershed | None = None
     ) -> None:
         self._beta = beta
-        self._sizes = sizes or ThresholdWatershed("local")
+        self._sizes = sizes or ThresholdWatershed("fine")
         self._channels: Floats = np.zeros((0, 0, 1), np.float32)
 
     def set_image(self, image: NDArray[Any]) -> None:
@@ -217,8 +218,9 @@ class RandomWalker:
 
 def classical_baselines() -> list[Baseline]:
     """Return the methods that an evaluation takes the best of."""
-    local = ThresholdWatershed("local")
-    return [ThresholdWatershed("otsu"), local, RandomWalker(sizes=local)]
+    fine = ThresholdWatershed("fine")
+    thresholds = [ThresholdWatershed("otsu"), fine, ThresholdWatershed("wide")]
+    return [*thresholds, RandomWalker(sizes=fine)]
 
 
 def _scaled(image: NDArray[Any]) -> Floats:
@@ -243,7 +245,8 @@ def _despeckled(mask: Mask) -> Mask:
     holes, _ = ndimage.label(~mask)
     small = np.bincount(holes.ravel()) < _SPECK
     small[0] = False
-    return mask | small[holes]
+    filled: Mask = mask | small[holes]
+    return filled
 
 
 def _split(mask: Mask) -> NDArray[np.int32]:

@@ -1,9 +1,9 @@
-"""Training batches: crops and clips with the objects to prompt, made in a side process."""
+"""Training batches: crops and clips with objects to prompt, made in a side process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,11 @@ from torch.utils.data import IterableDataset
 
 from sam2_core.training.clicks import sample_error_click, tight_box
 from sam2_core.training.dense import DenseTargets, dense_targets
-from sam2_core.training.samples import ClipSampler, CropSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sam2_core.training.samples import ClipSampler, CropSampler
 
 
 @dataclass
@@ -70,12 +74,12 @@ class ClipBatch:
 def jittered_box(
     rng: np.random.Generator, mask: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float32]:
-    """A box as people draw it: each side off by about 6 % of the box, at least a pixel."""
-    box = tight_box(mask)
-    side = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-    box = box + rng.normal(0, 1, 4) * np.clip(0.06 * side, 0.7, 8)
+    """A box as people draw it: each side off by about 6 % of it, at least a pixel."""
+    tight = tight_box(mask)
+    side = np.array([tight[2] - tight[0], tight[3] - tight[1]] * 2)
+    jitter = rng.normal(0, 1, 4) * np.clip(0.06 * side, 0.7, 8)
     limit = np.array([mask.shape[1], mask.shape[0]] * 2) - 1
-    box = np.clip(box, 0, limit)
+    box = np.clip(tight + jitter, 0, limit)
     # A box must keep an area whatever the jitter did.
     box[2:] = np.maximum(box[2:], box[:2] + 1)
     return box.astype(np.float32)

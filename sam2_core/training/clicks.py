@@ -8,6 +8,7 @@ and fast; training uses them.
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -215,15 +216,19 @@ def sample_error_clicks(
         1 on a miss, 0 on an excess, -1 (a padding point) where the masks are equal.
     """
     import torch
-    from torch.nn.functional import max_pool2d, pad
+    from torch.nn.functional import pad
 
     target, predicted = target.bool(), predicted.bool()
     error = target ^ predicted
     # An error pixel is deep if no pixel near it is right, or wrong the other way.
-    kinds = torch.stack([target & error, ~target & error], dim=1)
-    size = 2 * margin + 1
-    others = pad((~kinds).float(), [margin] * 4, value=1.0)
-    deep = (max_pool2d(others, size, stride=1) == 0).any(dim=1)
+    deep = torch.zeros_like(error)
+    for kind in (target & error, ~target & error):
+        inside = pad(kind, [margin] * 4)
+        for dim in (1, 2):
+            length = inside.shape[dim] - 2 * margin
+            shifts = [inside.narrow(dim, k, length) for k in range(2 * margin + 1)]
+            inside = reduce(torch.logical_and, shifts)
+        deep |= inside
     noise = torch.rand(
         error.shape, generator=generator, device=error.device, dtype=torch.float32
     )

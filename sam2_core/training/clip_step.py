@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sam2_core.nn.positions import sine_grid
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, ImageFeatures, Sam2
-from sam2_core.training.batches import ClipBatch
-from sam2_core.training.image_step import StepResult, encode_windows, shown_logits
+from sam2_core.training.image_step import (
+    EMBEDDING_PENALTY,
+    StepResult,
+    embedding_size,
+    encode_windows,
+    shown_logits,
+)
 from sam2_core.training.losses import prompt_loss, soft_targets
+
+if TYPE_CHECKING:
+    from sam2_core.training.batches import ClipBatch
 
 
 def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> StepResult:
@@ -23,7 +33,7 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
     features, codes = encode_windows(model, batch.images, [batch.window] * frames)
     size = (features.high_res[0].shape[-2], features.high_res[0].shape[-1])
     memory = ClipMemory(model, features.embedding.shape[-1])
-    loss = features.embedding.new_zeros(())
+    loss = EMBEDDING_PENALTY * embedding_size(features)
     report: dict[str, float] = {}
     tracked: list[float] = []
     choice = float(torch.rand((), generator=generator))
@@ -36,8 +46,9 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
         if prompted and kind == "mask":
             points, labels = model.empty_points(objects)
             logits = 20.0 * (target - 0.5)
+            # As in tracking, the pointer of a given mask is read off the raw embedding.
             decoded = model.decode_masks(
-                model.without_memory(seen),
+                seen.embedding,
                 seen.high_res,
                 points,
                 labels,
@@ -52,7 +63,7 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
         if prompted:
             embedding = model.without_memory(seen)
             if kind == "click":
-                points, count = batch.clicks[:, None] + offset, 1
+                points = batch.clicks[:, None] + offset
                 labels = torch.ones(objects, 1, dtype=torch.int32)
             else:
                 points = batch.boxes.reshape(-1, 2, 2) + offset
@@ -61,7 +72,12 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
             embedding = memory.condition(seen)
             points, labels = model.empty_points(objects)
         decoded = model.decode_masks(
-            embedding, seen.high_res, points, labels, embedding_pe=codes[t : t + 1]
+            embedding,
+            seen.high_res,
+            points,
+            labels,
+            embedding_pe=codes[t : t + 1],
+            window_xy=offset,
         )
         ambiguous = not prompted or kind == "click"
         reached = prompt_loss(decoded, target, present, ambiguous)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2_core.nn.sam2 import ImageFeatures
+if TYPE_CHECKING:
+    from sam2_core.nn.sam2 import ImageFeatures
 
 STRIDE = 4
 OFFSET_UNIT = 32.0
@@ -68,7 +69,7 @@ def dense_targets(labels: npt.NDArray[np.int32], partial: bool) -> DenseTargets:
 def _block_mean(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     h, w = mask.shape
     blocks = mask.reshape(h // STRIDE, STRIDE, w // STRIDE, STRIDE)
-    return blocks.mean((1, 3)).astype(np.float32)
+    return np.asarray(blocks.mean((1, 3)), np.float32)
 
 
 class DenseHead(nn.Module):

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from sam2_core.nn.mask_decoder import DecodedMasks
 from sam2_core.nn.sam2 import ImageFeatures, Sam2
-from sam2_core.training.batches import ImageBatch
 from sam2_core.training.clicks import sample_error_clicks
 from sam2_core.training.dense import DenseHead, dense_loss
 from sam2_core.training.losses import prompt_loss, soft_targets
 
 if TYPE_CHECKING:
     from sam2_core.nn.hiera import Hiera
+    from sam2_core.nn.mask_decoder import DecodedMasks
+    from sam2_core.training.batches import ImageBatch
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+EMBEDDING_PENALTY = 0.01
 
 
 @dataclass
@@ -67,6 +68,15 @@ def encode_windows(
     return features, torch.cat(codes)
 
 
+def embedding_size(features: ImageFeatures) -> Tensor:
+    """Mean square of the embedding.
+
+    Nothing in the network bounds it, and where it outgrows the position code that is
+    added to it, clicks are no longer heard.
+    """
+    return features.embedding.square().mean()
+
+
 def image_step(
     model: Sam2,
     head: DenseHead,
@@ -97,8 +107,9 @@ def image_step(
         False trains the encoder alone.
     """
     features, codes = encode_windows(model, batch.images, batch.windows)
-    loss = dense_weight * dense_loss(head(features), batch.dense)
-    report = {"dense": float(loss.detach()) / max(dense_weight, 1e-9)}
+    dense = dense_loss(head(features), batch.dense)
+    loss = dense_weight * dense + EMBEDDING_PENALTY * embedding_size(features)
+    report = {"dense": float(dense.detach())}
     if not prompts:
         return StepResult(loss, report)
 
@@ -156,7 +167,9 @@ def _prompt_rounds(
     corrections: int,
     ambiguous: bool,
 ) -> StepResult:
-    target = soft_targets(masks, cast("tuple[int, int]", features.high_res[0].shape[-2:]))
+    target = soft_targets(
+        masks, cast("tuple[int, int]", features.high_res[0].shape[-2:])
+    )
     present = torch.ones(len(masks), dtype=torch.bool)
     previous: Tensor | None = None
     loss = features.embedding.new_zeros(())
@@ -169,6 +182,7 @@ def _prompt_rounds(
             labels,
             mask_logits=previous,
             embedding_pe=codes,
+            window_xy=offset,
         )
         lone_click = ambiguous and i == 0
         reached = prompt_loss(decoded, target, present, lone_click, cross_entropy_share)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sam2_core.nn.attention import Attention
 from sam2_core.nn.memory_encoder import ConvNextBlock
-from sam2_core.nn.sam2 import Sam2
-from sam2_core.nn.two_way import TwoWayTransformer
+
+if TYPE_CHECKING:
+    from sam2_core.nn.hiera import Hiera
+    from sam2_core.nn.sam2 import Sam2
 
 SHARED_GAIN = 2.0
 POSITION_SCALE = 2.0
@@ -22,12 +26,9 @@ def initialise(model: Sam2) -> None:
     attends to its own place from the first step; started independently, the model
     draws the same mask whatever the prompt for a thousand steps or more.
     """
-    for module in model.modules():
-        if isinstance(module, TwoWayTransformer):
-            _tie(module.final_attn_token_to_image)
-            for block in module.layers:
-                _tie(block.cross_attn_token_to_image)
-                _tie(block.cross_attn_image_to_token)
+    for name, module in model.named_modules():
+        if isinstance(module, Attention) and "_to_" in name:
+            _tie(module)
         elif isinstance(module, ConvNextBlock):
             # The official start of 1e-6 would need more steps than we have.
             nn.init.constant_(module.gamma, 0.1)
@@ -35,18 +36,18 @@ def initialise(model: Sam2) -> None:
     # lets a click tell a cell from its neighbours (1.1 cells wide otherwise).
     matrix = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
     matrix.mul_(POSITION_SCALE)
-    trunk = model.image_encoder.trunk
-    for parameter in (trunk.pos_embed, trunk.pos_embed_window):
-        _truncated(parameter, 0.02)
+    trunk = cast("Hiera", model.image_encoder.trunk)
     for parameter in (
+        trunk.pos_embed,
+        trunk.pos_embed_window,
         model.maskmem_tpos_enc,
         model.no_mem_embed,
         model.no_obj_ptr,
         model.no_obj_embed_spatial,
     ):
-        _truncated(parameter, 0.02)
-    # IoU predictions start near one half, objects start as present.
-    head = model.sam_mask_decoder.pred_obj_score_head.layers[-1]
+        nn.init.trunc_normal_(parameter, std=0.02)
+    # Objects start as present.
+    head = cast("nn.Linear", model.sam_mask_decoder.pred_obj_score_head.layers[-1])
     nn.init.constant_(head.bias, 2.0)
 
 
@@ -57,7 +58,3 @@ def _tie(attention: Attention) -> None:
         with torch.no_grad():
             projection.weight.copy_(weight)
             projection.bias.zero_()
-
-
-def _truncated(parameter: Tensor, std: float) -> None:
-    nn.init.trunc_normal_(parameter, std=std)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2_core.nn.mask_decoder import DecodedMasks
+if TYPE_CHECKING:
+    from sam2_core.nn.mask_decoder import DecodedMasks
 
 RING = 9  # cells of low-resolution ground around an object that count as its ring
 

@@ -8,19 +8,22 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sam2_core.nn.sam2 import Sam2
-from sam2_core.training.batches import ClipBatch, ImageBatch
 from sam2_core.training.clip_step import clip_step
 from sam2_core.training.dense import DenseHead
 from sam2_core.training.image_step import StepResult, image_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sam2_core.nn.sam2 import Sam2
+    from sam2_core.training.batches import ClipBatch, ImageBatch
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +81,9 @@ class Trainer:
         For corrective clicks and the mixing of steps.
     """
 
-    def __init__(self, model: Sam2, schedule: Schedule, folder: Path, seed: int) -> None:
+    def __init__(
+        self, model: Sam2, schedule: Schedule, folder: Path, seed: int
+    ) -> None:
         self.model = model
         self.head = DenseHead(model.config.hidden_dim)
         self.average = copy.deepcopy(model).requires_grad_(False)
@@ -167,15 +172,16 @@ class Trainer:
         corrections = int(torch.randint(0, 3, (), generator=self.generator) > 0)
         if progress < 0.2:
             corrections = 0
+        encoder_only = step < plan.dense_steps
         result = image_step(
             self.model,
             self.head,
             next(source),
             self.generator,
-            dense_weight=1.0 if step < plan.dense_steps else 0.3 * (1 - progress) + 0.05,
+            dense_weight=1.0 if encoder_only else 0.3 * (1 - progress) + 0.05,
             cross_entropy_share=1.0 if progress < 0.5 else 0.5,
             corrections=corrections,
-            prompts=step >= plan.dense_steps,
+            prompts=not encoder_only,
         )
         return result, kind
 
@@ -183,7 +189,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.lr_at(self.step) * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()
+        torch.autograd.backward(result.loss)
         parameters = [*self.model.parameters(), *self.head.parameters()]
         norm = nn.utils.clip_grad_norm_(parameters, 1.0)
         if torch.isfinite(norm):

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--big-from", type=int, default=Schedule.big_from)
     add("--lr", type=float, default=Schedule.lr)
     add("--batch", type=int, default=4, help="crops a step")
-    add("--objects", type=int, default=8, help="prompted objects a crop")
+    add("--objects", type=int, default=10, help="prompted objects a crop")
     add("--synthetic", type=int, default=1200, help="synthetic images")
     add("--synthetic-stacks", type=int, default=120)
     add("--minutes", type=float, help="stop after this time; run again to go on")
@@ -108,7 +108,7 @@ def _data(options: argparse.Namespace) -> tuple[list[LabelledImage], ClipSampler
         processes=1,
         cache=pool,
     )
-    return images, ClipSampler(stacks, size=256, length=4, seed=options.seed)
+    return images, ClipSampler(stacks, size=256, length=5, seed=options.seed)
 
 
 def _stream(batches: IterableDataset[Any]) -> Iterator[Any]:

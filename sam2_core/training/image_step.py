@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 EMBEDDING_PENALTY = 0.01
+CLICK_SHARE = 0.7  # of the first prompts; boxes are learned much sooner
 
 
 @dataclass
@@ -114,7 +115,7 @@ def image_step(
         return StepResult(loss, report)
 
     k = batch.masks.shape[1]
-    split = max(1, round(k * 0.55))
+    split = max(1, round(k * CLICK_SHARE))
     for name, part in (("click", slice(0, split)), ("box", slice(split, k))):
         n = part.stop - part.start
         if n <= 0:

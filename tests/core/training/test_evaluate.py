@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,7 +226,7 @@ def test_a_perfect_mask_is_not_clicked_again(folder: Path) -> None:
 
     predictor = Perfect()
     result = evaluate_set(find_sets(folder)["discs"], predictor, max_objects=2)
-    assert result.clicks == {n: 1.0 for n in range(1, 6)}
+    assert result.clicks == dict.fromkeys(range(1, 6), 1.0)
     assert len(predictor.calls) == 4
 
 
@@ -348,7 +348,8 @@ def test_the_best_baseline_per_prompt_is_reported(folder: Path) -> None:
     )
     assert set(result.baselines) == {
         "threshold_otsu",
-        "threshold_local",
+        "threshold_fine",
+        "threshold_wide",
         "random_walker",
     }
     best = max(method["click"] for method in result.baselines.values())

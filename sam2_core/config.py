@@ -117,6 +117,9 @@ NANO = ModelConfig(
     decoder_heads=4,
     decoder_ffn=512,
     draw_prompts=True,
+    # Trained on clips of five frames: older memories would be ages it never saw.
+    num_maskmem=4,
+    max_object_pointers=8,
 )
 
 

@@ -84,7 +84,6 @@ def image_step(
     batch: ImageBatch,
     generator: torch.Generator,
     dense_weight: float,
-    cross_entropy_share: float,
     corrections: int,
     prompts: bool = True,
 ) -> StepResult:
@@ -100,8 +99,6 @@ def image_step(
         Draws corrective clicks and the kind of prompt.
     dense_weight : float
         Weight of the dense head's loss.
-    cross_entropy_share : float
-        See :func:`sam2_core.training.losses.prompt_loss`.
     corrections : int
         Rounds of corrective clicks after the first prompt.
     prompts : bool
@@ -137,7 +134,6 @@ def image_step(
             offset,
             batch.masks[:, part].flatten(0, 1),
             generator,
-            cross_entropy_share,
             corrections,
             ambiguous=name == "click",
         )
@@ -164,7 +160,6 @@ def _prompt_rounds(
     offset: Tensor,
     masks: Tensor,
     generator: torch.Generator,
-    cross_entropy_share: float,
     corrections: int,
     ambiguous: bool,
 ) -> StepResult:
@@ -186,7 +181,7 @@ def _prompt_rounds(
             window_xy=offset,
         )
         lone_click = ambiguous and i == 0
-        reached = prompt_loss(decoded, target, present, lone_click, cross_entropy_share)
+        reached = prompt_loss(decoded, target, present, lone_click)
         loss = loss + reached.total / (corrections + 1)
         report[str(i + 1)] = float(reached.iou.mean())
         if i == corrections:

@@ -39,7 +39,7 @@ class Schedule:
     dense_steps : int
         First steps that train the encoder alone.
     clip_from : int
-        From this step on every second step is a clip.
+        From this step on every third step is a clip.
     big_from : int
         From this step on some image steps use full-size images.
     lr : float
@@ -163,7 +163,7 @@ class Trainer:
         clips: Iterator[ClipBatch] | None,
     ) -> tuple[StepResult, str]:
         step, plan = self.step, self.schedule
-        if clips is not None and step >= plan.clip_from and step % 2:
+        if clips is not None and step >= plan.clip_from and step % 3 == 2:
             return clip_step(self.model, next(clips), self.generator), "clip"
         source, kind = images, "image"
         if big_images is not None and step >= plan.big_from and step % 6 == 0:
@@ -179,7 +179,6 @@ class Trainer:
             next(source),
             self.generator,
             dense_weight=1.0 if encoder_only else 0.3 * (1 - progress) + 0.05,
-            cross_entropy_share=1.0 if progress < 0.5 else 0.5,
             corrections=corrections,
             prompts=not encoder_only,
         )

@@ -25,7 +25,8 @@ from sam2_core.weights import save_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SET_WEIGHTS = {"synthetic": 1.3, "ndev_scratch": 0.3}
+SET_WEIGHTS = {"ndev_scratch": 0.3}  # its automatic labels are poor
+NATIVE_FRACTION = 0.45  # crops at the scale at which the model is used
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -51,15 +52,10 @@ def main(argv: list[str] | None = None) -> None:
     # Another seed after each resume, or the same crops would come again.
     seed = options.seed + trainer.step
     side = NANO.image_size
+    crops, whole = _sampler(images, side // 2), _sampler(images, side)
     trainer.run(
-        _stream(
-            ImageBatches(
-                CropSampler(images, side // 2), options.batch, options.objects, seed
-            )
-        ),
-        _stream(
-            ImageBatches(CropSampler(images, side), 1, options.objects * 2, seed + 1)
-        ),
+        _stream(ImageBatches(crops, options.batch, options.objects, seed)),
+        _stream(ImageBatches(whole, 1, options.objects * 2, seed + 1)),
         _stream(ClipBatches(clips, objects=3, seed=seed + 2)),
         deadline,
     )
@@ -109,6 +105,12 @@ def _data(options: argparse.Namespace) -> tuple[list[LabelledImage], ClipSampler
         cache=pool,
     )
     return images, ClipSampler(stacks, size=256, length=5, seed=options.seed)
+
+
+def _sampler(images: list[LabelledImage], size: int) -> CropSampler:
+    return CropSampler(
+        images, size, weights=SET_WEIGHTS, native_fraction=NATIVE_FRACTION
+    )
 
 
 def _stream(batches: IterableDataset[Any]) -> Iterator[Any]:

@@ -1,0 +1,95 @@
+"""Makes the pictures of the dock: docs/images/dock_2d.png and dock_stack.png.
+
+Needs a screen and the bundled model; without a screen, start it as
+``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import napari
+from qtpy.QtWidgets import QApplication
+
+from napari_sam2.demo import CLICKS_XY, FRAME
+
+IMAGES = Path(__file__).parent / "images"
+CELLS = (
+    ("point", (415, 400), True),
+    ("point", (577, 414), True),
+    ("point", (716, 554), True),
+    ("box", (900, 712), (942, 746)),
+    ("point", (497, 111), True),
+    ("point", (518, 816), True),
+)
+
+
+def settle(seconds: float = 0.5) -> None:
+    """Let the window draw itself."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def open_window(sample: str) -> tuple[napari.Viewer, object]:
+    """A window of 1600 x 1000 with a sample image and the dock."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1600, 1000)
+    viewer.open_sample("napari-sam2", sample)
+    _, segment = viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+    settle()
+    viewer.reset_view(margin=0.02)
+    return viewer, segment
+
+
+def save(viewer: napari.Viewer, name: str) -> None:
+    """Take the picture."""
+    settle()
+    IMAGES.mkdir(exist_ok=True)
+    viewer.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
+
+
+def picture_2d() -> None:
+    """A few cells, each from one click or a box."""
+    viewer, segment = open_window("cells")
+    for number, (kind, where, more) in enumerate(CELLS):
+        if number:
+            segment.next_object()
+        if kind == "point":
+            segment.add_point(where, more)
+        else:
+            segment.add_box(where, more)
+        segment.wait()
+    save(viewer, "dock_2d.png")
+    viewer.close()
+
+
+def picture_stack() -> None:
+    """Nuclei clicked on one slice, while they are followed through the others."""
+    viewer, segment = open_window("nuclei")
+    viewer.dims.set_current_step(0, FRAME)
+    for number, (x, y) in CLICKS_XY.items():
+        if number > 1:
+            segment.next_object()
+        segment.add_point((y, x))
+    segment.wait()
+    segment.propagate("both")
+    state = segment.state
+    while state.busy and state.done < 0.6 * (state.total or 40):
+        settle(0.05)
+    viewer.dims.set_current_step(0, FRAME + 4)
+    save(viewer, "dock_stack.png")
+    segment.cancel()
+    segment.wait()
+    viewer.close()
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or ["2d", "stack"]
+    if "2d" in wanted:
+        picture_2d()
+    if "stack" in wanted:
+        picture_stack()

@@ -1,0 +1,91 @@
+"""The real models, behind the protocol that the engine expects.
+
+Everything that loads torch is imported inside the methods, which run in the worker.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sam2_core.errors import Sam2Error
+from sam2_core.registry import CHECKPOINTS, find_checkpoint, is_available
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_sam2._engine import Predictor, Session
+    from napari_sam2._images import LayerFrames
+    from napari_sam2._jobs import Stop
+
+
+class Sam2Backend:
+    """Models, predictors and sessions of :mod:`sam2_core`."""
+
+    def load_model(self, name: str, device: str) -> Any:
+        """A trained network on a device; CheckpointError if it is not here."""
+        from sam2_core.models import load_model
+
+        return load_model(name, device=device)
+
+    def predictor(self, model: Any) -> Predictor:
+        """A predictor for single planes."""
+        from sam2_core.image import ImagePredictor
+
+        return ImagePredictor(model)
+
+    def session(self, model: Any, frames: LayerFrames) -> Session:
+        """A session for a line of planes."""
+        from sam2_core.video import VideoSession
+
+        return VideoSession(model, frames)
+
+    def devices(self) -> list[str]:
+        """Devices of this computer, "auto" first. Loads torch."""
+        from sam2_core.devices import available_devices
+
+        return ["auto", *available_devices()]
+
+    def missing(self) -> dict[str, int]:
+        """Models that need a download, with their size in bytes (0: bundled, lost)."""
+        return {
+            name: checkpoint.bytes
+            for name, checkpoint in CHECKPOINTS.items()
+            if not is_available(name)
+        }
+
+    def download(self, name: str, stop: Stop) -> Iterator[tuple[int, int]]:
+        """Fetch and verify a checkpoint; yields (bytes done, bytes in all)."""
+        from sam2_core.download import download
+
+        total = find_checkpoint(name).bytes
+        steps: queue.SimpleQueue[tuple[int, int] | Sam2Error | None] = (
+            queue.SimpleQueue()
+        )
+
+        def fetch() -> None:
+            try:
+                download(
+                    name,
+                    progress=lambda done, size: steps.put((done, size)),
+                    cancel=stop,
+                )
+                steps.put(None)
+            except Sam2Error as error:
+                steps.put(error)
+            except Exception as error:  # noqa: BLE001  must reach the other thread
+                steps.put(Sam2Error(f"The download failed: {error}"))
+
+        threading.Thread(target=fetch, daemon=True).start()
+        yield 0, total
+        while (step := steps.get()) is not None:
+            if isinstance(step, Sam2Error):
+                raise step
+            while not steps.empty():  # only the newest number is worth showing
+                later = steps.get()
+                if not isinstance(later, tuple):
+                    steps.put(later)
+                    break
+                step = later
+            yield step

@@ -1,0 +1,392 @@
+"""Connects layers, engine and labels: what happens when the user does something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari_sam2 import _labels, _layers, _plan
+from napari_sam2._history import History, Step
+from napari_sam2._images import LayerFrames, frames_of
+from napari_sam2._prompts import Key, ObjectPrompts, Snapshot, collect
+from napari_sam2._stage import Stage, full_coordinates
+from napari_sam2._state import DIRECTIONS, SegmentationState
+from napari_sam2._tasks import Tasks
+from sam2_core.errors import CheckpointError, PromptError, Sam2Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari.components
+    from napari.layers import Image, Labels
+
+    from napari_sam2._engine import Engine
+    from napari_sam2._jobs import Runs
+
+
+class SegmentController:
+    """The whole tool without its widget.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Holds the layers.
+    state : SegmentationState
+        Choices of the user and progress of the work.
+    runner : Runs
+        Does the background work.
+    engine : Engine
+        Does the computing, on the runner's thread.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.components.ViewerModel,
+        state: SegmentationState,
+        runner: Runs,
+        engine: Engine,
+    ) -> None:
+        self.viewer = viewer
+        self.state = state
+        self.runner = runner
+        self.stage = Stage(viewer)
+        self.tasks = Tasks(state, self.stage, runner, engine)
+        self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
+        self._last: Snapshot | None = None
+        self._highest = 0
+        self._tag = ""
+        self.stage.prompts_changed.connect(self._on_prompts)
+        self.stage.object_selected.connect(self.select_object)
+        self.stage.polarity_selected.connect(self.set_polarity)
+        self.stage.layer_lost.connect(self._on_layer_lost)
+        for name in ("current_step", "order", "ndisplay"):
+            viewer.dims.events[name].connect(self._on_dims)
+
+    @property
+    def history(self) -> History:
+        """What was written into the labels layer in use."""
+        return self.tasks.history
+
+    # -- choices ------------------------------------------------------------------
+
+    def choose_image(self, image: Image | None) -> None:
+        """Segment this image; creates its prompt and labels layers."""
+        if image is self.stage.image:
+            return
+        self.runner.cancel("predict", "propagate")
+        if self.stage.image is not None:
+            self._histories[self.stage.image] = self.history
+        points = self.stage.points
+        self.stage.set_image(image)
+        if self.stage.points is None or self.stage.points is not points:
+            self.tasks.history = (
+                self._histories.get(image, History()) if image else History()
+            )
+        self._last = self.stage.snapshot()
+        self.state.update(image=image, start=None, stop=None, axis=None)
+        if image is not None:
+            self._default_axis()
+            self._ensure()
+            self.prepare()
+        self.tasks.rest()
+
+    def choose_labels(self, labels: Labels | None) -> None:
+        """Write into this layer, or a new one; Sam2Error if it does not fit."""
+        image = self.stage.image
+        if labels is self.stage.labels and labels is not None:
+            return
+        if labels is not None and image is not None:
+            reason = _layers.why_not_labels(labels, image)
+            if reason:
+                raise Sam2Error(f"{labels.name!r} cannot take the masks: {reason}.")
+        self.runner.cancel("predict", "propagate")
+        self.tasks.history = History()
+        self.stage.set_labels(labels)
+        if image is not None:
+            self._ensure()
+
+    def choose_axis(self, axis: int | None) -> None:
+        """Propagate along this data axis; None for planes that stand alone."""
+        image = self._ensure()[0]
+        if axis is not None:
+            axis = axis + image.ndim if axis < 0 else axis
+            plane = self._view().plane
+            if not 0 <= axis < image.ndim or axis in plane:
+                raise PromptError(f"Axis {axis} is on display or does not exist.")
+        self.state.update(axis=axis, start=None, stop=None)
+        self.prepare()
+
+    def choose_model(self, name: str | None = None, device: str | None = None) -> None:
+        """Work with another model or device from the next prompt on."""
+        self.state.update(
+            model=name or self.state.model, device=device or self.state.device
+        )
+        self.prepare()
+
+    def select_object(self, object_id: int) -> None:
+        """Make prompts count for this object (PromptError if the id is too large)."""
+        labels = self.stage.labels
+        if labels is not None:
+            _labels.check_id(labels, object_id)
+        self.state.object_id = object_id
+        self._highest = max(self._highest, object_id)
+        if labels is not None:
+            with self.stage.quiet():
+                labels.selected_label = object_id
+        self._apply_defaults()
+        self.tasks.rest()
+
+    def set_polarity(self, positive: bool) -> None:
+        """Whether the next points add to the object or take away from it."""
+        self.state.positive = positive
+        self._apply_defaults()
+
+    def next_object(self) -> int:
+        """Be done with this object; returns the id of the next."""
+        following = self._highest + 1
+        _labels.check_id(self._ensure()[3], following)
+        self._begin("next object")
+        self.state.positive = True
+        self.select_object(following)
+        return self.state.object_id
+
+    def prepare(self) -> None:
+        """Load the model in the background, so that the first click is quick."""
+        frames: LayerFrames | None = None
+        if self.stage.image is not None and self.state.axis is None:
+            try:
+                frames = self._frames()
+            except Sam2Error as error:
+                self.state.status = str(error)
+        self.tasks.prepare(frames)
+
+    # -- prompts ------------------------------------------------------------------
+
+    def add_point(
+        self,
+        position: Sequence[float],
+        positive: bool | None = None,
+        object_id: int | None = None,
+    ) -> None:
+        """Add a point at (row, column) of the plane shown or at nD data coordinates."""
+        full = self._locate(position)
+        self._take_object(object_id)
+        self.stage.add_point(
+            full, self.state.positive if positive is None else positive
+        )
+
+    def add_shape(
+        self, corners: Any, kind: str = "rectangle", object_id: int | None = None
+    ) -> None:
+        """Add a shape given by (row, column) corners or nD data coordinates."""
+        vertices = [self._locate(corner) for corner in corners]
+        self._take_object(object_id)
+        self.stage.add_shape(vertices, kind)
+
+    def clear_object(self) -> None:
+        """Delete the object: its prompts and its pixels in every frame."""
+        self._ensure()
+        object_id, plane = self.state.object_id, self._view().plane
+        self.runner.cancel("predict", "propagate")
+        step = self._begin("clearing")
+        self.stage.remove_prompts(object_id)
+        self._last = self.stage.snapshot()
+        self.history.drop(object_id)
+
+        self.tasks.clear(plane, object_id, step)
+
+    def undo(self) -> None:
+        """Take back the last prompt, propagation, clearing or "next object"."""
+        self.runner.cancel("predict", "clear")
+        if self.history.text == "propagation":
+            self.runner.cancel("propagate")
+        step = self.history.take_back(self.stage.labels)
+        if step is None:
+            self.state.status = "Nothing to undo."
+            return
+        if self.stage.labels is not None:
+            _labels.refresh(self.stage.labels)
+        if step.prompts is not None:
+            self.stage.restore(step.prompts)
+        self._last = self.stage.snapshot()
+        self.select_object(step.object_id)
+        self.state.undo_text = self.history.text
+        self.sync()
+
+    def cancel(self) -> None:
+        """Stop the running work; what is done stays."""
+        self.runner.cancel()
+
+    def sync(self) -> None:
+        """Compute the masks of all prompts that the labels do not show yet."""
+        if None in (self.stage.image, self.stage.points, self.stage.shapes):
+            return
+        image, _, _, labels = self._ensure()
+        self.runner.cancel("predict")
+        try:
+            prompts = self._prompts()
+            step = self.history.last
+            for key in [k for k in self.history.written if k not in prompts]:
+                self.history.write_back(labels, key, step)
+                self.tasks.refresh(key.plane, key.position)
+            changed = self.history.stale(prompts)
+            if not changed:
+                self.tasks.rest()
+                return
+            self._check_model()
+            groups = _plan.groups(image, prompts, changed, self.state.axis)
+        except Sam2Error as error:
+            self.tasks.fail(error)
+            return
+        self.tasks.predict(groups, step)
+
+    # -- propagation --------------------------------------------------------------
+
+    def propagate(
+        self,
+        direction: str | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> None:
+        """Carry all objects with prompts on this line of frames through the stack.
+
+        Arguments that are None come from the state.
+
+        Raises
+        ------
+        Sam2Error
+            If there is no stack, no prompt or no model, or the range is empty.
+        """
+        self._ensure()
+        direction = direction or self.state.direction
+        start = self.state.start if start is None else start
+        stop = self.state.stop if stop is None else stop
+        if direction not in DIRECTIONS:
+            raise PromptError(f"The direction must be one of {', '.join(DIRECTIONS)}.")
+        if self.state.axis is None:
+            raise PromptError("Choose the axis to propagate along first.")
+        frames = self._frames()
+        first, last = start or 0, len(frames) - 1 if stop is None else stop
+        if not 0 <= first <= last < len(frames):
+            raise PromptError(
+                f"The range {first} to {last} is not within 0 to {len(frames) - 1}."
+            )
+        here = Key(frames.plane, frames.position(0), 0)
+        prompts = _plan.on_line(self._prompts(), here, self.state.axis)
+        if not prompts:
+            raise PromptError("Click on an object in one of these frames first.")
+        self._check_model()
+        total = _plan.frame_count(direction, prompts, frames, first, last)
+        step = self._begin("propagation")
+        self.tasks.propagate(frames, prompts, (start, stop, direction), total, step)
+
+    # -- helpers ------------------------------------------------------------------
+
+    def _ensure(self) -> Any:
+        """All four layers; new or adopted labels get a free id."""
+        ready = self.stage.ensure()
+        labels = ready[3]
+        if labels is not self.state.labels:
+            self.state.labels = labels
+            if self._last is None:
+                self._last = self.stage.snapshot()
+            self._highest = _labels.first_free_id(labels) - 1
+            self.select_object(max(1, self._highest + 1))
+        elif self._last is None:
+            self._last = self.stage.snapshot()
+            self._apply_defaults()
+        return ready
+
+    def _begin(self, text: str) -> Step:
+        step = self.history.begin(text, self._last, self.state.object_id)
+        self.state.undo_text = text
+        return step
+
+    def _prompts(self) -> dict[Key, ObjectPrompts]:
+        image, points, shapes, _ = self._ensure()
+        prompts = collect(points, shapes, _layers.image_shape(image))
+        return _plan.usable(prompts, self.state.axis)
+
+    def _view(self) -> _layers.View:
+        return _layers.current_view(self.viewer, self._ensure_image())
+
+    def _ensure_image(self) -> Image:
+        return self.stage.image or self.stage.ensure()[0]
+
+    def _frames(self) -> LayerFrames:
+        view = self._view()
+        axis = None if self.state.axis in view.plane else self.state.axis
+        return frames_of(self._ensure_image(), view.plane, view.position, axis)
+
+    def _locate(self, position: Sequence[float]) -> list[float]:
+        full = full_coordinates(self._view(), position)
+        shape = _layers.image_shape(self._ensure_image())
+        if any(not -0.5 <= v < n - 0.5 for v, n in zip(full, shape, strict=True)):
+            raise PromptError(f"{tuple(position)} lies outside the image {shape}.")
+        return full
+
+    def _take_object(self, object_id: int | None) -> None:
+        self._ensure()
+        if object_id is not None:
+            self.select_object(object_id)
+        if self.state.object_id < 1:
+            raise PromptError("Label 0 is the background; choose another label.")
+
+    def _check_model(self) -> None:
+        if self.state.model in self.state.missing:
+            raise CheckpointError(
+                f"{self.state.model} is not on this computer yet; download it first."
+            )
+
+    def _default_axis(self) -> None:
+        image = self._ensure_image()
+        if image.ndim == 2:
+            self.state.axis = None
+            return
+        try:
+            self.state.axis = self._view().others[0]
+        except Sam2Error:
+            self.state.axis = 0
+
+    def _apply_defaults(self) -> None:
+        if self.stage.image is None:
+            return
+        try:
+            view = self._view()
+            self._tag, self.state.plane = view.tag, view.plane
+        except Sam2Error:
+            self._tag = ""
+        self.stage.set_defaults(self.state.positive, self.state.object_id, self._tag)
+
+    # -- events -------------------------------------------------------------------
+
+    def _on_prompts(self) -> None:
+        self._begin("last prompt")
+        self._last = self.stage.snapshot()
+        self.stage.style(self.state.object_id)
+        self.sync()
+
+    def _on_dims(self, event: Any = None) -> None:
+        image = self.stage.image
+        if image is None or image not in self.viewer.layers:
+            return
+        try:
+            view = self._view()
+        except Sam2Error as error:
+            self.tasks.rest(str(error))
+            return
+        if view.tag != self._tag:
+            self._apply_defaults()
+            if self.state.axis in view.plane:
+                self._default_axis()
+        if self.state.status.startswith("Switch"):
+            self.tasks.rest()
+
+    def _on_layer_lost(self, layer: Any) -> None:
+        self.runner.cancel("predict", "propagate")
+        if layer is self.stage.image:
+            self.choose_image(None)
+        else:
+            self.tasks.history = History()
+            self._last = None
+            self.state.update(labels=self.stage.labels, undo_text="")

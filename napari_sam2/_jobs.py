@@ -1,0 +1,193 @@
+"""Background work: one job at a time, newest preview wins, errors as sentences."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+from sam2_core.errors import Cancelled, InferenceError, Sam2Error
+
+log = logging.getLogger(__name__)
+
+Stop: TypeAlias = Callable[[], bool]
+Work: TypeAlias = Callable[[Stop], Iterator[Any]]
+
+
+@dataclass(eq=False)
+class Job:
+    """A piece of work and what happens with its results.
+
+    Attributes
+    ----------
+    kind : str
+        "predict", "propagate", "download" or "prepare". A waiting job gives way to a
+        newer one of the same kind.
+    work : callable
+        Called in the worker with a function that says whether to stop; its iterator's
+        items are handed to ``on_item``, in order.
+    on_item, on_end, on_start : callables
+        Called on the GUI thread. ``on_end`` gets None, or the error that ended the job
+        (:class:`sam2_core.errors.Cancelled` if it was stopped).
+    """
+
+    kind: str
+    work: Work
+    on_item: Callable[[Any], None]
+    on_end: Callable[[Sam2Error | None], None]
+    on_start: Callable[[], None] = lambda: None
+    stopped: threading.Event = field(default_factory=threading.Event)
+    ended: tuple[Sam2Error | None, bool] = (None, False)
+
+
+Start: TypeAlias = Callable[
+    [Iterator[Any], Callable[[Any], None], Callable[[], None]], None
+]
+
+
+class Runs(Protocol):
+    """What the controller needs of a runner."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is running or waiting."""
+
+    def submit(self, job: Job) -> None:
+        """Run a job, now or as soon as the running one has ended."""
+
+    def cancel(self, *kinds: str) -> None:
+        """Stop the running job and drop the waiting ones, all or of these kinds."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """Last item of every worker: how the job ended."""
+
+    error: Sam2Error | None
+
+
+def guarded(job: Job) -> Iterator[Any]:
+    """Iterate over a job's work; the last item says how it ended, nothing is raised.
+
+    Qt's generator workers swallow every RuntimeError, torch's among them, so no
+    exception may leave the generator.
+    """
+    try:
+        for item in job.work(job.stopped.is_set):
+            if job.stopped.is_set():
+                break
+            yield item
+        yield _End(Cancelled("Stopped.") if job.stopped.is_set() else None)
+    except Sam2Error as error:
+        yield _End(error)
+    except MemoryError:
+        yield _End(InferenceError("Out of memory; try a smaller model or image."))
+    except Exception as error:
+        log.exception("A %s job failed", job.kind)
+        yield _End(InferenceError(describe(error)))
+
+
+def describe(error: Exception) -> str:
+    """One sentence for an error that is not ours."""
+    lines = str(error).strip().splitlines()
+    reason = lines[0].rstrip(".") if lines else type(error).__name__
+    if "out of memory" in reason.lower():
+        return "The device ran out of memory; choose a smaller model or the CPU."
+    return f"The model could not run: {reason}."
+
+
+class JobRunner:
+    """Runs jobs one after the other on a thread that ``start`` provides.
+
+    Parameters
+    ----------
+    start : callable
+        ``start(iterator, on_item, on_exhausted)`` consumes the iterator on another
+        thread and calls the two functions on the GUI thread.
+    """
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._running: Job | None = None
+        self._waiting: list[Job] = []
+        self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is running or waiting."""
+        return self._running is not None or bool(self._waiting)
+
+    def submit(self, job: Job) -> None:
+        """Run a job, now or as soon as the running one has ended.
+
+        A waiting job of the same kind is dropped, a running one of kind "predict" or
+        "prepare" is asked to stop: its answer is out of date.
+        """
+        if self._closed:
+            return
+        self._waiting = [other for other in self._waiting if other.kind != job.kind]
+        self._waiting.append(job)
+        if job.kind == "predict" and self._running and self._running.kind == "predict":
+            self._running.stopped.set()
+        self._next()
+
+    def cancel(self, *kinds: str) -> None:
+        """Stop the running job and drop the waiting ones, all or of these kinds."""
+        dropped = [job for job in self._waiting if not kinds or job.kind in kinds]
+        self._waiting = [job for job in self._waiting if job not in dropped]
+        if self._running and (not kinds or self._running.kind in kinds):
+            self._running.stopped.set()
+        for job in dropped:
+            job.on_end(Cancelled("Stopped."))
+
+    def close(self) -> None:
+        """Stop everything and accept nothing more; nobody is told."""
+        self._closed = True
+        self._waiting.clear()
+        if self._running:
+            self._running.stopped.set()
+
+    def _next(self) -> None:
+        if self._running or not self._waiting:
+            return
+        job = self._running = self._waiting.pop(0)
+        job.on_start()
+        self._start(
+            guarded(job), partial(self._item, job), partial(self._exhausted, job)
+        )
+
+    def _item(self, job: Job, item: Any) -> None:
+        if self._closed or job is not self._running:
+            return
+        if isinstance(item, _End):
+            job.ended = item.error, True
+        elif not job.stopped.is_set():
+            job.on_item(item)
+
+    def _exhausted(self, job: Job) -> None:
+        """The thread is done; without a last word if the window is closing."""
+        if self._closed or job is not self._running:
+            return
+        error, said = job.ended
+        self._finish(job, error if said else Cancelled("Stopped."))
+
+    def _finish(self, job: Job, error: Sam2Error | None) -> None:
+        self._running = None
+        try:
+            job.on_end(error)
+        finally:
+            self._next()
+
+
+def run_inline(
+    iterator: Iterator[Any],
+    on_item: Callable[[Any], None],
+    on_exhausted: Callable[[], None],
+) -> None:
+    """Start function for :class:`JobRunner` that does the work at once, here."""
+    for item in iterator:
+        on_item(item)
+    on_exhausted()

@@ -1,0 +1,178 @@
+"""Writing masks into a Labels layer, and taking them back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2._layers import plane_index
+from sam2_core.errors import PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Pixels of one plane that a write changed.
+
+    Attributes
+    ----------
+    plane, position
+        Which plane of the labels.
+    rows, columns : slice
+        Bounding box of the change.
+    packed : (n,) uint8
+        Bits of the changed pixels inside the bounding box.
+    old, new : (k,) arrays
+        Values of those pixels before and after.
+    """
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    rows: slice
+    columns: slice
+    packed: NDArray[np.uint8]
+    old: NDArray[Any]
+    new: NDArray[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that remembering this takes."""
+        return self.packed.nbytes + self.old.nbytes + self.new.nbytes
+
+    def changed(self) -> NDArray[np.bool_]:
+        """Changed pixels of the bounding box, bool."""
+        shape = (
+            self.rows.stop - self.rows.start,
+            self.columns.stop - self.columns.start,
+        )
+        bits = np.unpackbits(self.packed, count=shape[0] * shape[1])
+        return np.asarray(bits.reshape(shape), bool)
+
+
+def combine(masks: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.uint32]:
+    """One image of object ids from masks; where they overlap, the lower id wins.
+
+    Parameters
+    ----------
+    masks : dict of int to (H, W) bool
+        At least one.
+
+    Returns
+    -------
+    (H, W) uint32
+        0 where there is no object.
+    """
+    shape = next(iter(masks.values())).shape
+    ids = np.zeros(shape, np.uint32)
+    for object_id in sorted(masks, reverse=True):
+        ids[masks[object_id]] = object_id
+    return ids
+
+
+def check_id(labels: Labels, object_id: int) -> None:
+    """PromptError if the labels' type cannot hold the id."""
+    dtype = labels.data.dtype
+    if not 0 <= object_id <= np.iinfo(dtype).max:
+        raise PromptError(
+            f"{labels.name!r} holds {dtype} numbers and cannot take label {object_id}; "
+            "choose a new labels layer."
+        )
+
+
+def read_mask(
+    labels: Labels, plane: tuple[int, int], position: tuple[int, ...], object_id: int
+) -> NDArray[np.bool_]:
+    """Where a plane of the labels has ``object_id``, (H, W) bool."""
+    plane_hw = np.asarray(labels.data[plane_index(plane, position)])
+    return np.asarray(plane_hw == object_id)
+
+
+def write_plane(
+    labels: Labels,
+    plane: tuple[int, int],
+    position: tuple[int, ...],
+    ids: NDArray[np.integer[Any]],
+    objects: Iterable[int],
+    keep_others: bool = True,
+) -> Patch | None:
+    """Make a plane of the labels show new masks for some objects.
+
+    The layer is changed in place and not refreshed.
+
+    Parameters
+    ----------
+    labels : napari.layers.Labels
+        Writable.
+    plane, position
+        Which plane.
+    ids : (H, W) integer array
+        New masks, as object ids; 0 elsewhere.
+    objects : iterable of int
+        Objects that ``ids`` speaks about. Their old pixels are cleared; all other
+        labels stay.
+    keep_others : bool
+        Whether pixels of other labels may not be taken over.
+
+    Returns
+    -------
+    Patch or None
+        What changed; None if nothing did.
+    """
+    index = plane_index(plane, position)
+    current = np.asarray(labels.data[index])
+    own = np.zeros(current.shape, bool)
+    for object_id in objects:
+        own |= current == object_id
+    target = np.where(own, 0, current).astype(current.dtype, copy=False)
+    paint = ids > 0
+    if keep_others:
+        paint &= target == 0
+    np.copyto(target, ids, where=paint, casting="unsafe")
+    changed = target != current
+    rows = np.flatnonzero(changed.any(1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero(changed.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    inside = changed[box]
+    patch = Patch(
+        plane,
+        position,
+        *box,
+        np.packbits(inside),
+        current[box][inside].copy(),
+        target[box][inside],
+    )
+    labels.data[index] = target
+    return patch
+
+
+def revert(labels: Labels, patch: Patch) -> None:
+    """Undo a patch in place; pixels that were changed since then are left alone."""
+    index = plane_index(patch.plane, patch.position)
+    current = np.array(labels.data[index])
+    box = current[patch.rows, patch.columns]
+    changed = patch.changed()
+    values = box[changed]
+    box[changed] = np.where(values == patch.new, patch.old, values)
+    labels.data[index] = current
+
+
+def refresh(labels: Labels) -> None:
+    """Redraw the layer cheaply."""
+    labels.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+def first_free_id(labels: Labels) -> int:
+    """Smallest id above all labels in the layer (1 for an empty layer)."""
+    data = labels.data
+    if data.ndim > 2:
+        return 1 + max(int(np.max(data[i])) for i in range(data.shape[0]))
+    return 1 + int(np.max(data))

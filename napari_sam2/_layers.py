@@ -1,0 +1,230 @@
+"""The layers of the plugin: created beside the image, styled, and located in space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels, Points, Shapes
+
+from sam2_core.errors import ImageError
+
+if TYPE_CHECKING:
+    import napari.components
+    from numpy.typing import NDArray
+
+POINTS_NAME = "SAM2 points"
+SHAPES_NAME = "SAM2 shapes"
+LABELS_NAME = "SAM2 labels"
+SPATIAL = (
+    "scale",
+    "translate",
+    "rotate",
+    "shear",
+    "affine",
+    "units",
+    "axis_labels",
+)
+GREEN = (0.0, 0.694, 0.047, 1.0)
+RED = (0.827, 0.027, 0.0, 1.0)
+FADED = 0.3  # opacity of prompts of other objects
+POLARITIES = ("positive", "negative")
+
+
+def spatial(layer: Any) -> dict[str, Any]:
+    """Place of a layer in the world: the seven attributes, ready to hand to another."""
+    return {name: getattr(layer, name) for name in SPATIAL}
+
+
+def image_shape(image: Image) -> tuple[int, ...]:
+    """Shape of the image at full resolution, without the channels of RGB."""
+    data = image.data[0] if image.multiscale else image.data
+    return tuple(int(n) for n in data.shape[: image.ndim])
+
+
+def _features() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "polarity": pd.Series([], dtype=object),
+            "object_id": pd.Series([], dtype=int),
+            "plane": pd.Series([], dtype=object),
+        }
+    )
+
+
+def new_points(image: Image) -> Points:
+    """Empty points layer that coincides with ``image``."""
+    layer = Points(
+        ndim=image.ndim,
+        name=POINTS_NAME,
+        features=_features(),
+        feature_defaults={"polarity": "positive", "object_id": 1, "plane": ""},
+        face_color=np.array([GREEN]),
+        border_color="white",
+        border_width=0.12,
+        size=prompt_size(image),
+        symbol="disc",
+        **spatial(image),
+    )
+    layer.current_face_color = GREEN
+    return layer
+
+
+def new_shapes(image: Image) -> Shapes:
+    """Empty shapes layer that coincides with ``image``."""
+    layer = Shapes(
+        ndim=image.ndim,
+        name=SHAPES_NAME,
+        features=_features().drop(columns="polarity"),
+        feature_defaults={"object_id": 1, "plane": ""},
+        face_color="transparent",
+        edge_color=np.array([GREEN]),
+        edge_width=max(1.0, prompt_size(image) / 6),
+        **spatial(image),
+    )
+    layer.current_face_color = "transparent"
+    layer.current_edge_color = GREEN
+    return layer
+
+
+def new_labels(image: Image) -> Labels:
+    """Empty labels layer (uint16) of the shape and place of ``image``."""
+    data = np.zeros(image_shape(image), np.uint16)
+    return Labels(data, name=LABELS_NAME, **spatial(image))
+
+
+def prompt_size(image: Image) -> float:
+    """Diameter of a point in pixels: easy to see, small against the image."""
+    return float(np.clip(max(image_shape(image)[-2:]) / 60, 3, 40))
+
+
+def why_not_labels(labels: Labels, image: Image) -> str:
+    """Reason why ``labels`` cannot take the masks of ``image``; "" when it can."""
+    if labels.multiscale:
+        return "it is multiscale"
+    if tuple(labels.data.shape) != image_shape(image):
+        return f"its shape is {labels.data.shape}, the image's is {image_shape(image)}"
+    if not hasattr(labels.data, "__setitem__") or hasattr(labels.data, "dask"):
+        return "its data cannot be written to"
+    flags = getattr(labels.data, "flags", None)
+    if flags is not None and not flags.writeable:
+        return "its data is read-only"
+    return ""
+
+
+@dataclass(frozen=True)
+class View:
+    """The plane of a layer that the user looks at.
+
+    Attributes
+    ----------
+    plane : (int, int)
+        Displayed data axes, rows then columns, in ascending order.
+    position : tuple of int
+        Index along every other axis, in ascending order of the axes; () for 2D data.
+    ndim : int
+        Number of data axes.
+    """
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    ndim: int
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Data axes that are not displayed, ascending."""
+        return tuple(i for i in range(self.ndim) if i not in self.plane)
+
+    @property
+    def tag(self) -> str:
+        """The plane as text, kept with each prompt ("1-2")."""
+        return f"{self.plane[0]}-{self.plane[1]}"
+
+
+def plane_index(
+    plane: tuple[int, int], position: tuple[int, ...]
+) -> tuple[int | slice, ...]:
+    """Index that cuts one plane out of the data array of a layer."""
+    rest = iter(position)
+    return tuple(
+        slice(None) if i in plane else next(rest) for i in range(len(position) + 2)
+    )
+
+
+def current_view(viewer: napari.components.ViewerModel, image: Image) -> View:
+    """Which plane of ``image`` the viewer shows.
+
+    Raises
+    ------
+    ImageError
+        In 3D display, or when the image is shown along an axis it does not have.
+    """
+    if viewer.dims.ndisplay != 2:
+        raise ImageError("Switch the viewer to 2D display to place prompts.")
+    offset = viewer.dims.ndim - image.ndim
+    rows, columns = sorted(d - offset for d in viewer.dims.displayed)
+    if rows < 0:
+        raise ImageError(f"Show the rows and columns of {image.name!r} to prompt it.")
+    point = image.world_to_data(world_point(viewer, image))
+    shape = image_shape(image)
+    position = tuple(
+        int(np.clip(np.floor(point[i] + 0.5), 0, shape[i] - 1))
+        for i in range(image.ndim)
+        if i not in (rows, columns)
+    )
+    return View((rows, columns), position, image.ndim)
+
+
+def world_point(
+    viewer: napari.components.ViewerModel, layer: Any
+) -> NDArray[np.float64]:
+    """Position of the sliders in world coordinates, in the units of ``layer``."""
+    point = np.asarray(viewer.dims.point, float)[-layer.ndim :]
+    world_units = getattr(viewer.layers, "units", None)
+    if world_units is None or len(world_units) < layer.ndim:
+        return point
+    factors = [
+        _factor(a, b)
+        for a, b in zip(world_units[-layer.ndim :], layer.units, strict=True)
+    ]
+    return np.asarray(point * factors)
+
+
+def _factor(source: Any, target: Any) -> float:
+    """How many ``target`` units are in one ``source`` unit; 1 if incommensurable."""
+    if source == target or source.dimensionality != target.dimensionality:
+        return 1.0
+    return float((1 * source).to(target).magnitude)
+
+
+def axis_name(image: Image, axis: int) -> str:
+    """Name of a data axis for the user: its label, else its position."""
+    label = str(image.axis_labels[axis])
+    return f"axis {axis}" if label.lstrip("-").isdigit() else label
+
+
+def style_points(layer: Points, object_id: int, border: Any) -> None:
+    """Green and red, with the prompts of other objects faded.
+
+    ``border`` maps an object id to its colour in the labels layer.
+    """
+    if len(layer.data) == 0:
+        return
+    ids = layer.features["object_id"].to_numpy()
+    positive = layer.features["polarity"].to_numpy() == "positive"
+    colors = np.where(positive[:, None], GREEN, RED)
+    colors[ids != object_id, 3] = FADED
+    layer.face_color = colors
+    layer.border_color = np.array([border(int(i)) for i in ids])
+
+
+def style_shapes(layer: Shapes, object_id: int) -> None:
+    """Green outlines, with those of other objects faded."""
+    if len(layer.data) == 0:
+        return
+    ids = layer.features["object_id"].to_numpy()
+    colors = np.tile(np.array(GREEN), (len(ids), 1))
+    colors[ids != object_id, 3] = FADED
+    layer.edge_color = colors

@@ -1,0 +1,96 @@
+"""Which prompts are to be computed together, and on which frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_sam2._images import LayerFrames, frames_of, split_position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from napari.layers import Image
+
+    from napari_sam2._prompts import Key, ObjectPrompts
+
+
+@dataclass(frozen=True)
+class Group:
+    """Prompts on one line of frames, and those of them to compute."""
+
+    frames: LayerFrames
+    prompts: Mapping[Key, ObjectPrompts]
+    changed: frozenset[Key]
+
+
+def line_of(key: Key, axis: int | None) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Plane and fixed position: equal for keys whose frames follow each other."""
+    axis = None if axis in key.plane else axis
+    return key.plane, split_position(key.plane, key.position, axis)[0]
+
+
+def usable(
+    prompts: Mapping[Key, ObjectPrompts], axis: int | None
+) -> dict[Key, ObjectPrompts]:
+    """Leave out objects of which nothing says where they are.
+
+    A purely negative correction counts when the same object has a positive prompt in
+    another frame along ``axis``.
+    """
+    seeds = {
+        (line_of(key, axis), key.object_id)
+        for key, ask in prompts.items()
+        if ask.positive
+    }
+    return {
+        key: ask
+        for key, ask in prompts.items()
+        if (line_of(key, axis), key.object_id) in seeds
+    }
+
+
+def on_line(
+    prompts: Mapping[Key, ObjectPrompts], key: Key, axis: int | None
+) -> dict[Key, ObjectPrompts]:
+    """Prompts on the same line of frames as ``key``."""
+    line = line_of(key, axis)
+    return {k: ask for k, ask in prompts.items() if line_of(k, axis) == line}
+
+
+def groups(
+    image: Image,
+    prompts: Mapping[Key, ObjectPrompts],
+    changed: Iterable[Key],
+    axis: int | None,
+) -> list[Group]:
+    """Sort the keys to compute by line of frames."""
+    lines: dict[object, list[Key]] = {}
+    for key in changed:
+        lines.setdefault(line_of(key, axis), []).append(key)
+    result = []
+    for keys in lines.values():
+        first = keys[0]
+        along = None if axis in first.plane else axis
+        frames = frames_of(image, first.plane, first.position, along)
+        result.append(Group(frames, on_line(prompts, first, axis), frozenset(keys)))
+    return result
+
+
+def frame_count(
+    direction: str,
+    prompts: Mapping[Key, ObjectPrompts],
+    frames: LayerFrames,
+    first: int,
+    last: int,
+) -> int:
+    """Frames of ``first`` to ``last`` that a propagation of the prompts will fill."""
+    starts: dict[int, int] = {}  # of each object
+    for key in prompts:
+        index = split_position(key.plane, key.position, frames.axis)[1]
+        starts[key.object_id] = min(index, starts.get(key.object_id, index))
+    if direction == "forward":
+        return max(1, last - max(min(starts.values()), first) + 1)
+    if direction == "backward":
+        return max(1, min(max(starts.values()), last) - first + 1)
+    return last - first + 1

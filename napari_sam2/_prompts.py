@@ -1,0 +1,286 @@
+"""Prompts as they stand in the layers, per plane and object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_sam2._layers import View
+from sam2_core.errors import PromptError
+
+if TYPE_CHECKING:
+    from napari.layers import Points, Shapes
+    from numpy.typing import NDArray
+
+Polygon: TypeAlias = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """Where prompts belong: a plane of the image, and an object."""
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    object_id: int
+
+
+@dataclass(frozen=True)
+class ObjectPrompts:
+    """All prompts for one object in one plane, comparable and safe to hand to a thread.
+
+    Attributes
+    ----------
+    points_xy : tuple of (x, y)
+        Pixels; integers are pixel centres.
+    point_labels : tuple of int
+        1 positive, 0 negative; as many as points.
+    box_xyxy : (x0, y0, x1, y1) or None
+        The newest rectangle.
+    polygons_xy : tuple of polygons
+        Outlines whose union is the mask prompt.
+    """
+
+    points_xy: tuple[tuple[float, float], ...] = ()
+    point_labels: tuple[int, ...] = ()
+    box_xyxy: tuple[float, float, float, float] | None = None
+    polygons_xy: tuple[Polygon, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.points_xy or self.box_xyxy or self.polygons_xy)
+
+    @property
+    def positive(self) -> bool:
+        """Whether anything says where the object is, and not only where it is not."""
+        return bool(any(self.point_labels) or self.box_xyxy or self.polygons_xy)
+
+    def point_arrays(
+        self,
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.int32] | None]:
+        """Coordinates (N, 2) as x, y and labels (N,), or two None without points."""
+        if not self.points_xy:
+            return None, None
+        return (
+            np.asarray(self.points_xy, np.float32),
+            np.asarray(self.point_labels, np.int32),
+        )
+
+    def box_array(self) -> NDArray[np.float32] | None:
+        """The box as (4,) x0, y0, x1, y1; None without one."""
+        return None if self.box_xyxy is None else np.asarray(self.box_xyxy, np.float32)
+
+    def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """The mask prompt, (H, W) bool; None without polygons."""
+        if not self.polygons_xy:
+            return None
+        return rasterise(self.polygons_xy, shape)
+
+
+@dataclass
+class _Draft:
+    """Prompts of one key while they are being collected."""
+
+    points: list[tuple[float, float]]
+    labels: list[int]
+    box: tuple[float, float, float, float] | None
+    polygons: list[Polygon]
+
+
+def rasterise(
+    polygons: tuple[Polygon, ...], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Union of polygons as a mask.
+
+    Parameters
+    ----------
+    polygons : tuple of ((x, y), ...)
+        Outlines in pixels; integers are pixel centres. Parts outside are cut off.
+    shape : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    (H, W) bool array
+    """
+    from skimage.draw import polygon
+
+    mask = np.zeros(shape, bool)
+    for outline in polygons:
+        xy = np.asarray(outline, float)
+        rows, columns = polygon(xy[:, 1], xy[:, 0], shape)
+        mask[rows, columns] = True
+    return mask
+
+
+def collect(
+    points: Points, shapes: Shapes, shape: tuple[int, ...]
+) -> dict[Key, ObjectPrompts]:
+    """Read every prompt from the two layers.
+
+    Parameters
+    ----------
+    points, shapes : napari layers
+        With the features ``object_id``, ``plane`` and, for points, ``polarity``; in the
+        data coordinates of the image.
+    shape : tuple of int
+        Shape of the image at full resolution. Points outside are left out.
+
+    Returns
+    -------
+    dict
+        Prompts per plane and object; keys without prompts do not occur.
+
+    Raises
+    ------
+    PromptError
+        If a shape lies across several frames.
+    """
+    drafts: dict[Key, _Draft] = {}
+    table = points.features
+    for coordinates, tag, object_id, polarity in zip(
+        points.data, table["plane"], table["object_id"], table["polarity"], strict=True
+    ):
+        _take_point(drafts, coordinates, shape, tag, int(object_id), polarity)
+    table = shapes.features
+    for vertices, kind, tag, object_id in zip(
+        shapes.data, shapes.shape_type, table["plane"], table["object_id"], strict=True
+    ):
+        _take_shape(drafts, vertices, kind, shape, tag, int(object_id))
+    return {
+        key: ObjectPrompts(
+            tuple(draft.points), tuple(draft.labels), draft.box, tuple(draft.polygons)
+        )
+        for key, draft in drafts.items()
+    }
+
+
+def view_at(coordinates: NDArray[Any], tag: str, ndim: int) -> View:
+    """The plane a coordinate lies in, from the axes noted with the prompt."""
+    first, _, second = str(tag).partition("-")
+    plane = (int(first), int(second)) if second else (ndim - 2, ndim - 1)
+    rounded = np.floor(np.asarray(coordinates) + 0.5).astype(int)
+    position = tuple(int(rounded[i]) for i in range(ndim) if i not in plane)
+    return View(plane, position, ndim)
+
+
+def _draft(drafts: dict[Key, _Draft], view: View, object_id: int) -> _Draft:
+    key = Key(view.plane, view.position, object_id)
+    return drafts.setdefault(key, _Draft([], [], None, []))
+
+
+def _inside(view: View, shape: tuple[int, ...]) -> bool:
+    return all(
+        0 <= i < shape[axis] for i, axis in zip(view.position, view.others, strict=True)
+    )
+
+
+def _take_point(
+    drafts: dict[Key, _Draft],
+    coordinates: NDArray[Any],
+    shape: tuple[int, ...],
+    tag: str,
+    object_id: int,
+    polarity: str,
+) -> None:
+    rounded = np.floor(np.asarray(coordinates) + 0.5)
+    if object_id < 1 or (rounded < 0).any() or (rounded >= shape).any():
+        return
+    view = view_at(coordinates, tag, len(shape))
+    draft = _draft(drafts, view, object_id)
+    row, column = (float(coordinates[i]) for i in view.plane)
+    draft.points.append((column, row))
+    draft.labels.append(1 if polarity == "positive" else 0)
+
+
+def _take_shape(
+    drafts: dict[Key, _Draft],
+    vertices: NDArray[Any],
+    kind: str,
+    shape: tuple[int, ...],
+    tag: str,
+    object_id: int,
+) -> None:
+    view = view_at(vertices[0], tag, len(shape))
+    if object_id < 1 or not _inside(view, shape):
+        return
+    others = vertices[:, list(view.others)]
+    if (np.floor(others + 0.5) != np.array(view.position)).any():
+        raise PromptError("A shape lies across several frames; draw it in one.")
+    xy = vertices[:, [view.plane[1], view.plane[0]]].astype(float)
+    height, width = (shape[i] for i in view.plane)
+    if kind == "rectangle":
+        low = np.clip(xy.min(0), 0, (width - 1, height - 1))
+        high = np.clip(xy.max(0), 0, (width - 1, height - 1))
+        if (high - low >= 1).all():
+            x0, y0, x1, y1 = (float(v) for v in (*low, *high))
+            _draft(drafts, view, object_id).box = (x0, y0, x1, y1)
+        return
+    if kind == "line":
+        draft = _draft(drafts, view, object_id)
+        for t in (0.1, 0.5, 0.9):
+            x, y = (float(v) for v in xy[0] + t * (xy[1] - xy[0]))
+            if 0 <= round(x) < width and 0 <= round(y) < height:
+                draft.points.append((x, y))
+                draft.labels.append(1)
+        return
+    outline = ellipse_outline(xy) if kind == "ellipse" else xy
+    if len(outline) >= 3:
+        polygon = tuple((float(x), float(y)) for x, y in outline)
+        if rasterise((polygon,), (height, width)).any():
+            _draft(drafts, view, object_id).polygons.append(polygon)
+
+
+def ellipse_outline(corners_xy: NDArray[Any], n: int = 64) -> NDArray[np.float64]:
+    """Outline of the ellipse inscribed in a (rotated) rectangle of four corners.
+
+    Parameters
+    ----------
+    corners_xy : (4, 2) array
+        In order around the rectangle.
+    n : int
+        Number of vertices of the outline.
+
+    Returns
+    -------
+    (n, 2) float array
+    """
+    centre = corners_xy.mean(0)
+    a = (corners_xy[1] - corners_xy[0]) / 2
+    b = (corners_xy[3] - corners_xy[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(angle) * a + np.sin(angle) * b)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Complete content of both prompt layers, to go back to."""
+
+    points: NDArray[Any]
+    point_features: Any
+    shapes: tuple[NDArray[Any], ...]
+    shape_types: tuple[str, ...]
+    shape_features: Any
+
+
+def snapshot(points: Points, shapes: Shapes) -> Snapshot:
+    """Copy the content of both layers."""
+    return Snapshot(
+        np.array(points.data),
+        points.features.copy(),
+        tuple(np.array(v) for v in shapes.data),
+        tuple(str(kind) for kind in shapes.shape_type),
+        shapes.features.copy(),
+    )
+
+
+def restore(saved: Snapshot, points: Points, shapes: Shapes) -> None:
+    """Put a snapshot back. Block the layers' data events around it."""
+    points.selected_data = set()
+    points.data = saved.points
+    points.features = saved.point_features.copy()
+    shapes.selected_data = set()
+    shapes.remove(list(range(len(shapes.data))))
+    if saved.shapes:
+        shapes.add(list(saved.shapes), shape_type=list(saved.shape_types))
+        shapes.features = saved.shape_features.copy()

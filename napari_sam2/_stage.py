@@ -1,0 +1,360 @@
+"""The four layers of a session and their events: image, points, shapes and labels."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import numpy as np
+from psygnal import Signal
+
+from napari_sam2 import _layers as layers
+from napari_sam2._prompts import Snapshot, restore, snapshot
+from sam2_core.errors import ImageError, PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import napari.components
+    from napari.layers import Image, Labels, Points, Shapes
+
+COMMITTED = ("added", "removed", "changed")
+
+
+class Stage:
+    """Creates the prompt and labels layers of an image and listens to them.
+
+    Signals are emitted on the GUI thread. Callbacks are bound methods, which napari
+    holds weakly, so that a closed dock leaves nothing behind.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the layers are shown.
+    """
+
+    prompts_changed = Signal()
+    object_selected = Signal(int)
+    polarity_selected = Signal(bool)
+    layer_lost = Signal(object)
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self.viewer = viewer
+        self.image: Image | None = None
+        self.points: Points | None = None
+        self.shapes: Shapes | None = None
+        self.labels: Labels | None = None
+        self._polarity_once = ""  # of the point that is being added
+        self._added_other = False
+        self._quiet = 0
+        self._defaults: dict[str, Any] = {}
+        self._made: WeakSet[Any] = WeakSet()
+        self._remembered: WeakKeyDictionary[
+            Image, tuple[Points | None, Shapes | None, Labels | None]
+        ] = WeakKeyDictionary()
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    # -- setting up ---------------------------------------------------------------
+
+    def set_image(self, image: Image | None) -> None:
+        """Work on another image; its earlier prompts and labels come back."""
+        if self.image is not None:
+            self._remembered[self.image] = (self.points, self.shapes, self.labels)
+            for name in layers.SPATIAL:
+                if name in self.image.events:
+                    self.image.events[name].disconnect(self._on_moved)
+        old = self.points, self.shapes, self.labels
+        same = (
+            image is not None and self.image is not None and _alike(image, self.image)
+        )
+        self.image = image
+        if image is None:
+            self._use(None, None)
+            self.set_labels(None)
+            return
+        for name in layers.SPATIAL:
+            if name in image.events:
+                image.events[name].connect(self._on_moved)
+        points, shapes, labels = self._remembered.get(
+            image, old if same else (None, None, None)
+        )
+        present = self.viewer.layers
+        self._use(
+            points if points in present else None,
+            shapes if shapes in present else None,
+        )
+        self.set_labels(labels if labels in present else None)
+        if not same:
+            self._drop_empty(old)
+
+    def set_labels(self, labels: Labels | None) -> None:
+        """Write into this layer from now on."""
+        if self.labels is not None:
+            self.labels.events.selected_label.disconnect(self._on_selected_label)
+        self.labels = labels
+        if labels is not None:
+            labels.events.selected_label.connect(self._on_selected_label)
+
+    def ensure(self) -> tuple[Image, Points, Shapes, Labels]:
+        """All four layers; those that are missing are created.
+
+        Raises
+        ------
+        ImageError
+            If no image is chosen.
+        """
+        image = self.image
+        if image is None:
+            raise ImageError("Open an image and choose it in the Segment dock.")
+        active = self.viewer.layers.selection.active
+        if self.labels is None:
+            labels = layers.new_labels(image)
+            self._add(labels)
+            self.set_labels(labels)
+        if self.shapes is None or self.points is None:
+            shapes, points = self.shapes, self.points
+            if shapes is None:
+                shapes = self._add(layers.new_shapes(image))
+            if points is None:
+                points = self._add(layers.new_points(image))
+            self._use(points, shapes)
+            active = points
+            points.mode = "add"
+        if active is not None and active in self.viewer.layers:
+            self.viewer.layers.selection.active = active
+        assert self.points is not None
+        assert self.shapes is not None
+        assert self.labels is not None
+        return image, self.points, self.shapes, self.labels
+
+    def activate(self, tool: str) -> None:
+        """Take a tool in hand: "point", "box", "polygon" or "lasso"."""
+        _, points, shapes, _ = self.ensure()
+        modes = {
+            "box": "add_rectangle",
+            "polygon": "add_polygon",
+            "lasso": "add_polygon_lasso",
+        }
+        layer = points if tool == "point" else shapes
+        self.viewer.layers.selection.active = layer
+        layer.mode = "add" if tool == "point" else modes[tool]
+
+    # -- prompts ------------------------------------------------------------------
+
+    def set_defaults(self, positive: bool, object_id: int, tag: str) -> None:
+        """Say what the next prompt is for and colour all prompts accordingly."""
+        if self.points is None or self.shapes is None:
+            return
+        with self.quiet():
+            self._defaults = wanted = {
+                "polarity": layers.POLARITIES[0 if positive else 1],
+                "object_id": object_id,
+                "plane": tag,
+            }
+            if _as_values(self.points.feature_defaults) != wanted:
+                self.points.selected_data = set()
+                self.points.feature_defaults = wanted
+            color = layers.GREEN if positive else layers.RED
+            if not np.allclose(_rgba(self.points.current_face_color), color, atol=0.01):
+                self.points.selected_data = set()
+                self.points.current_face_color = color
+            wanted = {name: wanted[name] for name in ("object_id", "plane")}
+            if _as_values(self.shapes.feature_defaults) != wanted:
+                self.shapes.feature_defaults = wanted
+            self.style(object_id)
+
+    def style(self, object_id: int) -> None:
+        """Fade the prompts of other objects; border of each in its label's colour."""
+        if self.points is None or self.shapes is None:
+            return
+        with self.quiet():
+            layers.style_points(self.points, object_id, self.label_color)
+            layers.style_shapes(self.shapes, object_id)
+
+    def label_color(self, object_id: int) -> tuple[float, ...]:
+        """Colour of a label, RGBA from 0 to 1."""
+        color = None if self.labels is None else self.labels.get_color(object_id)
+        return (1.0, 1.0, 1.0, 1.0) if color is None else tuple(float(c) for c in color)
+
+    def add_point(self, coordinates: Sequence[float], positive: bool = True) -> None:
+        """Add a point at full data coordinates, as a click would."""
+        points = self.ensure()[1]
+        self._polarity_once = layers.POLARITIES[0 if positive else 1]
+        points.add(np.asarray(coordinates, float)[None])
+
+    def add_shape(self, vertices: Any, kind: str) -> None:
+        """Add a shape with full data coordinates (N, ndim), as a drag would."""
+        shapes = self.ensure()[2]
+        shapes.add([np.asarray(vertices, float)], shape_type=kind)
+
+    def snapshot(self) -> Snapshot | None:
+        """Content of the prompt layers; None without layers."""
+        if self.points is None or self.shapes is None:
+            return None
+        return snapshot(self.points, self.shapes)
+
+    def restore(self, saved: Snapshot) -> None:
+        """Put the content of the prompt layers back, without events of ours."""
+        if self.points is not None and self.shapes is not None:
+            with self.quiet():
+                restore(saved, self.points, self.shapes)
+
+    def count_prompts(self, object_id: int) -> int:
+        """Number of points and shapes for one object, in all frames."""
+        return sum(
+            int((layer.features["object_id"] == object_id).sum())
+            for layer in (self.points, self.shapes)
+            if layer is not None
+        )
+
+    def remove_prompts(self, object_id: int) -> None:
+        """Delete all prompts of one object, without events of ours."""
+        with self.quiet():
+            for layer in (self.points, self.shapes):
+                if layer is None or len(layer.data) == 0:
+                    continue
+                ids = layer.features["object_id"].to_numpy()
+                layer.remove([int(i) for i in np.flatnonzero(ids == object_id)])
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Ignore the events of our own edits."""
+        self._quiet += 1
+        try:
+            yield
+        finally:
+            self._quiet -= 1
+
+    # -- events -------------------------------------------------------------------
+
+    def _use(self, points: Points | None, shapes: Shapes | None) -> None:
+        for layer in (self.points, self.shapes):
+            if layer is not None:
+                layer.events.data.disconnect(self._on_data)
+        if self.points is not None:
+            self.points.events.feature_defaults.disconnect(self._on_defaults)
+            if self._on_press in self.points.mouse_drag_callbacks:
+                self.points.mouse_drag_callbacks.remove(self._on_press)
+        self.points, self.shapes = points, shapes
+        for layer in (points, shapes):
+            if layer is not None:
+                layer.events.data.connect(self._on_data)
+        if points is not None:
+            points.events.feature_defaults.connect(self._on_defaults)
+            points.mouse_drag_callbacks.append(self._on_press)
+
+    def _add(self, layer: Any) -> Any:
+        self._made.add(layer)
+        with self.quiet():
+            return self.viewer.add_layer(layer)
+
+    def _drop_empty(self, old: tuple[Any, ...]) -> None:
+        """Remove prompt layers of the former image that were never used."""
+        with self.quiet():
+            for layer in old[:2]:
+                if layer in self.viewer.layers and len(layer.data) == 0:
+                    self.viewer.layers.remove(layer)
+
+    def _on_press(self, layer: Points, event: Any) -> None:
+        """Shift makes the point about to be added a negative one."""
+        shift = "Shift" in [str(getattr(m, "name", m)) for m in event.modifiers]
+        adds = str(layer.mode) == "add" and shift
+        self._polarity_once = layers.POLARITIES[1] if adds else ""
+
+    def _on_data(self, event: Any) -> None:
+        if self._quiet or str(getattr(event.action, "value", event.action)) not in (
+            COMMITTED
+        ):
+            return
+        polarity, self._polarity_once = self._polarity_once, ""
+        if polarity and self.points is not None:
+            features = self.points.features
+            features.loc[features.index[-1], "polarity"] = polarity
+            # napari selects the new point and takes over its polarity.
+            self._added_other = polarity != self._defaults.get("polarity")
+        self.prompts_changed.emit()
+
+    def _on_defaults(self, event: Any = None) -> None:
+        """A selected prompt makes its object and polarity the current ones."""
+        if self._quiet or self.points is None:
+            return
+        values = _as_values(self.points.feature_defaults)
+        if values == self._defaults:
+            return
+        if self._added_other:
+            self._added_other = False
+            self.set_defaults(
+                self._defaults["polarity"] == layers.POLARITIES[0],
+                self._defaults["object_id"],
+                self._defaults["plane"],
+            )
+            return
+        if int(values["object_id"]) > 0:
+            self.object_selected.emit(int(values["object_id"]))
+        self.polarity_selected.emit(values["polarity"] == layers.POLARITIES[0])
+
+    def _on_selected_label(self, event: Any = None) -> None:
+        if not self._quiet and self.labels is not None:
+            self.object_selected.emit(int(self.labels.selected_label))
+
+    def _on_moved(self, event: Any = None) -> None:
+        """The image was moved or scaled: its companions follow."""
+        if self.image is None:
+            return
+        for layer in (self.points, self.shapes, self.labels):
+            if layer not in self._made:
+                continue  # the user's own labels stay where they are
+            for name, value in layers.spatial(self.image).items():
+                setattr(layer, name, value)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        if layer is self.points or layer is self.shapes:
+            self._use(
+                None if layer is self.points else self.points,
+                None if layer is self.shapes else self.shapes,
+            )
+        elif layer is self.labels:
+            self.set_labels(None)
+        elif layer is not self.image:
+            return
+        self.layer_lost.emit(layer)
+
+
+def full_coordinates(view: layers.View, position: Sequence[float]) -> list[float]:
+    """Complete (row, column) with the position shown; nD coordinates stay.
+
+    Raises
+    ------
+    PromptError
+        If the number of coordinates is neither 2 nor that of the image's axes.
+    """
+    if len(position) == view.ndim:
+        return [float(v) for v in position]
+    if len(position) != 2:
+        raise PromptError(
+            f"A position needs 2 or {view.ndim} coordinates, not {len(position)}."
+        )
+    full = np.empty(view.ndim)
+    full[list(view.others)] = view.position
+    full[list(view.plane)] = position
+    return [float(v) for v in full]
+
+
+def _alike(a: Image, b: Image) -> bool:
+    return layers.image_shape(a) == layers.image_shape(b) and (
+        np.array_equal(np.asarray(a.scale), np.asarray(b.scale))
+        and np.array_equal(np.asarray(a.translate), np.asarray(b.translate))
+    )
+
+
+def _as_values(frame: Any) -> dict[str, Any]:
+    """First row of a table as plain values."""
+    return {name: frame[name].iloc[0] for name in frame.columns}
+
+
+def _rgba(color: Any) -> Any:
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    return transform_color(color)[0]

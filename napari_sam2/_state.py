@@ -1,0 +1,89 @@
+"""What the user has chosen and what the plugin is doing: one evented dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from psygnal import SignalGroupDescriptor
+
+from sam2_core.config import list_models
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+DIRECTIONS = ("both", "forward", "backward")
+
+
+@dataclass
+class SegmentationState:
+    """Choices of the user and progress of the work; written on the GUI thread only.
+
+    Views write fields and refresh from the events; the controller listens.
+
+    Attributes
+    ----------
+    image, labels : napari layers or None
+        What is segmented, and where the masks go.
+    model, device : str
+        A name of :func:`sam2_core.list_models`; "auto", "cpu", "cuda", ...
+    plane : (int, int) or None
+        Data axes on display, ascending.
+    axis : int or None
+        Data axis of the image that plays the part of time; None when every plane is
+        segmented by itself (always so for 2D images).
+    positive : bool
+        Whether the next point says "this belongs to the object".
+    object_id : int
+        Label value that the prompts are for; 0 means background, nothing can be
+        prompted.
+    keep_labels : bool
+        Whether pixels of other labels are left alone.
+    direction : str
+        One of "both", "forward", "backward".
+    start, stop : int or None
+        First and last frame to propagate over, both included; None is the end of the
+        stack.
+    busy : str
+        "" when idle, else "predict", "propagate", "download" or "prepare".
+    status : str
+        One line for the user.
+    done, total : int
+        Progress of the running job; ``total`` is 0 when it is not known.
+    seconds_left : float or None
+        Estimate for the running job.
+    undo_text : str
+        What undo would take back, "" when there is nothing.
+    devices : list of str
+        Devices found so far.
+    missing : dict of str to int
+        Models that need a download, with their size in bytes.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    image: Image | None = None
+    labels: Labels | None = None
+    model: str = list_models()[0]
+    device: str = "auto"
+    plane: tuple[int, int] | None = None
+    axis: int | None = None
+    positive: bool = True
+    object_id: int = 1
+    keep_labels: bool = True
+    direction: str = "both"
+    start: int | None = None
+    stop: int | None = None
+    busy: str = ""
+    status: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    undo_text: str = ""
+    devices: list[str] = field(default_factory=lambda: ["auto", "cpu"])
+    missing: dict[str, int] = field(default_factory=dict)
+
+    def update(self, **values: Any) -> None:
+        """Set several fields, one event each for those that changed."""
+        for name, value in values.items():
+            setattr(self, name, value)

@@ -1,0 +1,92 @@
+"""The command ``napari-sam2``: what it offers, and how it says what went wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from napari_sam2.commands.demo import demo
+from napari_sam2.commands.info import info
+from napari_sam2.commands.models import models
+from napari_sam2.commands.segment import segment
+from napari_sam2.commands.track import track
+from sam2_core import __version__
+from sam2_core.errors import Sam2Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+# typer carries its own copy of click or not, depending on its version.
+_ClickError = cast("type[Exception]", typer.BadParameter.__mro__[2])
+
+app = typer.Typer(
+    name="napari-sam2",
+    help="SAM 2 for microscopy: from a click to a labelled image or stack.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(segment)
+app.command()(track)
+app.command()(demo)
+app.command()(info)
+app.add_typer(models, name="models")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"napari-sam2 {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """SAM 2 for microscopy: from a click to a labelled image or stack."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the name of the program; default: ``sys.argv``.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 after a mistake in the call or its files, which was reported
+        in one line on stderr, or 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(words, prog_name="napari-sam2", standalone_mode=False)
+    except _ClickError as error:
+        return _fail(error.format_message(), hint=True)  # type: ignore[attr-defined]
+    except Sam2Error as error:
+        return _fail(str(error))
+    except (typer.Abort, KeyboardInterrupt):
+        result = INTERRUPTED
+    if result == INTERRUPTED:
+        typer.echo("napari-sam2: stopped", err=True)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, hint: bool = False) -> int:
+    text = " ".join(message.split())
+    more = " (see napari-sam2 --help)" if hint else ""
+    typer.echo(f"napari-sam2: error: {text}{more}", err=True)
+    return USAGE_ERROR

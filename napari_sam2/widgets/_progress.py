@@ -1,0 +1,59 @@
+"""The running job: how far it is, how long it will take, and how to stop it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+
+from napari_sam2._keys import hint
+
+if TYPE_CHECKING:
+    from napari_sam2._state import SegmentationState
+
+
+class ProgressRow(QWidget):
+    """Progress bar with the time left, and a button to cancel."""
+
+    cancel_requested = Signal()
+
+    def __init__(self, state: SegmentationState, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state = state
+        self.bar = QProgressBar()
+        self.stop = QPushButton("Cancel")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(4, 0, 4, 0)
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.stop)
+        self.stop.clicked.connect(self._on_stop)
+        for name in ("busy", "done", "total", "seconds_left"):
+            state.events[name].connect(self.refresh)
+        self.refresh()
+
+    def refresh(self, *_: Any) -> None:
+        """Show the state."""
+        state = self._state
+        known = state.total > 0
+        self.bar.setRange(0, state.total if known else int(not state.busy))
+        self.bar.setValue(state.done if known else 0)
+        text = f"{state.done} / {state.total}" if known else ""
+        if known and state.seconds_left is not None:
+            text += f"  ·  {duration(state.seconds_left)} left"
+        self.bar.setFormat(text)
+        self.bar.setEnabled(bool(state.busy))
+        self.stop.setEnabled(bool(state.busy))
+        self.stop.setToolTip(
+            "Stop; what is done stays" + hint("cancel")
+            if state.busy
+            else "Nothing is running"
+        )
+
+    def _on_stop(self) -> None:
+        self.cancel_requested.emit()
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: "8 s", "3 min"."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,131 @@
+"""Group of controls: what to segment, where to write, and with which model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QPushButton, QWidget
+
+from napari_sam2._layers import why_not_labels
+from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
+from sam2_core.config import list_models
+
+if TYPE_CHECKING:
+    import napari.components
+
+    from napari_sam2._state import SegmentationState
+
+DEVICE_NAMES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU"}
+
+
+class SourcePanel(QGroupBox):
+    """Image, labels, model and device."""
+
+    image_requested = Signal(object)
+    labels_requested = Signal(object)
+    model_requested = Signal(str)
+    device_requested = Signal(str)
+    download_requested = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.components.ViewerModel,
+        state: SegmentationState,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__("Image and model", parent)
+        self._state = state
+        self.image = LayerComboBox(viewer, _is_image)
+        self.image.setToolTip("What to segment: a 2D image, a z-stack or a time-lapse")
+        self.labels = LayerComboBox(viewer, self._fits, "New labels layer")
+        self.labels.setToolTip(
+            "Where the masks go. Layers of the same shape as the image are listed."
+        )
+        self.model = NarrowComboBox()
+        self.device = NarrowComboBox()
+        self.device.setToolTip("Where the model runs")
+        self.download = QPushButton("Download")
+
+        form = QFormLayout(self)
+        form.setContentsMargins(8, 8, 8, 8)
+        form.setVerticalSpacing(5)
+        form.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.image)
+        form.addRow("Labels", self.labels)
+        form.addRow("Model", self.model)
+        form.addRow("", self.download)
+        form.addRow("Device", self.device)
+
+        self.image.layer_chosen.connect(self.image_requested)
+        self.labels.layer_chosen.connect(self._on_labels)
+        self.model.activated.connect(self._on_model)
+        self.device.activated.connect(self._on_device)
+        self.download.clicked.connect(self._on_download)
+        for name in ("image", "labels", "model", "device", "devices", "missing"):
+            state.events[name].connect(self.refresh)
+        state.events.busy.connect(self.refresh)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        self.refresh()
+
+    def refresh(self, *_: Any) -> None:
+        """Show the state."""
+        state = self._state
+        self.image.choose(state.image)
+        self.labels.reset_choices()
+        self.labels.choose(state.labels)
+        self._fill(self.model, {n: self._model_text(n) for n in list_models()})
+        self.model.setCurrentIndex(self.model.findData(state.model))
+        self.model.setToolTip(
+            "sam2_nano comes with the plugin; the others are Meta's checkpoints"
+        )
+        self._fill(self.device, {n: DEVICE_NAMES.get(n, n) for n in state.devices})
+        self.device.setCurrentIndex(max(0, self.device.findData(state.device)))
+        size = state.missing.get(state.model, 0)
+        self.download.setEnabled(size > 0 and state.busy != "download")
+        self.download.setText(f"Download {size / 1e6:.0f} MB" if size else "Download")
+        self.download.setToolTip(
+            f"Fetch {state.model} from Meta's server into your cache folder"
+            if size
+            else f"{state.model} is on this computer already"
+        )
+
+    def _model_text(self, name: str) -> str:
+        size = self._state.missing.get(name, 0)
+        return f"{name}: needs download ({size / 1e6:.0f} MB)" if size else name
+
+    @staticmethod
+    def _fill(combo: NarrowComboBox, entries: dict[str, str]) -> None:
+        shown = {combo.itemData(i): combo.itemText(i) for i in range(combo.count())}
+        if shown != entries:
+            combo.clear()
+            for name, text in entries.items():
+                combo.addItem(text, name)
+
+    def _fits(self, layer: Any) -> bool:
+        image = self._state.image
+        if not isinstance(layer, Labels) or image is None:
+            return False
+        return layer is self._state.labels or not why_not_labels(layer, image)
+
+    def _on_inserted(self, event: Any) -> None:
+        """The first image that is opened is the one to segment."""
+        if self._state.image is None and _is_image(event.value):
+            self.image_requested.emit(event.value)
+
+    def _on_labels(self, layer: Any) -> None:
+        self.labels_requested.emit(layer)
+
+    def _on_model(self, index: int) -> None:
+        self.model_requested.emit(self.model.itemData(index))
+
+    def _on_device(self, index: int) -> None:
+        self.device_requested.emit(self.device.itemData(index))
+
+    def _on_download(self) -> None:
+        self.download_requested.emit()
+
+
+def _is_image(layer: Any) -> bool:
+    return type(layer) is Image

@@ -1,0 +1,36 @@
+"""Runs the iterator of a job on a thread of Qt's pool, results on the GUI thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def run_in_thread(
+    iterator: Iterator[Any],
+    on_item: Callable[[Any], None],
+    on_exhausted: Callable[[], None],
+) -> None:
+    """Start function for :class:`napari_sam2._jobs.JobRunner`.
+
+    Parameters
+    ----------
+    iterator : iterator
+        Consumed in a worker thread; must not raise.
+    on_item : callable
+        Called with each item on the GUI thread, in order.
+    on_exhausted : callable
+        Called on the GUI thread when the worker is gone.
+    """
+
+    def consume() -> Iterator[Any]:
+        yield from iterator
+
+    worker = create_worker(consume, _ignore_errors=True)
+    worker.yielded.connect(on_item)
+    worker.finished.connect(on_exhausted)
+    worker.start()

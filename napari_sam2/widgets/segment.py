@@ -1,0 +1,379 @@
+"""The dock widget: masks from clicks, boxes and shapes, in 2D and through stacks."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEventLoop, QSize
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam2 import _keys
+from napari_sam2._backend import Sam2Backend
+from napari_sam2._controller import SegmentController
+from napari_sam2._engine import Backend, Engine
+from napari_sam2._jobs import JobRunner, Start
+from napari_sam2._settings import load_settings
+from napari_sam2._state import SegmentationState
+from napari_sam2.widgets._progress import ProgressRow
+from napari_sam2.widgets._prompting import PromptPanel
+from napari_sam2.widgets._source import SourcePanel
+from napari_sam2.widgets._stack import StackPanel
+from napari_sam2.widgets._threads import run_in_thread
+from sam2_core.errors import Sam2Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari.viewer
+
+
+class SegmentWidget(QWidget):
+    """Segment objects with SAM 2, by hand or from a script.
+
+    A script does the same as a user::
+
+        _, segment = viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+        segment.choose_image(viewer.layers["nuclei"])
+        segment.add_point((120, 80))  # row, column of the plane shown
+        segment.add_point((140, 95), positive=False)
+        segment.wait()  # the mask is in segment.labels now
+        segment.next_object()
+        segment.add_box((30, 40), (70, 90))
+        segment.propagate("both")  # through the stack
+        segment.wait()
+        segment.undo()
+
+    Coordinates are data coordinates of the image layer: (row, column) in the plane on
+    display, or one number for each axis of the image; integers are pixel centres.
+    Methods return at once and the work goes on in the background; :meth:`wait` waits
+    for it. What a user can get wrong raises :class:`sam2_core.Sam2Error`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Holds the layers; ``ViewerModel`` will do.
+    backend : optional
+        Replacement for the real models.
+    start : optional
+        Replacement for Qt's threads, see :class:`napari_sam2._jobs.JobRunner`.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        parent: QWidget | None = None,
+        backend: Backend | None = None,
+        start: Start = run_in_thread,
+    ) -> None:
+        super().__init__(parent)
+        # Layers are compared by identity, which napari's proxies do not keep.
+        viewer = getattr(viewer, "__wrapped__", viewer)
+        settings = load_settings()
+        self.state = SegmentationState(
+            model=settings.model,
+            device=settings.device,
+            keep_labels=settings.keep_labels,
+        )
+        self.runner = JobRunner(start)
+        engine = Engine(backend or Sam2Backend())
+        self.controller = SegmentController(viewer, self.state, self.runner, engine)
+        self._error: Sam2Error | None = None
+
+        self.source = SourcePanel(viewer, self.state)
+        self.prompts = PromptPanel(self.state, self.controller.stage.label_color)
+        self.stack = StackPanel(self.state)
+        self.progress = ProgressRow(self.state)
+        self.status = QLabel()
+        self._lay_out()
+        self._connect()
+        _keys.bind(viewer, self, _run)
+        weakref.finalize(self, _close, self.runner, engine)
+        self._begin(viewer)
+
+    # -- for scripts --------------------------------------------------------------
+
+    @property
+    def labels(self) -> Labels | None:
+        """The Labels layer that receives the masks; None before an image is chosen."""
+        return self.controller.stage.labels
+
+    @property
+    def object_id(self) -> int:
+        """The object that prompts are for: the selected label."""
+        return self.state.object_id
+
+    def choose_image(self, image: Image | None) -> None:
+        """Segment this image layer; prompt layers and a Labels layer appear."""
+        self.controller.choose_image(_unwrap(image))
+
+    def choose_labels(self, labels: Labels | None) -> None:
+        """Write into this Labels layer of the image's shape; None for a new one."""
+        self.controller.choose_labels(_unwrap(labels))
+
+    def choose_model(self, name: str, device: str | None = None) -> None:
+        """Use a model of :func:`sam2_core.list_models` from the next prompt on."""
+        self.controller.choose_model(name, device)
+
+    def choose_axis(self, axis: int | None) -> None:
+        """Propagate along this data axis; None makes every plane stand alone."""
+        self.controller.choose_axis(axis)
+
+    def choose_object(self, object_id: int) -> None:
+        """Make the next prompts count for this object."""
+        self.controller.select_object(object_id)
+
+    def add_point(
+        self,
+        position: Sequence[float],
+        positive: bool | None = None,
+        object_id: int | None = None,
+    ) -> None:
+        """Add a point, as a click does.
+
+        Parameters
+        ----------
+        position : (row, column) or one coordinate per axis
+            Data coordinates.
+        positive : bool, optional
+            Whether it lies on the object; default the polarity chosen in the dock.
+        object_id : int, optional
+            Label to prompt; default the current object.
+        """
+        self.controller.add_point(position, positive, object_id)
+
+    def add_box(
+        self,
+        corner: Sequence[float],
+        opposite: Sequence[float],
+        object_id: int | None = None,
+    ) -> None:
+        """Add a box between two opposite corners, as dragging a rectangle does."""
+        (top, left), (bottom, right) = corner[-2:], opposite[-2:]
+        lead = tuple(corner[:-2])
+        outline = [(top, left), (top, right), (bottom, right), (bottom, left)]
+        corners = [(*lead, row, column) for row, column in outline]
+        self.controller.add_shape(corners, "rectangle", object_id)
+
+    def add_polygon(
+        self, vertices: Sequence[Sequence[float]], object_id: int | None = None
+    ) -> None:
+        """Add an outline as mask prompt; three or more vertices."""
+        self.controller.add_shape(vertices, "polygon", object_id)
+
+    def add_click(self, world: Sequence[float], positive: bool) -> None:
+        """Add a point at world coordinates; clicks beside the image are ignored."""
+        try:
+            image = self.controller.stage.ensure()[0]
+            self.controller.add_point(image.world_to_data(world), positive)
+        except Sam2Error as error:
+            self.state.status = str(error)
+
+    def next_object(self) -> int:
+        """Keep the mask and start another object; returns its label."""
+        return self.controller.next_object()
+
+    def clear_object(self) -> None:
+        """Delete the current object's prompts and its pixels in all frames."""
+        self.controller.clear_object()
+
+    def toggle_polarity(self) -> None:
+        """Switch between positive and negative points."""
+        self.controller.set_polarity(not self.state.positive)
+
+    def propagate(
+        self,
+        direction: str | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> None:
+        """Follow all prompted objects through the frames.
+
+        Parameters
+        ----------
+        direction : {"both", "forward", "backward"}, optional
+            From the prompted frames; default as chosen in the dock.
+        start, stop : int, optional
+            First and last frame to fill; default as chosen in the dock.
+        """
+        self.controller.propagate(direction, start, stop)
+
+    def undo(self) -> None:
+        """Take back the last prompt, propagation, clearing or change of object."""
+        self.controller.undo()
+
+    def cancel(self) -> None:
+        """Stop the running work; frames that are done stay."""
+        self.controller.cancel()
+
+    def wait(self, timeout: float = 300.0) -> None:
+        """Wait until all work is done; the window stays alive meanwhile.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds.
+
+        Raises
+        ------
+        TimeoutError
+            If the work takes longer; it goes on.
+        Sam2Error
+            The error that ended the work, if one did since the last call.
+        """
+        end = time.monotonic() + timeout
+        while self.runner.busy:
+            if time.monotonic() > end:
+                raise TimeoutError(f"Still busy after {timeout:g} s.")
+            QApplication.processEvents(QEventLoop.AllEvents, 20)
+            time.sleep(0.005)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    # -- setting up ---------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.setObjectName("napari-sam2-segment")
+        self.status.setWordWrap(True)
+        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.setSpacing(8)
+        for panel in (self.source, self.prompts, self.stack):
+            column.addWidget(panel)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(content)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.NoFrame)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(4)
+        outer.addWidget(scroll, 1)
+        outer.addWidget(self.progress)
+        outer.addWidget(self.status)
+        self.setMinimumWidth(260)
+
+    def sizeHint(self) -> QSize:
+        """Narrow, and tall enough to need no scroll bar."""
+        return QSize(320, 640)
+
+    def _connect(self) -> None:
+        events, controller = self.state.events, self.controller
+        self.source.image_requested.connect(self._on_image)
+        self.source.labels_requested.connect(self._on_labels)
+        self.source.model_requested.connect(self._on_model)
+        self.source.device_requested.connect(self._on_device)
+        self.source.download_requested.connect(controller.tasks.download)
+        self.prompts.tool_requested.connect(self._on_tool)
+        self.prompts.polarity_requested.connect(controller.set_polarity)
+        self.prompts.next_requested.connect(self._on_next)
+        self.prompts.undo_requested.connect(self._on_undo)
+        self.prompts.clear_requested.connect(self._on_clear)
+        self.prompts.keep_requested.connect(self._on_keep)
+        self.stack.axis_requested.connect(self._on_axis)
+        self.stack.range_requested.connect(self._on_range)
+        self.stack.direction_requested.connect(self._on_direction)
+        self.stack.propagate_requested.connect(self._on_propagate)
+        self.progress.cancel_requested.connect(self.cancel)
+        self._show_status()
+        controller.tasks.failed.connect(self._on_failed)
+        events.status.connect(self._show_status)
+
+    def _begin(self, viewer: Any) -> None:
+        """Choose the selected image, else the newest, without being asked."""
+        images = [layer for layer in viewer.layers if type(layer) is Image]
+        active = viewer.layers.selection.active
+        image = active if active in images else next(reversed(images), None)
+        if image is None:
+            self.controller.prepare()
+        else:
+            self._try("choose_image", image)
+        self._show_status()
+
+    # -- slots --------------------------------------------------------------------
+
+    def _try(self, method: str, *args: Any) -> None:
+        """Call a method for the user; what goes wrong becomes a notification."""
+        try:
+            getattr(self, method)(*args)
+        except Sam2Error as error:
+            self.state.status = str(error)
+            show_error(str(error))
+
+    def _on_failed(self, error: Sam2Error) -> None:
+        self._error = error
+        show_error(str(error))
+
+    def _on_image(self, layer: Any) -> None:
+        self._try("choose_image", layer)
+
+    def _on_labels(self, layer: Any) -> None:
+        self._try("choose_labels", layer)
+        self.source.refresh()
+
+    def _on_model(self, name: str) -> None:
+        self._try("choose_model", name)
+
+    def _on_device(self, device: str) -> None:
+        self._try("choose_model", self.state.model, device)
+
+    def _on_axis(self, axis: int | None) -> None:
+        self._try("choose_axis", axis)
+        self.stack.refresh()
+
+    def _on_tool(self, tool: str) -> None:
+        self.controller.stage.activate(tool)
+
+    def _on_next(self) -> None:
+        self._try("next_object")
+
+    def _on_undo(self) -> None:
+        self._try("undo")
+
+    def _on_clear(self) -> None:
+        self._try("clear_object")
+
+    def _on_propagate(self) -> None:
+        self._try("propagate")
+
+    def _on_keep(self, keep: bool) -> None:
+        self.state.keep_labels = keep
+
+    def _on_range(self, start: int | None, stop: int | None) -> None:
+        self.state.update(start=start, stop=stop)
+
+    def _on_direction(self, direction: str) -> None:
+        self.state.direction = direction
+
+    def _show_status(self, *_: Any) -> None:
+        self.status.setText(self.state.status)
+
+
+def _run(widget: SegmentWidget, method: str) -> None:
+    """Call a method for a shortcut."""
+    widget._try(method)
+
+
+def _close(runner: JobRunner, engine: Engine) -> None:
+    """The dock is gone: stop working. The engine goes with the last job."""
+    runner.close()
+    if not runner.busy:
+        engine.close()
+
+
+def _unwrap(layer: Any) -> Any:
+    """The layer itself where napari handed out a proxy."""
+    return getattr(layer, "__wrapped__", layer)

@@ -1,0 +1,41 @@
+"""The dock widget with a fake model, and helpers to drive a real window."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
+
+from fakes import FakeBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    return FakeBackend()
+
+
+@pytest.fixture
+def segment(qtbot: Any, backend: FakeBackend) -> Callable[..., Any]:
+    """Make a dock on a ViewerModel; the work is done on the spot by default."""
+    from napari.components import ViewerModel
+
+    from napari_sam2._jobs import run_inline
+    from napari_sam2.widgets.segment import SegmentWidget
+
+    def make(data: Any = None, start: Any = run_inline, **kwargs: Any) -> Any:
+        viewer = ViewerModel()
+        if data is not None:
+            viewer.add_image(data, **kwargs)
+        widget = SegmentWidget(viewer, backend=backend, start=start)
+        widget.viewer_model = viewer
+        qtbot.addWidget(widget)
+        return widget
+
+    return make

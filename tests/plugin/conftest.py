@@ -1,0 +1,49 @@
+"""A controller on a ViewerModel: no Qt, no torch, the work done on the spot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fakes import FakeBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    return FakeBackend()
+
+
+@pytest.fixture
+def tool(backend: FakeBackend) -> Callable[..., Any]:
+    """Make a controller with an image; the errors it reports are in ``errors``."""
+    from napari.components import ViewerModel
+
+    from napari_sam2._controller import SegmentController
+    from napari_sam2._engine import Engine
+    from napari_sam2._jobs import JobRunner, run_inline
+    from napari_sam2._state import SegmentationState
+
+    kept = []
+
+    def make(data: Any = None, start: Any = run_inline, **kwargs: Any) -> Any:
+        viewer = ViewerModel()
+        controller = SegmentController(
+            viewer, SegmentationState(), JobRunner(start), Engine(backend)
+        )
+        controller.errors = []
+        keep = controller.errors.append
+        controller.tasks.failed.connect(keep)
+        kept.append(keep)
+        if data is not None:
+            controller.choose_image(viewer.add_image(data, **kwargs))
+        return controller
+
+    return make

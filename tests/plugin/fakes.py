@@ -1,0 +1,182 @@
+"""A model that anyone can predict: discs around positive points minus negative ones."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RADIUS = 6
+
+
+def disc(shape: tuple[int, int], x: float, y: float, radius: float = RADIUS) -> Any:
+    """(H, W) bool, pixels closer than ``radius`` to (x, y)."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 < radius**2
+
+
+def draw(shape: tuple[int, int], points: Any, labels: Any, box: Any, mask: Any) -> Any:
+    """The fake's answer to prompts, (H, W) bool."""
+    answer = np.zeros(shape, bool)
+    if mask is not None:
+        answer |= mask
+    if box is not None:
+        x0, y0, x1, y1 = np.round(box).astype(int)
+        answer[y0 : y1 + 1, x0 : x1 + 1] = True
+    for (x, y), label in sorted(
+        zip(points, labels, strict=True) if points is not None else [],
+        key=lambda pair: -pair[1],
+    ):
+        if label:
+            answer |= disc(shape, x, y)
+        else:
+            answer &= ~disc(shape, x, y)
+    return answer
+
+
+class FakePredictor:
+    def __init__(self, backend: FakeBackend) -> None:
+        self.backend = backend
+        self.shape: tuple[int, int] | None = None
+
+    def set_image(self, image: Any) -> None:
+        assert image.dtype == np.uint8
+        assert image.ndim == 3
+        self.backend.encoded.append(image)
+        time.sleep(self.backend.delay)
+        self.shape = image.shape[:2]
+
+    def predict(
+        self,
+        point_coords: Any = None,
+        point_labels: Any = None,
+        box: Any = None,
+        mask_input: Any = None,
+        multimask_output: bool = True,
+    ) -> Any:
+        self.backend.answer()
+        mask = None
+        if mask_input is not None:
+            height, width = self.shape
+            rows = np.arange(height) * mask_input.shape[1] // height
+            columns = np.arange(width) * mask_input.shape[2] // width
+            mask = mask_input[0][rows][:, columns] > 0
+            box = None
+        good = draw(self.shape, point_coords, point_labels, box, mask)
+        return SimpleNamespace(
+            masks=np.stack([np.zeros_like(good), good]),
+            scores=np.array([0.1, 0.9], np.float32),
+        )
+
+
+class FakeSession:
+    """Objects move one pixel to the right with every frame."""
+
+    def __init__(self, backend: FakeBackend, frames: Any) -> None:
+        self.backend = backend
+        self.frames = frames
+        self.prompts: dict[tuple[int, int], tuple[Any, ...]] = {}
+
+    def _mask(self, index: int, object_id: int) -> Any:
+        shape = self.frames.shape
+        seeds = [i for i, other in self.prompts if other == object_id]
+        seed = min(seeds, key=lambda i: (abs(i - index), i))
+        at_seed = draw(shape, *self.prompts[seed, object_id])
+        return np.roll(at_seed, index - seed, axis=1)
+
+    def add_prompts(
+        self,
+        frame_index: int,
+        object_id: int,
+        point_coords: Any = None,
+        point_labels: Any = None,
+        box: Any = None,
+        mask: Any = None,
+        clear_old: bool = True,
+    ) -> Any:
+        assert self.frames.frame(frame_index).shape == (*self.frames.shape, 3)
+        self.backend.answer()
+        self.prompts[frame_index, object_id] = (point_coords, point_labels, box, mask)
+        return SimpleNamespace(
+            frame_index=frame_index,
+            masks={object_id: self._mask(frame_index, object_id)},
+        )
+
+    def clear_prompts(self, frame_index: int, object_id: int) -> None:
+        del self.prompts[frame_index, object_id]
+
+    def remove_object(self, object_id: int) -> None:
+        self.prompts = {k: v for k, v in self.prompts.items() if k[1] != object_id}
+
+    def propagate(
+        self, start: int | None = None, stop: int | None = None, direction: str = "both"
+    ) -> Iterator[Any]:
+        objects = sorted({object_id for _, object_id in self.prompts})
+        first = min(index for index, _ in self.prompts)
+        low = 0 if start is None else start
+        high = len(self.frames) - 1 if stop is None else stop
+        forward = list(range(max(first, low), high + 1))
+        backward = list(range(min(first, high), low - 1, -1))
+        order = {"forward": forward, "backward": backward}.get(
+            direction, forward + backward[1:]
+        )
+        for index in order:
+            self.backend.answer()
+            yield SimpleNamespace(
+                frame_index=index,
+                masks={
+                    object_id: self._mask(index, object_id) for object_id in objects
+                },
+            )
+
+
+@dataclass
+class FakeBackend:
+    """Counts what it is asked for; can be slow, or fail."""
+
+    delay: float = 0.0
+    error: Exception | None = None
+    absent: dict[str, int] = field(default_factory=dict)
+    loaded: list[tuple[str, str]] = field(default_factory=list)
+    encoded: list[Any] = field(default_factory=list)
+    sessions: list[FakeSession] = field(default_factory=list)
+    answers: int = 0
+    on_answer: Callable[[], None] = lambda: None
+
+    def answer(self) -> None:
+        self.answers += 1
+        self.on_answer()
+        time.sleep(self.delay)
+        if self.error is not None:
+            raise self.error
+
+    def load_model(self, name: str, device: str) -> Any:
+        self.loaded.append((name, device))
+        return SimpleNamespace(config=SimpleNamespace(low_res_size=64))
+
+    def predictor(self, model: Any) -> FakePredictor:
+        return FakePredictor(self)
+
+    def session(self, model: Any, frames: Any) -> FakeSession:
+        self.sessions.append(FakeSession(self, frames))
+        return self.sessions[-1]
+
+    def devices(self) -> list[str]:
+        return ["auto", "cpu"]
+
+    def missing(self) -> dict[str, int]:
+        return dict(self.absent)
+
+    def download(
+        self, name: str, stop: Callable[[], bool]
+    ) -> Iterator[tuple[int, int]]:
+        total = self.absent[name]
+        for done in range(0, total + 1, total // 4):
+            yield done, total
+        del self.absent[name]

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from npe2 import PluginManifest
+
+import napari_sam2
+from napari_sam2 import _sample_data
+from napari_sam2._keys import SHORTCUTS
+from sam2_core import list_models
+
+MANIFEST = Path(napari_sam2.__file__).parent / "napari.yaml"
+
+
+def test_manifest_is_valid_and_every_command_exists():
+    manifest = PluginManifest.from_file(MANIFEST)
+    manifest.validate_imports()
+    assert manifest.name == "napari-sam2"
+    assert {w.display_name for w in manifest.contributions.widgets} == {"Segment"}
+    assert "napari/layers/segment" in manifest.contributions.menus
+
+
+def test_preferences_offer_every_model():
+    content = yaml.safe_load(MANIFEST.read_text())
+    page = content["contributions"]["configurations"]["segment"]["properties"]
+    assert page["model"]["enum"] == list_models()
+
+
+def test_importing_the_plugin_loads_neither_torch_nor_qt():
+    code = (
+        "import sys, napari_sam2, napari_sam2._sample_data;"
+        "heavy = {'torch', 'qtpy', 'napari', 'PyQt6', 'skimage'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_everything_but_the_widgets_does_without_qt_and_torch():
+    code = (
+        "import sys, napari_sam2._controller, napari_sam2._backend;"
+        "heavy = {'torch', 'qtpy', 'PyQt6', 'PySide6'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_samples():
+    ((cells, _, kind),) = _sample_data.sample_cells()
+    assert (cells.ndim, cells.dtype, kind) == (2, np.uint8, "image")
+    ((nuclei, place, kind),) = _sample_data.sample_nuclei()
+    assert nuclei.shape == (40, 256, 256)
+    assert len(place["scale"]) == len(place["units"]) == 3
+    size = sum(path.stat().st_size for path in _sample_data.SAMPLES.iterdir())
+    assert size < 3e6
+
+
+def test_shortcuts_are_distinct_and_name_methods():
+    from napari_sam2._controller import SegmentController
+
+    keys = [shortcut.key for shortcut in SHORTCUTS.values()]
+    assert len(set(keys)) == len(keys)
+    for name in ("next", "undo", "clear", "propagate", "cancel"):
+        assert hasattr(SegmentController, SHORTCUTS[name].method)

@@ -1,0 +1,81 @@
+"""The plugin's engine on the real network, with weights that know nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_sam2._backend import Sam2Backend
+from napari_sam2._engine import Choice, Engine, PlaneMasks
+from napari_sam2._images import frames_of
+from napari_sam2._prompts import Key, ObjectPrompts
+
+CHOICE = Choice("sam2_nano", "cpu")
+POINTS = ObjectPrompts(points_xy=((20.0, 10.0), (5.0, 30.0)), point_labels=(1, 0))
+BOX = ObjectPrompts(box_xyxy=(4.0, 4.0, 20.0, 16.0))
+OUTLINE = ObjectPrompts(
+    points_xy=((30.0, 30.0),),
+    point_labels=(1,),
+    polygons_xy=(((20.0, 20.0), (40.0, 20.0), (40.0, 35.0), (20.0, 35.0)),),
+)
+NEGATIVE = ObjectPrompts(points_xy=((1.0, 1.0),), point_labels=(0,))
+
+
+class Untrained(Sam2Backend):
+    """Real classes, random weights."""
+
+    model = None
+
+    def load_model(self, name, device):
+        import torch
+
+        from sam2_core import build_model
+
+        if Untrained.model is None:
+            torch.manual_seed(0)
+            Untrained.model = build_model(name).eval()
+        return Untrained.model
+
+
+@pytest.fixture
+def engine():
+    return Engine(Untrained())
+
+
+def image(*shape):
+    return Image(np.random.default_rng(0).random(shape))
+
+
+def test_image_predictor_takes_every_kind_of_prompt(engine):
+    frames = frames_of(image(40, 60), (0, 1), (), None)
+    asks = {1: POINTS, 2: BOX, 3: OUTLINE}
+    prompts = {Key((0, 1), (), i): ask for i, ask in asks.items()}
+    items = list(
+        engine.predict(CHOICE, frames, prompts, frozenset(prompts), lambda: False)
+    )
+    masks = [item for item in items if isinstance(item, PlaneMasks)]
+    assert [list(m.prompts) for m in masks] == [[1], [2], [3]]
+    assert all(m.ids.shape == (40, 60) for m in masks)
+
+
+def test_session_takes_every_kind_of_prompt_and_propagates(engine):
+    frames = frames_of(image(4, 40, 60), (1, 2), (0,), 0)
+    prompts = {
+        Key((1, 2), (1,), 1): POINTS,
+        Key((1, 2), (1,), 2): BOX,
+        Key((1, 2), (2,), 3): OUTLINE,
+        Key((1, 2), (0,), 1): NEGATIVE,
+    }
+    items = engine.predict(CHOICE, frames, prompts, frozenset(prompts), lambda: False)
+    masks = [item for item in items if isinstance(item, PlaneMasks)]
+    assert {(m.position, *m.prompts) for m in masks} == {
+        (key.position, key.object_id) for key in prompts
+    }
+    inside = next(m for m in masks if 3 in m.prompts).ids
+    assert inside.shape == (40, 60)
+    del prompts[Key((1, 2), (0,), 1)], prompts[Key((1, 2), (1,), 2)]
+    items = engine.propagate(CHOICE, frames, prompts, 0, 2, "both", lambda: False)
+    filled = [item for item in items if isinstance(item, PlaneMasks)]
+    assert {m.position for m in filled} == {(0,), (1,), (2,)}
+    assert set().union(*(m.prompts for m in filled)) == {1, 3}

@@ -57,8 +57,9 @@ class ModelConfig:
     decoder_heads: int = 8
     decoder_ffn: int = 2048
     num_maskmem: int = 7
-    # Whether clicks and boxes are also drawn into the mask prompt. A small model learns
-    # to obey them far sooner that way; the official ones were trained without.
+    # Whether clicks and boxes, and on tracked frames the mask of the frame before, are
+    # also drawn into the mask prompt. A small model learns to obey them far sooner that
+    # way; the official ones were trained without.
     draw_prompts: bool = False
     # How the network is used over time (none of these changes a weight).
     max_object_pointers: int = 16

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SET_WEIGHTS = {"ndev_scratch": 0.3}  # its automatic labels are poor
-NATIVE_FRACTION = 0.45  # crops at the scale at which the model is used
+NATIVE_FRACTION = 0.6  # crops at the scale at which the model is used
 
 
 def main(argv: list[str] | None = None) -> None:

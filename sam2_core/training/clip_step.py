@@ -27,7 +27,8 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
     """Loss of one clip, gradients through the memories included.
 
     The first frame gets a click, a box or the true mask for all objects alike; every
-    other frame is found from memory alone, as when the model propagates.
+    other frame is found from memory and the mask of the frame before, as when the
+    model propagates.
     """
     frames, objects = batch.masks.shape[1], batch.masks.shape[0]
     features, codes = encode_windows(model, batch.images, [batch.window] * frames)
@@ -76,6 +77,7 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
             seen.high_res,
             points,
             labels,
+            mask_logits=None if prompted else memory.last_logits.clamp(-32, 32),
             embedding_pe=codes[t : t + 1],
             window_xy=offset,
         )
@@ -92,7 +94,8 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
         logits = shown_logits(decoded, reached.shown)
         rows = torch.arange(objects)
         alive = decoded.object_score.detach()[:, 0] > 0
-        if float(torch.rand((), generator=generator)) < 0.3:
+        forced = 0.6 if prompted else 0.3
+        if float(torch.rand((), generator=generator)) < forced:
             logits, alive = (20.0 * (target - 0.5))[:, None], present
         memory.add(seen, logits, decoded.tokens[rows, reached.shown], alive, prompted)
     if tracked:
@@ -114,6 +117,7 @@ class ClipMemory:
         self.grid = grid
         self.spatial: list[Tensor] = []
         self.pointers: list[Tensor] = []
+        self.last_logits = torch.empty(0)
 
     def add(
         self,
@@ -127,6 +131,7 @@ class ClipMemory:
         config = self.model.config
         there = present[:, None]
         logits = torch.where(there[:, :, None, None], logits, NO_OBJECT_LOGIT)
+        self.last_logits = logits
         side = self.grid * config.stride
         full = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
         mask = (full > 0).float() if prompted else full.sigmoid()

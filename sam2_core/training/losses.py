@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 RING = 17  # an object's ring reaches half of this, in cells of the low-resolution mask
 MAX_RING_WEIGHT = 4.0
+SCORE_WEIGHT = 2.0  # of the IoU scores, which choose among the ambiguous masks
 CROSS_ENTROPY_SHARE = 0.5  # beside Dice, which counts 1
 
 
@@ -123,7 +124,7 @@ def prompt_loss(
     reached = mask_iou(decoded.logits, target)
     score = (decoded.iou - reached).abs().mean(1)
     there = present.float()
-    loss = ((per_prompt + score) * there).sum() / there.sum().clamp(min=1)
+    loss = ((per_prompt + SCORE_WEIGHT * score) * there).sum() / there.sum().clamp(min=1)
     presence = F.binary_cross_entropy_with_logits(decoded.object_score[:, 0], there)
     with torch.no_grad():
         shown = decoded.iou[:, 1:].argmax(1) + 1

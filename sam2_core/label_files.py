@@ -1,0 +1,243 @@
+"""Masks as label TIFFs: frame by frame, and complete under their name or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sam2_core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+SUFFIXES = (".tif", ".tiff")
+_IN_MEMORY = 64 * 2**20  # bytes of finished frames kept in memory, the rest on disk
+
+
+class LabelWriter:
+    """Writes a label image or stack; use it in a ``with`` statement.
+
+    Frames may come in any order and more than once (the last one counts); frames that
+    never come are 0. The file appears under its name when the block ends well and not
+    at all when it is left by an error. Memory does not grow with the number of frames.
+
+    Parameters
+    ----------
+    path : path-like
+        TIFF file to write, zlib-compressed.
+    shape : tuple of int
+        (H, W) or (T, H, W).
+    largest : int
+        Largest label to come: up to 65535 the file is uint16, above it uint32.
+    overwrite : bool
+        Whether a file of this name may be replaced.
+
+    Raises
+    ------
+    ImageError
+        The name is not that of a TIFF, the file exists, or the folder is missing or
+        cannot be written to. All of this is found before the first frame.
+
+    Examples
+    --------
+    >>> with LabelWriter("labels.tif", (40, 256, 256), largest=10) as file:
+    ...     for result in session.propagate():
+    ...         file.write(combine_masks(result.masks, (256, 256)), result.frame_index)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        shape: tuple[int, ...],
+        largest: int = 65535,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.shape = shape
+        self.dtype = label_dtype(largest)
+        check_output(self.path, overwrite)
+        self._overwrite = overwrite
+        self._places: dict[int, tuple[int, int]] = {}
+
+    def __enter__(self) -> LabelWriter:
+        target = self.path.resolve()
+        self._part = target.with_name(
+            f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part"
+        )
+        try:
+            self._file = self._part.open("x+b")
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
+        return self
+
+    def write(self, labels: NDArray[np.unsignedinteger], frame_index: int = 0) -> None:
+        """Set one frame.
+
+        Parameters
+        ----------
+        labels : ndarray, (H, W)
+            Integers from 0 to the largest label.
+        frame_index : int
+            Position in the stack, from 0.
+        """
+        if labels.shape != self.shape[-2:]:
+            raise ImageError(
+                f"Labels of shape {labels.shape} do not fit into a file of shape "
+                f"{self.shape}."
+            )
+        content = zlib.compress(np.ascontiguousarray(labels, self.dtype).tobytes(), 1)
+        try:
+            place = self._spool.seek(0, os.SEEK_END)
+            self._spool.write(content)
+        except OSError as error:
+            raise _cannot_write(Path(tempfile.gettempdir()), error) from error
+        self._places[frame_index] = place, len(content)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._save()
+        except OSError as problem:
+            raise _cannot_write(self.path, problem) from problem
+        finally:
+            self._spool.close()
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        import tifffile
+
+        length = self.shape[0] if len(self.shape) == 3 else 1
+        tifffile.imwrite(
+            self._file,
+            (self._frame(index) for index in range(length)),
+            shape=self.shape,
+            dtype=self.dtype,
+            compression="zlib",
+            photometric="minisblack",
+            software="napari-sam2",
+        )
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        check_output(self.path, self._overwrite)  # it may have appeared meanwhile
+        self._part.replace(self.path.resolve())
+
+    def _frame(self, index: int) -> NDArray[np.unsignedinteger]:
+        if index not in self._places:
+            return np.zeros(self.shape[-2:], self.dtype)
+        place, length = self._places[index]
+        self._spool.seek(place)
+        content = zlib.decompress(self._spool.read(length))
+        return np.frombuffer(content, self.dtype).reshape(self.shape[-2:])
+
+
+def save_labels(
+    path: str | os.PathLike[str],
+    labels: NDArray[np.integer],
+    overwrite: bool = False,
+) -> Path:
+    """Write a whole label array at once.
+
+    Parameters
+    ----------
+    path : path-like
+        TIFF file to write.
+    labels : ndarray, (H, W) or (T, H, W)
+        Integers >= 0.
+    overwrite : bool
+        Whether a file of this name may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    ImageError
+        The array is no label image, or the file cannot be written.
+    """
+    if labels.ndim not in (2, 3) or labels.dtype.kind not in "ui" or 0 in labels.shape:
+        raise ImageError(
+            f"Labels must be integers of shape (H, W) or (T, H, W), not {labels.dtype} "
+            f"of shape {labels.shape}."
+        )
+    if labels.min() < 0:
+        raise ImageError("Labels must not be negative; 0 is the background.")
+    with LabelWriter(path, labels.shape, int(labels.max()), overwrite) as file:
+        for index, frame in enumerate(_frames(labels)):
+            file.write(frame, index)
+    return file.path
+
+
+def combine_masks(
+    masks: Mapping[int, NDArray[np.bool_]], shape: tuple[int, int]
+) -> NDArray[np.uint32]:
+    """One label image from the masks of objects; where they overlap, the lower id wins.
+
+    Parameters
+    ----------
+    masks : mapping of int to ndarray
+        Per object id a mask, (H, W) bool; may be empty.
+    shape : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    ndarray, (H, W) uint32
+        Object ids, 0 where there is no object.
+    """
+    labels = np.zeros(shape, np.uint32)
+    for object_id in sorted(masks, reverse=True):
+        labels[masks[object_id]] = object_id
+    return labels
+
+
+def label_dtype(largest: int) -> np.dtype[np.unsignedinteger]:
+    """The dtype of a label file: uint16 where the labels fit, else uint32."""
+    if not 0 <= largest < 2**32:
+        raise ImageError(
+            f"Label {largest} does not fit into a TIFF: use 1 to 4294967295."
+        )
+    return np.dtype(np.uint16 if largest < 2**16 else np.uint32)
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """ImageError unless a label file may be created under this name."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ImageError(f"Labels are written as TIFF: end {str(path)!r} with .tif.")
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder: give the name of a file in it.")
+    if not path.parent.is_dir():
+        raise ImageError(f"There is no folder {path.parent}: create it first.")
+    if path.exists() and not overwrite:
+        raise ImageError(
+            f"{path} exists already: choose another name or allow to overwrite it."
+        )
+
+
+def _frames(labels: NDArray[np.integer]) -> Iterator[NDArray[np.unsignedinteger]]:
+    stack = labels if labels.ndim == 3 else labels[None]
+    for frame in stack:
+        yield frame.astype(np.uint32)
+
+
+def _cannot_write(path: Path, error: OSError) -> ImageError:
+    reason = error.strerror or str(error)
+    return ImageError(f"{path} cannot be written ({reason}): choose another place.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from sam2_core.nn.flood import guide_map
 from sam2_core.nn.hiera import Hiera
 from sam2_core.nn.layers import MLP, chained_1x1
 from sam2_core.nn.mask_decoder import DecodedMasks, MaskDecoder
@@ -15,7 +16,13 @@ from sam2_core.nn.memory_attention import MemoryAttention
 from sam2_core.nn.memory_encoder import MemoryEncoder
 from sam2_core.nn.neck import ImageEncoder, Neck
 from sam2_core.nn.positions import sine_grid, sine_scalar
-from sam2_core.nn.prompt_encoder import PADDING, PromptEncoder, draw_prompts
+from sam2_core.nn.prompt_encoder import (
+    DRAWN_STRIDE,
+    PADDING,
+    PromptEncoder,
+    draw_prompts,
+    spread_prompts,
+)
 
 if TYPE_CHECKING:
     from sam2_core.config import ModelConfig
@@ -33,16 +40,21 @@ class ImageFeatures:
         (B, dim, g, g) raw stride-16 features, nothing of memory in them.
     high_res : tuple of Tensor
         Stride 4 (B, dim / 8, 4g, 4g) and stride 8 (B, dim / 4, 2g, 2g) features.
+    guide : Tensor, optional
+        (B, 1, 4g, 4g) grey copy in which clicks spread, where the model draws prompts.
     """
 
     embedding: Tensor
     high_res: tuple[Tensor, Tensor]
+    guide: Tensor | None = None
 
     def __getitem__(self, index: int) -> ImageFeatures:
         """The features of one image, batch axis kept."""
         rows = slice(index, index + 1)
         return ImageFeatures(
-            self.embedding[rows], (self.high_res[0][rows], self.high_res[1][rows])
+            self.embedding[rows],
+            (self.high_res[0][rows], self.high_res[1][rows]),
+            None if self.guide is None else self.guide[rows],
         )
 
 
@@ -111,6 +123,7 @@ class Sam2(nn.Module):
                 chained_1x1(stages[0], neck.lateral(0), decoder.conv_s0),
                 chained_1x1(stages[1], neck.lateral(1), decoder.conv_s1),
             ),
+            guide=guide_map(pixels, DRAWN_STRIDE) if self.config.draw_prompts else None,
         )
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
@@ -127,6 +140,7 @@ class Sam2(nn.Module):
         num_prompts: int = 1,
         embedding_pe: Tensor | None = None,
         window_xy: Tensor | None = None,
+        guide: Tensor | None = None,
     ) -> DecodedMasks:
         """All four masks for N prompts.
 
@@ -147,6 +161,8 @@ class Sam2(nn.Module):
             Position code of the grid; the full frame's by default.
         window_xy : Tensor, optional
             (N, 1, 2) corner of the embedding in the model input, where it is a window.
+        guide : Tensor, optional
+            The features' guide; read only by models that draw their prompts.
         """
         encoder = self.sam_prompt_encoder
         dtype = self.dtype
@@ -155,11 +171,11 @@ class Sam2(nn.Module):
             sparse = encoder.points(point_xy.float(), labels).to(dtype)
             # Frames without a prompt carry padding only and stay without a mask.
             if self.config.draw_prompts and bool((labels >= 0).any()):
+                assert guide is not None
+                local_xy = point_xy if window_xy is None else point_xy - window_xy
                 if mask_logits is None:
-                    size = high_res[0].shape[-2:]
-                    mask_logits = point_xy.new_zeros(len(point_xy), 1, *size)
-                corner = 0 if window_xy is None else window_xy
-                mask_logits = draw_prompts(point_xy - corner, labels, mask_logits)
+                    mask_logits = spread_prompts(local_xy, labels, guide)
+                mask_logits = draw_prompts(local_xy, labels, mask_logits)
         else:
             n = num_prompts if mask_logits is None else mask_logits.shape[0]
             sparse = embedding.new_zeros(n, 0, self.config.hidden_dim, dtype=dtype)

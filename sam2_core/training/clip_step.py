@@ -80,6 +80,7 @@ def clip_step(model: Sam2, batch: ClipBatch, generator: torch.Generator) -> Step
             mask_logits=None if prompted else memory.last_logits.clamp(-32, 32),
             embedding_pe=codes[t : t + 1],
             window_xy=offset,
+            guide=seen.guide,
         )
         ambiguous = not prompted or kind == "click"
         reached = prompt_loss(decoded, target, present, ambiguous)

@@ -148,6 +148,7 @@ def _repeat(features: ImageFeatures, model: Sam2, n: int) -> ImageFeatures:
     return ImageFeatures(
         model.without_memory(features).repeat_interleave(n, 0),
         (fine.repeat_interleave(n, 0), middle.repeat_interleave(n, 0)),
+        None if features.guide is None else features.guide.repeat_interleave(n, 0),
     )
 
 
@@ -179,6 +180,7 @@ def _prompt_rounds(
             mask_logits=previous,
             embedding_pe=codes,
             window_xy=offset,
+            guide=features.guide,
         )
         lone_click = ambiguous and i == 0
         reached = prompt_loss(decoded, target, present, lone_click)

@@ -124,7 +124,9 @@ def prompt_loss(
     reached = mask_iou(decoded.logits, target)
     score = (decoded.iou - reached).abs().mean(1)
     there = present.float()
-    loss = ((per_prompt + SCORE_WEIGHT * score) * there).sum() / there.sum().clamp(min=1)
+    loss = ((per_prompt + SCORE_WEIGHT * score) * there).sum() / there.sum().clamp(
+        min=1
+    )
     presence = F.binary_cross_entropy_with_logits(decoded.object_score[:, 0], there)
     with torch.no_grad():
         shown = decoded.iou[:, 1:].argmax(1) + 1

@@ -1,0 +1,238 @@
+"""What an object leaves behind on each frame, and which of it a frame reads again."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sam2_core.config import ModelConfig
+
+_RECALLED_LOGIT = 10.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One object on one frame.
+
+    Attributes
+    ----------
+    logits : Tensor
+        (1, 1, h, w) float32 low-resolution mask logits, holes filled.
+    iou : Tensor
+        (1,) float32 predicted IoU.
+    object_score : Tensor
+        (1, 1) float32 logit; the object is in the frame where it is > 0.
+    pointer : Tensor
+        (1, dim) object pointer.
+    spatial : Tensor, optional
+        (1, memory_dim, g, g) bfloat16; missing until the frame's prompts are final.
+    """
+
+    logits: Tensor
+    iou: Tensor
+    object_score: Tensor
+    pointer: Tensor
+    spatial: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """What one object remembers when it comes to a frame.
+
+    Attributes
+    ----------
+    spatial : list of (int, Tensor)
+        Index of the temporal code, and the (1, memory_dim, g, g) memory.
+    pointers : list of (int, Tensor)
+        Distance in frames, and the (1, dim) pointer.
+    longest_distance : int
+        What distances are divided by.
+    last_logits : Tensor, optional
+        (1, 1, h, w) mask logits of the frame just before, for models that draw them.
+    """
+
+    spatial: list[tuple[int, Tensor]]
+    pointers: list[tuple[int, Tensor]]
+    longest_distance: int
+    last_logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A low-resolution mask, packed to a few hundred bytes."""
+
+    bits: bytes
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, logits: Tensor) -> Outline:
+        """Pack logits; only their signs are kept."""
+        mask = (logits > 0).cpu().numpy()
+        return cls(zlib.compress(np.packbits(mask).tobytes(), 1), mask.shape)
+
+    def logits(self, device: torch.device) -> Tensor:
+        """Logits of +-10 in the shape they had."""
+        bits = np.frombuffer(zlib.decompress(self.bits), dtype=np.uint8)
+        mask = np.unpackbits(bits)[: int(np.prod(self.shape))].reshape(self.shape)
+        return (torch.from_numpy(mask).to(device).float() * 2 - 1) * _RECALLED_LOGIT
+
+
+@dataclass
+class MemoryBank:
+    """All one object remembers.
+
+    Memories of conditioning (prompted) frames are kept. Of tracked frames only those
+    that tracking reads again are kept whole (:meth:`forget`); the older ones shrink to
+    an outline, so that the bank hardly grows with the length of a stack.
+
+    Attributes
+    ----------
+    conditioning, tracked : dict
+        Memory by frame index.
+    outlines : dict
+        Masks of tracked frames whose memories are gone or out of date.
+    """
+
+    conditioning: dict[int, Memory] = field(default_factory=dict)
+    tracked: dict[int, Memory] = field(default_factory=dict)
+    outlines: dict[int, Outline] = field(default_factory=dict)
+
+    def find(self, frame_index: int) -> Memory | None:
+        """Memory of a frame, conditioning or tracked."""
+        if frame_index in self.conditioning:
+            return self.conditioning[frame_index]
+        return self.tracked.get(frame_index)
+
+    def logits(self, frame_index: int, device: torch.device) -> Tensor | None:
+        """Last known (1, 1, h, w) logits on a frame, from an outline if need be."""
+        memory = self.find(frame_index)
+        if memory is not None and memory.logits.numel():
+            return memory.logits
+        outline = self.outlines.get(frame_index)
+        return None if outline is None else outline.logits(device)
+
+    def condition(self, frame_index: int, memory: Memory) -> None:
+        """Keep the memory of a frame whose prompts are final."""
+        self.conditioning[frame_index] = memory
+        self.tracked.pop(frame_index, None)
+
+    def track(self, frame_index: int, memory: Memory) -> None:
+        """Keep the memory of a frame the object was followed to."""
+        self.tracked[frame_index] = memory
+        self.outlines.pop(frame_index, None)
+
+    def forget(self, frame_index: int, config: ModelConfig, reverse: bool) -> None:
+        """Shrink what no frame after this one, in this direction, will read."""
+        reach = (config.num_maskmem - 1) * config.memory_temporal_stride
+        sign = -1 if reverse else 1
+        for index in [t for t in self.tracked if (frame_index - t) * sign > reach]:
+            memory = self.tracked[index]
+            if memory.spatial is not None:
+                self.outlines[index] = Outline.of(memory.logits)
+            if (frame_index - index) * sign >= config.max_object_pointers:
+                del self.tracked[index]
+            elif memory.spatial is not None:
+                self.tracked[index] = replace(
+                    memory, logits=memory.logits[..., :0, :0], spatial=None
+                )
+
+    def restart(self) -> None:
+        """Take all tracked frames out of memory; their outlines stay."""
+        for index, memory in self.tracked.items():
+            if memory.logits.numel():
+                self.outlines[index] = Outline.of(memory.logits)
+        self.tracked.clear()
+
+    def recall(
+        self,
+        frame_index: int,
+        num_frames: int,
+        config: ModelConfig,
+        reverse: bool = False,
+        correcting: bool = False,
+    ) -> Recollection:
+        """Choose what a frame reads.
+
+        Parameters
+        ----------
+        frame_index : int
+            The frame that is about to be segmented.
+        num_frames : int
+            Length of the stack.
+        config : ModelConfig
+            Says how many frames and pointers are read.
+        reverse : bool
+            Whether tracking goes back in time, so that "before" means later frames.
+        correcting : bool
+            Read other conditioning frames only: neither tracked ones nor the frame
+            itself, whose memory is about to be replaced.
+        """
+        known, tracked = self.conditioning, self.tracked
+        if correcting:
+            known = {t: m for t, m in known.items() if t != frame_index}
+            tracked = {}
+        chosen = closest_frames(frame_index, known, config.max_conditioning_frames)
+        newest_first = _steps_back(frame_index, config, reverse)
+        spatial = [(config.num_maskmem - 1, known[t].spatial) for t in chosen]
+        for steps, index in reversed(list(enumerate(newest_first))):
+            memory = tracked.get(index)
+            if memory is None and index not in chosen:
+                memory = known.get(index)
+            if memory is not None:
+                spatial.append((steps, memory.spatial))
+
+        limit = min(num_frames, config.max_object_pointers)
+        sign = -1 if reverse else 1
+        pointers = [
+            ((frame_index - t) * sign, known[t].pointer)
+            for t in chosen
+            if (frame_index - t) * sign >= 0
+        ]
+        for distance in range(1, limit):
+            index = frame_index - distance * sign
+            memory = tracked.get(index)
+            if memory is None and index not in chosen:
+                memory = known.get(index)
+            if memory is not None:
+                pointers.append((distance, memory.pointer))
+        present = [(code, m) for code, m in spatial if m is not None]
+        last = tracked.get(frame_index - sign) or known.get(frame_index - sign)
+        last_logits = last.logits if last is not None and last.logits.numel() else None
+        return Recollection(present, pointers, max(1, limit - 1), last_logits)
+
+
+def closest_frames(frame_index: int, frames: Iterable[int], limit: int) -> list[int]:
+    """Conditioning frames that are read: all, or the ``limit`` closest ones.
+
+    The closest one before the frame and the closest one from it on come first.
+    """
+    indices = list(frames)
+    if limit == -1 or len(indices) <= limit:
+        return indices
+    before = [t for t in indices if t < frame_index]
+    after = [t for t in indices if t >= frame_index]
+    chosen = [max(before)] if before else []
+    chosen += [min(after)] if after else []
+    rest = sorted(
+        (t for t in indices if t not in chosen), key=lambda t: abs(t - frame_index)
+    )
+    return chosen + rest[: limit - len(chosen)]
+
+
+def _steps_back(frame_index: int, config: ModelConfig, reverse: bool) -> list[int]:
+    """Frames whose tracked memories are read, the most recent first."""
+    stride = config.memory_temporal_stride
+    if reverse:
+        anchor, step, latest = -(-(frame_index + 2) // stride) * stride, stride, 1
+    else:
+        anchor, step, latest = (frame_index - 2) // stride * stride, -stride, -1
+    older = [anchor + step * i for i in range(config.num_maskmem - 2)]
+    return [frame_index + latest, *older]

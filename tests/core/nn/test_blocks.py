@@ -1,0 +1,167 @@
+"""Blocks of the network against straightforward versions of themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from micro import micro_model
+from torch import nn
+
+from sam2_core.nn.attention import Attention
+from sam2_core.nn.hiera import Block, join_windows, pool_2x2, split_windows
+from sam2_core.nn.layers import LayerNorm2d, chained_1x1
+from sam2_core.nn.mask_decoder import DecodedMasks, ambiguous_masks, clear_mask
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+    with torch.no_grad():
+        yield
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 7])
+def test_windows_come_back_together(size):
+    x = torch.randn(2, 7, 10, 3)
+    windows, padded = split_windows(x, size)
+    assert windows.shape[1:] == (size, size, 3)
+    assert all(side % size == 0 for side in padded)
+    assert torch.equal(join_windows(windows, size, padded, (7, 10)), x)
+    assert torch.equal(windows[0, : min(size, 7)], x[0, : min(size, 7), :size])
+
+
+def test_pooling_takes_the_maximum():
+    x = torch.randn(1, 4, 6, 2)
+    expected = x.reshape(1, 2, 2, 3, 2, 2).amax((2, 4))
+    assert torch.equal(pool_2x2(x), expected)
+
+
+def test_windowed_attention_does_not_see_beyond_its_window():
+    block = Block(8, 8, 2, window_size=4, pool=False)
+    x = torch.randn(1, 8, 8, 8)
+    other = x.clone()
+    other[:, 4:, 4:] = 0
+    before, after = block(x), block(other)
+    torch.testing.assert_close(before[:, :4], after[:, :4])
+    assert not torch.allclose(before[:, 4:, 4:], after[:, 4:, 4:])
+
+
+@pytest.mark.parametrize("window", [0, 4])
+def test_pooling_blocks_halve_the_grid_and_widen(window):
+    block = Block(8, 16, 2, window_size=window, pool=True)
+    assert block(torch.randn(1, 8, 12, 8)).shape == (1, 4, 6, 16)
+
+
+def test_attention_is_softmax_of_scaled_products():
+    attention = Attention(12, 3, 6, kv_dim=5)
+    q, k, v = torch.randn(2, 4, 12), torch.randn(2, 7, 5), torch.randn(2, 7, 5)
+    heads = []
+    for i in range(3):
+        part = slice(2 * i, 2 * i + 2)
+        qi = attention.q_proj(q)[..., part]
+        ki, vi = attention.k_proj(k)[..., part], attention.v_proj(v)[..., part]
+        heads.append((qi @ ki.transpose(1, 2) / 2**0.5).softmax(-1) @ vi)
+    expected = attention.out_proj(torch.cat(heads, -1))
+    torch.testing.assert_close(attention(q, k, v), expected)
+
+
+def test_layer_norm_normalises_each_pixel():
+    norm = LayerNorm2d(6)
+    norm.weight.copy_(torch.randn(6))
+    norm.bias.copy_(torch.randn(6))
+    x = torch.randn(2, 6, 3, 4)
+    reference = nn.functional.layer_norm(
+        x.permute(0, 2, 3, 1), (6,), norm.weight, norm.bias, 1e-6
+    )
+    torch.testing.assert_close(norm(x), reference.permute(0, 3, 1, 2))
+
+
+def test_two_1x1_convolutions_are_one():
+    first, second = nn.Conv2d(5, 16, 1), nn.Conv2d(16, 3, 1)
+    x = torch.randn(2, 5, 6, 7)
+    torch.testing.assert_close(
+        chained_1x1(x, first, second), second(first(x)), atol=1e-5, rtol=1e-5
+    )
+
+
+def decoded(logit: float, iou: list[float]) -> DecodedMasks:
+    """Mask 0 is positive on half of the pixels and `logit` elsewhere."""
+    logits = torch.full((1, 4, 8, 8), 3.0)
+    logits[:, 0, :4] = logit
+    tokens = torch.arange(4.0)[None, :, None].expand(1, 4, 5)
+    return DecodedMasks(logits, torch.tensor([iou]), tokens, torch.ones(1, 1))
+
+
+def test_a_stable_mask_is_kept():
+    found = clear_mask(decoded(-3.0, [0.1, 0.9, 0.8, 0.7]), 0.05, 0.98)
+    assert found.logits.shape == (1, 1, 8, 8)
+    assert found.iou.item() == pytest.approx(0.1)
+    assert (found.logits[0, 0, :4] == -3).all()
+
+
+def test_an_unstable_mask_gives_way_to_the_best_other_one():
+    found = clear_mask(decoded(-0.01, [0.1, 0.2, 0.8, 0.7]), 0.05, 0.98)
+    assert found.iou.item() == pytest.approx(0.8)
+    assert (found.logits == 3).all()
+    assert (found.tokens == 0).all()
+
+
+def test_an_empty_mask_counts_as_stable():
+    masks = decoded(-3.0, [0.1, 0.2, 0.8, 0.7])
+    masks.logits[:, 0] = -5
+    assert clear_mask(masks, 0.05, 0.98).iou.item() == pytest.approx(0.1)
+
+
+def test_ambiguous_masks_are_the_last_three():
+    found = ambiguous_masks(decoded(1.0, [0.1, 0.2, 0.3, 0.4]))
+    assert found.logits.shape[1] == 3
+    assert found.tokens[0, :, 0].tolist() == [1, 2, 3]
+
+
+def test_objects_in_a_batch_do_not_mix():
+    model = micro_model()
+    features = model.encode_image(torch.randn(1, 3, 128, 128))
+    memory, code = torch.randn(2, 64 + 8, 8), torch.randn(1, 64 + 8, 8)
+    together = model.attend_to_memory(
+        features.embedding, memory, code.expand(2, -1, -1), 8
+    )
+    for i in range(2):
+        alone = model.attend_to_memory(features.embedding, memory[i : i + 1], code, 8)
+        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_pointers_have_no_place_on_the_grid():
+    """Moving pointer tokens around among themselves changes nothing."""
+    model = micro_model()
+    embedding = model.encode_image(torch.randn(1, 3, 128, 128)).embedding
+    memory, code = torch.randn(1, 64 + 8, 8), torch.randn(1, 64 + 8, 8)
+    order = torch.cat((torch.arange(64), 64 + torch.randperm(8)))
+    torch.testing.assert_close(
+        model.attend_to_memory(embedding, memory[:, order], code[:, order], 8),
+        model.attend_to_memory(embedding, memory, code, 8),
+        atol=1e-5,
+        rtol=1e-5,
+    )
+
+
+def test_absent_objects_are_marked_in_memory_and_pointer():
+    model = micro_model()
+    embedding = torch.randn(1, 32, 8, 8)
+    mask = torch.zeros(1, 1, 128, 128)
+    there, gone = torch.tensor([[True]]), torch.tensor([[False]])
+    difference = model.encode_memory(embedding, mask, gone) - model.encode_memory(
+        embedding, mask, there
+    )
+    expected = model.no_obj_embed_spatial[0][None, :, None, None]
+    torch.testing.assert_close(
+        difference, expected.expand_as(difference), atol=1e-5, rtol=1e-4
+    )
+    token = torch.randn(1, 32)
+    assert torch.equal(model.object_pointer(token, gone), model.no_obj_ptr)
+    assert not torch.equal(model.object_pointer(token, there), model.no_obj_ptr)
+
+
+def test_sam_20_knows_no_age_of_pointers():
+    model = micro_model(version="2.0")
+    assert not model.pointer_positions(torch.tensor([0.1, 0.9])).any()
+    assert micro_model().pointer_positions(torch.tensor([0.1, 0.9])).any()

@@ -6,6 +6,7 @@ Points are (x, y) in pixels; integers are pixel centres, so the image reaches fr
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -254,3 +255,55 @@ def _inside(xy: NDArray[np.float32], image_hw: tuple[int, int], edge: float) -> 
 def _outside(xy: NDArray[np.float32], image_hw: tuple[int, int], edge: float) -> str:
     x, y = xy[~_inside_each(xy, image_hw, edge)][0]
     return f"x {x:g}, y {y:g}"
+
+
+def frame_prompt(
+    point_coords: ArrayLike | None,
+    point_labels: ArrayLike | None,
+    box: ArrayLike | None,
+    mask: ArrayLike | None,
+    image_hw: tuple[int, int],
+) -> SparsePrompt | NDArray[np.bool_]:
+    """The prompt of one object on one frame: points and a box, or else a mask.
+
+    Raises
+    ------
+    PromptError
+        If there is none, both kinds, or several objects' worth.
+    """
+    prompt = sparse_prompt(point_coords, point_labels, box, image_hw)
+    if mask is not None:
+        if prompt is not None:
+            raise PromptError("Give either a mask or points and a box, not both.")
+        return mask_prompt(mask, image_hw)
+    if prompt is None:
+        raise PromptError("There is no prompt: give a point, a box or a mask.")
+    if len(prompt) != 1:
+        raise PromptError("Prompt one object at a time: points (N, 2) and box (4,).")
+    return prompt
+
+
+def check_frame_index(frame_index: int, num_frames: int) -> int:
+    """The index as a plain int; PromptError if there is no such frame."""
+    try:
+        index = operator.index(frame_index)
+    except TypeError:
+        index = -1
+    if not 0 <= index < num_frames:
+        raise PromptError(
+            f"There is no frame {frame_index}: they go from 0 to {num_frames - 1}."
+        )
+    return index
+
+
+def check_object_id(object_id: int) -> int:
+    """The id as a plain int; PromptError unless it is a whole number from 1 on."""
+    try:
+        value = operator.index(object_id)
+    except TypeError:
+        value = 0
+    if value < 1:
+        raise PromptError(
+            f"The object id {object_id!r} must be a whole number from 1 on."
+        )
+    return value

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,10 +11,15 @@ from torch import Tensor
 from sam2_core import masks, tracking, transforms
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.features import FrameFeatures
+from sam2_core.followed import FollowedObject, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
-from sam2_core.memory import Memory, MemoryBank
-from sam2_core.prompts import SparsePrompt, mask_prompt, sparse_prompt
+from sam2_core.prompts import (
+    SparsePrompt,
+    check_frame_index,
+    check_object_id,
+    frame_prompt,
+)
 from sam2_core.results import FrameResult, PackedResult
 
 if TYPE_CHECKING:
@@ -24,42 +28,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from sam2_core.memory import Memory
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
 __all__ = ["Direction", "FrameResult", "VideoSession"]
 
 Direction = Literal["both", "forward", "backward"]
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What a frame's prompts work on, fixed when the frame gets its first prompt.
-
-    A frame that propagation has visited is corrected: ``logits`` are its mask then and
-    ``reverse`` the direction it was visited in. Any other frame is seen by itself.
-    """
-
-    logits: Tensor | None = None
-    reverse: bool = False
-
-
-@dataclass
-class _Object:
-    """Prompts of one object and what it remembers."""
-
-    prompts: dict[int, SparsePrompt | NDArray[np.bool_]] = field(default_factory=dict)
-    starts: dict[int, _Start] = field(default_factory=dict)
-    drafts: dict[int, Memory] = field(default_factory=dict)
-    directions: dict[int, bool] = field(default_factory=dict)
-    bank: MemoryBank = field(default_factory=MemoryBank)
-
-    @property
-    def first(self) -> int:
-        return min(self.prompts)
-
-    def forget_prompts(self, frame_index: int) -> None:
-        for known in (self.prompts, self.starts, self.drafts, self.bank.conditioning):
-            known.pop(frame_index, None)
 
 
 class VideoSession:
@@ -100,7 +74,7 @@ class VideoSession:
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
         self._features = FrameFeatures(model, self.frames)
-        self._objects: dict[int, _Object] = {}
+        self._objects: dict[int, FollowedObject] = {}
 
     @property
     def num_frames(self) -> int:
@@ -169,10 +143,10 @@ class VideoSession:
         InferenceError
             If the model cannot run.
         """
-        frame_index = self._check_frame(frame_index)
-        object_id = _check_id(object_id)
-        prompt = self._check_prompt(point_coords, point_labels, box, mask)
-        known = self._objects.get(object_id) or _Object()
+        frame_index = check_frame_index(frame_index, self.num_frames)
+        object_id = check_object_id(object_id)
+        prompt = frame_prompt(point_coords, point_labels, box, mask, self.shape)
+        known = self._objects.get(object_id) or FollowedObject()
         earlier = known.prompts.get(frame_index)
         previous = known.drafts.get(frame_index)
         if previous is None:
@@ -253,8 +227,12 @@ class VideoSession:
                 f'The direction {direction!r} is unknown: use "both", "forward" or '
                 '"backward".'
             )
-        low = 0 if start is None else self._check_frame(start)
-        high = self.num_frames - 1 if stop is None else self._check_frame(stop)
+        low = 0 if start is None else check_frame_index(start, self.num_frames)
+        high = (
+            self.num_frames - 1
+            if stop is None
+            else check_frame_index(stop, self.num_frames)
+        )
         if low > high:
             raise PromptError(
                 f"The range {low} to {high} is empty: start must not be after stop."
@@ -284,7 +262,7 @@ class VideoSession:
 
     def _sweep(
         self,
-        swept: dict[int, _Object],
+        swept: dict[int, FollowedObject],
         frames: range,
         limits: tuple[int, int],
         seen: dict[int, PackedResult],
@@ -324,7 +302,7 @@ class VideoSession:
                 seen[frame_index] = PackedResult.of(result)
             yield result
 
-    def _step(self, known: _Object, frame_index: int, reverse: bool) -> Memory:
+    def _step(self, known: FollowedObject, frame_index: int, reverse: bool) -> Memory:
         known.directions[frame_index] = reverse
         memory = known.bank.conditioning.get(frame_index)
         if memory is None:
@@ -337,7 +315,7 @@ class VideoSession:
         known.bank.forget(frame_index, self.model.config, reverse)
         return memory
 
-    def _commit(self, known: _Object) -> None:
+    def _commit(self, known: FollowedObject) -> None:
         """Remember the prompted frames as their prompts stand."""
         for frame_index, draft in list(known.drafts.items()):
             with inference():
@@ -348,19 +326,19 @@ class VideoSession:
 
     # ------------------------------------------------------------------ helpers
 
-    def _start(self, known: _Object, frame_index: int) -> _Start:
+    def _start(self, known: FollowedObject, frame_index: int) -> Start:
         if frame_index not in known.directions:
-            return _Start()
+            return Start()
         logits = known.bank.logits(frame_index, self.model.device)
-        return _Start(logits, known.directions[frame_index])
+        return Start(logits, known.directions[frame_index])
 
     def _draft(
         self,
-        known: _Object,
+        known: FollowedObject,
         frame_index: int,
         features: ImageFeatures,
         prompt: SparsePrompt | NDArray[np.bool_],
-        start: _Start,
+        start: Start,
         previous: Tensor | None,
     ) -> Memory:
         model = self.model
@@ -413,47 +391,3 @@ class VideoSession:
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )
-
-    def _check_frame(self, frame_index: int) -> int:
-        try:
-            index = operator.index(frame_index)
-        except TypeError:
-            index = -1
-        if not 0 <= index < self.num_frames:
-            raise PromptError(
-                f"There is no frame {frame_index}: they go from 0 to "
-                f"{self.num_frames - 1}."
-            )
-        return index
-
-    def _check_prompt(
-        self,
-        point_coords: ArrayLike | None,
-        point_labels: ArrayLike | None,
-        box: ArrayLike | None,
-        mask: ArrayLike | None,
-    ) -> SparsePrompt | NDArray[np.bool_]:
-        prompt = sparse_prompt(point_coords, point_labels, box, self.shape)
-        if mask is not None:
-            if prompt is not None:
-                raise PromptError("Give either a mask or points and a box, not both.")
-            return mask_prompt(mask, self.shape)
-        if prompt is None:
-            raise PromptError("There is no prompt: give a point, a box or a mask.")
-        if len(prompt) != 1:
-            raise PromptError(
-                "Prompt one object at a time: points (N, 2) and box (4,)."
-            )
-        return prompt
-
-
-def _check_id(object_id: int) -> int:
-    try:
-        value = operator.index(object_id)
-    except TypeError:
-        value = 0
-    if value < 1:
-        raise PromptError(
-            f"The object id {object_id!r} must be a whole number from 1 on."
-        )
-    return value

@@ -58,6 +58,10 @@ class InferenceState:
         self.features = FrameFeatures(model, frames)
         self.objects: dict[int, TrackedObject] = {}
 
+    def object(self, obj_id: int) -> TrackedObject:
+        """The object of this id, a new one if there is none."""
+        return self.objects.setdefault(obj_id, TrackedObject())
+
     @property
     def obj_ids(self) -> list[int]:
         """Object ids in the order they were added."""

@@ -20,7 +20,7 @@ from sam2_core.compat.state import InferenceState, TrackedObject
 from sam2_core.errors import PromptError
 from sam2_core.inference import inference
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, Sam2
-from sam2_core.prompts import SparsePrompt, sparse_prompt
+from sam2_core.prompts import SparsePrompt, check_frame_index, sparse_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,13 +151,13 @@ class SAM2VideoPredictor:
         )
         if prompt is None or len(prompt) != 1:
             raise PromptError("Prompt one object at a time with at least one point.")
-        _check_frame(inference_state, frame_idx)
+        check_frame_index(frame_idx, inference_state.num_frames)
         hw = inference_state.frames.shape if normalize_coords else (1, 1)
         size = self.model.config.image_size
         prompt = SparsePrompt(
             transforms.points_to_input(prompt.point_xy, hw, size), prompt.labels
         )
-        known = _object(inference_state, obj_id)
+        known = inference_state.object(obj_id)
         earlier = known.prompts.get(frame_idx)
         if not clear_old_points and isinstance(earlier, SparsePrompt):
             prompt = earlier.followed_by(prompt)
@@ -198,8 +198,8 @@ class SAM2VideoPredictor:
             raise PromptError(
                 f"The mask has shape {mask_hw.shape} but must be (height, width)."
             )
-        _check_frame(inference_state, frame_idx)
-        known = _object(inference_state, obj_id)
+        check_frame_index(frame_idx, inference_state.num_frames)
+        known = inference_state.object(obj_id)
         known.prompts[frame_idx] = mask_hw
         first = frame_idx not in known.directions
         conditioning = first or self.model.config.all_corrections_condition
@@ -302,7 +302,7 @@ class SAM2VideoPredictor:
         need_output: bool = True,
     ) -> Output | None:
         """Remove an object's prompts on a frame; returns as prompts do."""
-        known = _object(inference_state, obj_id)
+        known = inference_state.object(obj_id)
         known.prompts.pop(frame_idx, None)
         for drafts in known.drafts.values():
             drafts.pop(frame_idx, None)
@@ -397,17 +397,6 @@ class SAM2VideoPredictor:
         if self.model.config.non_overlap_masks:
             drawn = masks.without_overlaps(drawn)
         return drawn
-
-
-def _object(state: InferenceState, obj_id: int) -> TrackedObject:
-    return state.objects.setdefault(obj_id, TrackedObject())
-
-
-def _check_frame(state: InferenceState, frame_idx: int) -> None:
-    if not 0 <= frame_idx < state.num_frames:
-        raise PromptError(
-            f"There is no frame {frame_idx}: frames are 0 to {state.num_frames - 1}."
-        )
 
 
 def _array(value: Any) -> Any:

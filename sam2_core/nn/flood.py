@@ -54,7 +54,7 @@ def flood(guide: Tensor, cell_xy: Tensor, seeds: Tensor) -> Tensor:
         (N, 1, h, w) from ``LOGIT`` at the seeds down to minus that; 0 everywhere for
         those without a seed.
     """
-    n, _, h, w = guide.shape
+    h, w = guide.shape[-2:]
     x = cell_xy[..., 0].round().long().clamp(0, w - 1)
     y = cell_xy[..., 1].round().long().clamp(0, h - 1)
     at = y * w + x  # (N, P)
@@ -62,7 +62,7 @@ def flood(guide: Tensor, cell_xy: Tensor, seeds: Tensor) -> Tensor:
     cost = (guide - clicked[:, :, None, None]).abs().clamp(max=SPREAD)
     crossed = torch.full_like(cost, SPREAD).flatten(2)
     start = torch.where(seeds, 0.0, SPREAD).to(crossed.dtype)
-    crossed = crossed.scatter(2, at[..., None], start[..., None]).unflatten(2, (h, w))
+    crossed = crossed.scatter(2, at[..., None], start[..., None]).reshape(cost.shape)
     # Half the image is as far as an object is followed.
     for _ in range(max(h, w) // 2):
         nearest = -F.max_pool2d(-crossed, 3, stride=1, padding=1)

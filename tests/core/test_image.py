@@ -216,7 +216,7 @@ def test_errors_of_torch_become_ours(error, message):
 
 
 def test_a_device_error_reaches_the_caller_as_ours(predictor, monkeypatch):
-    def fail(*args):
+    def fail(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(predictor.model, "decode_masks", fail)

@@ -432,7 +432,7 @@ def test_nothing_to_propagate(session):
 def test_an_error_of_the_model_leaves_the_session_usable(session, monkeypatch):
     session.add_prompts(0, 1, **CLICK)
 
-    def fail(*args):
+    def fail(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with monkeypatch.context() as patch:

@@ -272,9 +272,7 @@ class SAM2VideoPredictor:
     def propagate_in_video_preflight(self, inference_state: InferenceState) -> None:
         """Turn the results of new prompts into memories."""
         if not inference_state.objects:
-            raise PromptError(
-                "No object has been prompted: add points or a mask first."
-            )
+            raise PromptError("Nothing is prompted: add points or a mask first.")
         for obj_id, known in inference_state.objects.items():
             for conditioning, drafts in known.drafts.items():
                 for frame_idx, draft in drafts.items():
@@ -282,9 +280,8 @@ class SAM2VideoPredictor:
                         features = inference_state.features[frame_idx]
                         spatial = tracking.remember(self.model, features, draft, True)
                     memory = replace(draft, spatial=spatial)
-                    store = (
-                        known.bank.conditioning if conditioning else known.bank.tracked
-                    )
+                    bank = known.bank
+                    store = bank.conditioning if conditioning else bank.tracked
                     store[frame_idx] = memory
                 drafts.clear()
             if not known.bank.conditioning:

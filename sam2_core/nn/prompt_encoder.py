@@ -19,7 +19,7 @@ DRAWN_LOGIT = 16.0
 
 
 def spread_prompts(point_xy: Tensor, labels: Tensor, guide: Tensor) -> Tensor:
-    """First guess at the object: what its clicks, or its box's centre, spread into.
+    """First guess at the object: the region its positive clicks spread into.
 
     Parameters
     ----------
@@ -31,16 +31,10 @@ def spread_prompts(point_xy: Tensor, labels: Tensor, guide: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (N, 1, h, w) logits.
+        (N, 1, h, w) logits, 0 for those without a positive click.
     """
     cells = (point_xy + 0.5) / DRAWN_STRIDE - 0.5
-    corner = ((labels == BOX_TOP_LEFT) | (labels == BOX_BOTTOM_RIGHT))[..., None]
-    centre = (cells * corner).sum(1, keepdim=True) / 2
-    has_click = (labels == POSITIVE).any(1, keepdim=True)
-    use_centre = corner.any(1) & ~has_click
-    seeds = torch.cat((labels == POSITIVE, use_centre), dim=1)
-    guide = guide.expand(len(cells), -1, -1, -1)
-    return flood(guide, torch.cat((cells, centre), dim=1), seeds)
+    return flood(guide.expand(len(cells), -1, -1, -1), cells, labels == POSITIVE)
 
 
 def draw_prompts(point_xy: Tensor, labels: Tensor, canvas: Tensor) -> Tensor:

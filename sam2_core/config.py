@@ -121,6 +121,9 @@ NANO = ModelConfig(
     # Trained on clips of five frames: older memories would be ages it never saw.
     num_maskmem=4,
     max_object_pointers=8,
+    # Cells do not overlap, and small holes in them are mistakes more often than not.
+    non_overlap_masks=True,
+    fill_hole_area=40,
 )
 
 

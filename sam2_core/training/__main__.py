@@ -20,7 +20,7 @@ from sam2_core.training.samples import ClipSampler, CropSampler
 from sam2_core.training.synthetic import generate_pool
 from sam2_core.training.synthetic_stacks import generate_stack_pool
 from sam2_core.training.trainer import Schedule, Trainer
-from sam2_core.weights import save_weights
+from sam2_core.weights import read_state_dict, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(options.seed)
     model = Sam2(NANO)
     initialise(model)
+    if options.start_from:
+        model.load_state_dict(read_state_dict(options.start_from))
     schedule = Schedule(
         steps=options.steps,
         dense_steps=options.dense_steps,
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
     add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
+    add("--start-from", type=Path, help="weights to begin with instead of random ones")
     add("--steps", type=int, default=Schedule.steps)
     add("--dense-steps", type=int, default=Schedule.dense_steps)
     add("--clip-from", type=int, default=Schedule.clip_from)

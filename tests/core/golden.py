@@ -180,6 +180,12 @@ class Golden:
         worst = np.abs(got - want).max()
         assert worst <= TOLERANCE[kind], f"{key}.{expected} is off by {worst:.3g}"
 
+    def check_memory(self, key: str, value) -> None:
+        """Spatial memories, where a pixel on the threshold may fall to either side."""
+        want = self.arrays[f"{key}.maskmem_sub"]
+        off = np.abs(np.asarray(value)[:, ::4, ::8, ::8] - want) > TOLERANCE["maskmem"]
+        assert off.mean() <= 0.01, f"{key}: {off.mean():.2%} of the memory is off"
+
     def check_tensor(self, key: str, value) -> None:
         """A tensor, of which a strided part and a projection of all were recorded."""
         value = np.asarray(value)

@@ -21,7 +21,18 @@ def x(name: str, *shape: int, scale: float = 1.0) -> torch.Tensor:
     )
 
 
-@pytest.fixture(scope="module", params=cases("components"))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(
+            name,
+            marks=pytest.mark.slow
+            if name == "sam2.1_hiera_t/components"
+            else pytest.mark.large,
+        )
+        for name in cases("components")
+    ],
+)
 def recorded(request):
     golden = Golden.load(request.param)
     model = Sam2(VARIANTS[golden.variant])

@@ -64,6 +64,7 @@ def check_prediction(golden, key, predictor, args, results):
     return masks, iou, low
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "name",
     [

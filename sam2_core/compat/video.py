@@ -272,7 +272,7 @@ class SAM2VideoPredictor:
     def propagate_in_video_preflight(self, inference_state: InferenceState) -> None:
         """Turn the results of new prompts into memories."""
         if not inference_state.objects:
-            raise PromptError("Nothing is prompted: add points or a mask first.")
+            raise PromptError("No object is prompted: add points or a mask first.")
         for obj_id, known in inference_state.objects.items():
             for conditioning, drafts in known.drafts.items():
                 for frame_idx, draft in drafts.items():

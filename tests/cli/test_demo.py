@@ -177,6 +177,7 @@ def test_window_shows_stack_clicks_labels_and_dock(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a minute on two free cores
 @pytest.mark.skipif(
     not is_available("sam2_nano"), reason="the bundled weights are not trained yet"
 )

@@ -57,10 +57,10 @@ class ModelConfig:
     decoder_heads: int = 8
     decoder_ffn: int = 2048
     num_maskmem: int = 7
-    # Whether clicks and boxes, and on tracked frames the mask of the frame before, are
-    # also drawn into the mask prompt. A small model learns to obey them far sooner that
-    # way; the official ones were trained without.
-    draw_prompts: bool = False
+    # Whether a small convolutional network looks at the image beside the trunk, and
+    # prompts (on tracked frames the mask of the frame before) are compared with what it
+    # found and drawn into the mask prompt. The official models know nothing of it.
+    guided: bool = False
     # How the network is used over time (none of these changes a weight).
     max_object_pointers: int = 16
     max_conditioning_frames: int = -1
@@ -117,7 +117,7 @@ NANO = ModelConfig(
     memory_attention_ffn=512,
     decoder_heads=4,
     decoder_ffn=512,
-    draw_prompts=True,
+    guided=True,
     # Trained on clips of five frames: older memories would be ages it never saw.
     num_maskmem=4,
     max_object_pointers=8,

@@ -197,7 +197,7 @@ def remember(
 
 def follow(model: Sam2, features: ImageFeatures, recollection: Recollection) -> Memory:
     """Find an object on a frame from memory alone, and remember it."""
-    previous = recollection.last_logits if model.config.draw_prompts else None
+    previous = recollection.last_logits if model.config.guided else None
     found = segment(
         model, features, look(model, features, recollection), previous=previous
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from sam2_core.nn.layers import MLP, LayerNorm2d
 from sam2_core.nn.two_way import TwoWayTransformer
+
+if TYPE_CHECKING:
+    from sam2_core.nn.hints import DrawnHints
 
 NUM_MASKS = 4
 
@@ -67,6 +71,7 @@ class MaskDecoder(nn.Module):
         high_res: tuple[Tensor, Tensor],
         sparse: Tensor,
         dense: Tensor,
+        hints: DrawnHints | None = None,
     ) -> DecodedMasks:
         """All four masks of every prompt.
 
@@ -83,6 +88,8 @@ class MaskDecoder(nn.Module):
             (N, P, dim) prompt tokens; P may be 0.
         dense : Tensor
             (1 or N, dim, g or 1, g or 1) dense prompt embedding.
+        hints : DrawnHints, optional
+            Finer clues about the prompted objects.
         """
         n = sparse.shape[0]
         own = torch.cat(
@@ -107,6 +114,9 @@ class MaskDecoder(nn.Module):
         canvas = image.transpose(1, 2).reshape(n, dim, height, width)
         canvas = act1(norm(up1(canvas) + fine1))
         canvas = act2(up2(canvas) + fine0)
+        features = None
+        if hints is not None:
+            canvas, features = hints.refine(canvas)
         pens = torch.stack(
             [
                 mlp(mask_tokens[:, i])
@@ -115,9 +125,12 @@ class MaskDecoder(nn.Module):
             dim=1,
         )
         logits = (pens @ canvas.flatten(2)).unflatten(2, canvas.shape[2:])
+        scores = self.iou_prediction_head(tokens[:, 1])
+        if hints is not None and features is not None:
+            scores = scores + hints.score(features, logits)
         return DecodedMasks(
             logits=logits,
-            iou=self.iou_prediction_head(tokens[:, 1]).sigmoid(),
+            iou=scores.sigmoid(),
             tokens=mask_tokens,
             object_score=self.pred_obj_score_head(tokens[:, 0]),
         )

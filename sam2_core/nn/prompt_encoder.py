@@ -7,7 +7,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from sam2_core.nn.flood import flood
 from sam2_core.nn.layers import LayerNorm2d
 from sam2_core.nn.positions import RandomFourierPositions
 
@@ -16,25 +15,6 @@ PADDING, NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = -1, 0, 1, 2, 3
 DRAWN_STRIDE = 4  # input pixels per cell of the mask prompt
 DRAWN_RADIUS = 1.5  # of a click, in cells
 DRAWN_LOGIT = 16.0
-
-
-def spread_prompts(point_xy: Tensor, labels: Tensor, guide: Tensor) -> Tensor:
-    """First guess at the object: the region its positive clicks spread into.
-
-    Parameters
-    ----------
-    point_xy, labels : Tensor
-        (N, P, 2) and (N, P), as for :func:`draw_prompts`.
-    guide : Tensor
-        (1 or N, 1, h, w) from :func:`sam2_core.nn.flood.guide_map`.
-
-    Returns
-    -------
-    Tensor
-        (N, 1, h, w) logits, 0 for those without a positive click.
-    """
-    cells = (point_xy + 0.5) / DRAWN_STRIDE - 0.5
-    return flood(guide.expand(len(cells), -1, -1, -1), cells, labels == POSITIVE)
 
 
 def draw_prompts(point_xy: Tensor, labels: Tensor, canvas: Tensor) -> Tensor:

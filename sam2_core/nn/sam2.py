@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from sam2_core.nn.flood import guide_map
+from sam2_core.nn.guide import Guide
 from sam2_core.nn.hiera import Hiera
+from sam2_core.nn.hints import DrawnHints, PromptHints, first_guess, hint_maps
 from sam2_core.nn.layers import MLP, chained_1x1
 from sam2_core.nn.mask_decoder import DecodedMasks, MaskDecoder
 from sam2_core.nn.memory_attention import MemoryAttention
@@ -17,11 +18,9 @@ from sam2_core.nn.memory_encoder import MemoryEncoder
 from sam2_core.nn.neck import ImageEncoder, Neck
 from sam2_core.nn.positions import sine_grid, sine_scalar
 from sam2_core.nn.prompt_encoder import (
-    DRAWN_STRIDE,
     PADDING,
     PromptEncoder,
     draw_prompts,
-    spread_prompts,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class ImageFeatures:
     high_res : tuple of Tensor
         Stride 4 (B, dim / 8, 4g, 4g) and stride 8 (B, dim / 4, 2g, 2g) features.
     guide : Tensor, optional
-        (B, 1, 4g, 4g) grey copy in which clicks spread, where the model draws prompts.
+        (B, GUIDE_CHANNELS, 4g, 4g) clues about objects, where the model has a guide.
     """
 
     embedding: Tensor
@@ -76,6 +75,8 @@ class Sam2(nn.Module):
         self.sam_mask_decoder = MaskDecoder(
             dim, config.decoder_heads, config.decoder_ffn
         )
+        self.guide = Guide(dim) if config.guided else None
+        self.prompt_hints = PromptHints(dim) if config.guided else None
         self.obj_ptr_proj = MLP(dim, dim, dim, 3)
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.maskmem_tpos_enc = nn.Parameter(
@@ -115,15 +116,21 @@ class Sam2(nn.Module):
         """
         trunk = cast("Hiera", self.image_encoder.trunk)
         neck = self.image_encoder.neck
-        stages = trunk(pixels.to(self.dtype), positions)
+        pixels = pixels.to(self.dtype)
+        stages = trunk(pixels, positions)
+        embedding = neck.embedding(stages)
+        guide = None
+        if self.guide is not None:
+            guide, addition = self.guide(pixels)
+            embedding = embedding + addition
         decoder = self.sam_mask_decoder
         return ImageFeatures(
-            embedding=neck.embedding(stages),
+            embedding=embedding,
             high_res=(
                 chained_1x1(stages[0], neck.lateral(0), decoder.conv_s0),
                 chained_1x1(stages[1], neck.lateral(1), decoder.conv_s1),
             ),
-            guide=guide_map(pixels, DRAWN_STRIDE) if self.config.draw_prompts else None,
+            guide=guide,
         )
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
@@ -166,16 +173,13 @@ class Sam2(nn.Module):
         """
         encoder = self.sam_prompt_encoder
         dtype = self.dtype
+        maps = None
         if point_xy is not None:
             assert labels is not None
             sparse = encoder.points(point_xy.float(), labels).to(dtype)
-            # Frames without a prompt carry padding only and stay without a mask.
-            if self.config.draw_prompts and bool((labels >= 0).any()):
-                assert guide is not None
+            if guide is not None:
                 local_xy = point_xy if window_xy is None else point_xy - window_xy
-                if mask_logits is None:
-                    mask_logits = spread_prompts(local_xy, labels, guide)
-                mask_logits = draw_prompts(local_xy, labels, mask_logits)
+                mask_logits, maps = _drawn(local_xy, labels, mask_logits, guide)
         else:
             n = num_prompts if mask_logits is None else mask_logits.shape[0]
             sparse = embedding.new_zeros(n, 0, self.config.hidden_dim, dtype=dtype)
@@ -183,12 +187,18 @@ class Sam2(nn.Module):
             dense = encoder.no_mask()
         else:
             dense = encoder.masks(mask_logits.to(dtype))
+        hints = None
+        if maps is not None:
+            assert guide is not None
+            assert self.prompt_hints is not None
+            dense = dense + self.prompt_hints.dense(maps.to(dtype))
+            hints = DrawnHints(self.prompt_hints, maps, guide)
         if embedding_pe is None:
             embedding_pe = encoder.dense_positions()
         return cast(
             "DecodedMasks",
             self.sam_mask_decoder(
-                embedding, embedding_pe.to(dtype), high_res, sparse, dense
+                embedding, embedding_pe.to(dtype), high_res, sparse, dense, hints
             ),
         )
 
@@ -308,3 +318,18 @@ class Sam2(nn.Module):
             num_pointer_tokens,
         )
         return cast("Tensor", tokens.transpose(1, 2).unflatten(2, (height, width)))
+
+
+def _drawn(
+    point_xy: Tensor, labels: Tensor, mask_logits: Tensor | None, guide: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """The mask prompt with points and boxes drawn into it, and the hint maps."""
+    spread = first_guess(point_xy, labels, guide)
+    if mask_logits is None:
+        # Frames without a prompt carry padding only and stay without a mask.
+        if not bool((labels >= 0).any()):
+            blank = torch.zeros_like(spread)
+            return None, hint_maps(guide, point_xy, labels, blank, spread)
+        mask_logits = spread
+    drawn = draw_prompts(point_xy, labels, mask_logits.to(spread.dtype))
+    return drawn, hint_maps(guide, point_xy, labels, drawn, spread)

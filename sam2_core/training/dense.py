@@ -1,26 +1,23 @@
-"""A throw-away head that teaches the encoder cells before it has to obey prompts."""
+"""What the guide must find in an image, whatever the prompts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from sam2_core.nn.sam2 import ImageFeatures
+from sam2_core.nn.guide import CENTRE_UNIT, FOREGROUND, OFFSET, OUTLINE
 
 STRIDE = 4
-OFFSET_UNIT = 32.0
 
 
 @dataclass(frozen=True)
 class DenseTargets:
-    """What the head must predict, at stride 4.
+    """What the guide must predict, at stride 4.
 
     Attributes
     ----------
@@ -60,7 +57,7 @@ def dense_targets(labels: npt.NDArray[np.int32], partial: bool) -> DenseTargets:
         )
         centre = np.bincount(labels.ravel(), grid.ravel(), minlength=size) / counts
         at = grid[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
-        offset[axis] = np.where(nearest > 0, (centre[nearest] - at) / OFFSET_UNIT, 0)
+        offset[axis] = np.where(nearest > 0, (centre[nearest] - at) / CENTRE_UNIT, 0)
     foreground = _block_mean(inside)
     known = np.ones_like(foreground) if not partial else (foreground > 0).astype("f4")
     return DenseTargets(foreground, _block_mean(edge), offset, known)
@@ -72,31 +69,8 @@ def _block_mean(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     return np.asarray(blocks.mean((1, 3)), np.float32)
 
 
-class DenseHead(nn.Module):
-    """Foreground, boundary and centre offset from the encoder's three outputs."""
-
-    def __init__(self, dim: int, width: int = 32) -> None:
-        super().__init__()
-        self.from_embedding = nn.Conv2d(dim, width, 1)
-        self.from_stride8 = nn.Conv2d(dim // 4, width, 1)
-        self.from_stride4 = nn.Conv2d(dim // 8, width, 1)
-        self.out = nn.Conv2d(width, 4, 3, padding=1)
-
-    def forward(self, features: ImageFeatures) -> Tensor:
-        """(B, 4, h, w) at stride 4."""
-        fine, middle = features.high_res
-        size = fine.shape[-2:]
-        x = self.from_stride4(fine)
-        for part in (
-            self.from_stride8(middle),
-            self.from_embedding(features.embedding),
-        ):
-            x = x + F.interpolate(part, size, mode="bilinear", align_corners=False)
-        return cast("Tensor", self.out(F.gelu(x)))
-
-
 def dense_loss(predicted: Tensor, targets: list[DenseTargets]) -> Tensor:
-    """Mean loss of a batch; ``predicted`` is (B, 4, h, w)."""
+    """Mean loss of a batch; ``predicted`` is the guide's (B, GUIDE_CHANNELS, h, w)."""
 
     def stacked(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(t, name) for t in targets])).to(
@@ -106,11 +80,11 @@ def dense_loss(predicted: Tensor, targets: list[DenseTargets]) -> Tensor:
     foreground, boundary = stacked("foreground"), stacked("boundary")
     offset, known = stacked("offset"), stacked("known")
     loss_fg = F.binary_cross_entropy_with_logits(
-        predicted[:, 0], foreground, weight=known
+        predicted[:, FOREGROUND], foreground, weight=known
     )
     loss_edge = F.binary_cross_entropy_with_logits(
-        predicted[:, 1], boundary, weight=known * (1 + 2 * boundary)
+        predicted[:, OUTLINE], boundary, weight=known * (1 + 2 * boundary)
     )
-    distance = (predicted[:, 2:] - offset).abs().sum(1) * (foreground > 0.5)
+    distance = (predicted[:, OFFSET] - offset).abs().sum(1) * (foreground > 0.5)
     loss_offset = distance.sum() / (foreground > 0.5).sum().clamp(min=1)
     return loss_fg + loss_edge + loss_offset

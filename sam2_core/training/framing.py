@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 FRAME_SIZE = 512
 MIN_SCALE, MAX_SCALE = 0.25, 4.0
-MIN_DIAMETER, MAX_DIAMETER = 10.0, 100.0
+MIN_DIAMETER = 10.0
+MAX_SHARE = 0.6  # of the side of the crop, for the diameter of the chosen object
 MIN_VISIBLE_PIXELS, MIN_VISIBLE_FRACTION = 12, 0.25
 
 
@@ -93,7 +94,7 @@ def _random_scale(
     if rng.random() < native_fraction:
         native: npt.NDArray[np.float64] = np.clip(FRAME_SIZE / sides, size / sides, 8.0)
         return native
-    wanted = np.exp(rng.uniform(np.log(MIN_DIAMETER), np.log(MAX_DIAMETER)))
+    wanted = np.exp(rng.uniform(np.log(MIN_DIAMETER), np.log(MAX_SHARE * size)))
     diameter = 2 * np.sqrt(area / np.pi)
     scale = float(np.clip(wanted / diameter, MIN_SCALE, MAX_SCALE))
     stretch = np.exp(rng.normal(0, 0.12)) if rng.random() < 0.4 else 1.0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sam2_core.nn.sam2 import ImageFeatures, Sam2
 from sam2_core.training.clicks import sample_error_clicks
-from sam2_core.training.dense import DenseHead, dense_loss
+from sam2_core.training.dense import dense_loss
 from sam2_core.training.losses import prompt_loss, soft_targets
 
 if TYPE_CHECKING:
@@ -80,7 +80,6 @@ def embedding_size(features: ImageFeatures) -> Tensor:
 
 def image_step(
     model: Sam2,
-    head: DenseHead,
     batch: ImageBatch,
     generator: torch.Generator,
     dense_weight: float,
@@ -91,26 +90,28 @@ def image_step(
 
     Parameters
     ----------
-    model, head
+    model : Sam2
         What learns.
     batch : ImageBatch
         Crops and objects.
     generator : torch.Generator
         Draws corrective clicks and the kind of prompt.
     dense_weight : float
-        Weight of the dense head's loss.
+        Weight of what the guide must find whatever the prompts.
     corrections : int
         Rounds of corrective clicks after the first prompt.
     prompts : bool
-        False trains the encoder alone.
+        False trains the guide alone.
     """
+    assert model.guide is not None
+    if not prompts:
+        loss = dense_loss(model.guide(normalise(batch.images))[0], batch.dense)
+        return StepResult(loss, {"dense": float(loss.detach())})
     features, codes = encode_windows(model, batch.images, batch.windows)
-    dense = dense_loss(head(features), batch.dense)
+    assert features.guide is not None
+    dense = dense_loss(features.guide, batch.dense)
     loss = dense_weight * dense + EMBEDDING_PENALTY * embedding_size(features)
     report = {"dense": float(dense.detach())}
-    if not prompts:
-        return StepResult(loss, report)
-
     k = batch.masks.shape[1]
     split = max(1, round(k * CLICK_SHARE))
     for name, part in (("click", slice(0, split)), ("box", slice(split, k))):

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from sam2_core.training.clip_step import clip_step
-from sam2_core.training.dense import DenseHead
 from sam2_core.training.image_step import StepResult, image_step
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Schedule:
     steps : int
         Total number of steps.
     dense_steps : int
-        First steps that train the encoder alone.
+        First steps that train the guide alone.
     clip_from : int
         From this step on every third step is a clip.
     big_from : int
@@ -85,7 +84,6 @@ class Trainer:
         self, model: Sam2, schedule: Schedule, folder: Path, seed: int
     ) -> None:
         self.model = model
-        self.head = DenseHead(model.config.hidden_dim)
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.schedule = schedule
         self.folder = folder
@@ -134,7 +132,6 @@ class Trainer:
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "head": self.head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "step": self.step,
@@ -149,7 +146,6 @@ class Trainer:
         state = torch.load(self.checkpoint, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.step = state["step"]
@@ -172,15 +168,14 @@ class Trainer:
         corrections = int(torch.randint(0, 3, (), generator=self.generator) > 0)
         if progress < 0.2:
             corrections = 0
-        encoder_only = step < plan.dense_steps
+        guide_only = step < plan.dense_steps
         result = image_step(
             self.model,
-            self.head,
             next(source),
             self.generator,
-            dense_weight=1.0 if encoder_only else 0.3 * (1 - progress) + 0.05,
+            dense_weight=1.0 if guide_only else 0.3 * (1 - progress) + 0.05,
             corrections=corrections,
-            prompts=not encoder_only,
+            prompts=not guide_only,
         )
         return result, kind
 
@@ -189,8 +184,7 @@ class Trainer:
             group["lr"] = self.schedule.lr_at(self.step) * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(result.loss)
-        parameters = [*self.model.parameters(), *self.head.parameters()]
-        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimizer.step()
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
@@ -201,7 +195,7 @@ class Trainer:
                 kept.lerp_(new, 1 - decay)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        named = [*self.model.named_parameters(), *self.head.named_parameters()]
+        named = list(self.model.named_parameters())
         matrices = [p for _, p in named if p.ndim >= 2]
         vectors = [p for _, p in named if p.ndim < 2]
         return [

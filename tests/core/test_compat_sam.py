@@ -1,0 +1,454 @@
+"""`SAM` and `SAM2VideoPredictor` with the calls of ultralytics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from micro import micro_model, moving_disc
+from PIL import Image
+from torch import nn
+
+from sam2_core import models
+from sam2_core.automatic import AutomaticMaskGenerator
+from sam2_core.compat import SAM
+from sam2_core.compat.sam import find_weights
+from sam2_core.compat.sam_prompts import SamPrompts
+from sam2_core.compat.ultralytics import SAM2VideoPredictor
+from sam2_core.config import VARIANTS
+from sam2_core.errors import (
+    CheckpointError,
+    ImageError,
+    InferenceError,
+    PromptError,
+    Sam2Error,
+)
+from sam2_core.image import ImagePredictor
+from sam2_core.nn.sam2 import Sam2
+from sam2_core.video import VideoSession
+
+HW = (40, 56)
+FRAMES = moving_disc(3)
+BGR = np.ascontiguousarray(FRAMES[0][..., ::-1])
+ALL = {"conf": -1.0}  # scores of random weights mean nothing
+
+
+@pytest.fixture(scope="module")
+def network():
+    return micro_model()
+
+
+@pytest.fixture
+def sam(network, monkeypatch):
+    monkeypatch.setattr(models, "load_model", lambda *_, **__: network)
+    return SAM("sam2_nano")
+
+
+@pytest.fixture
+def predictor(network):
+    predictor = ImagePredictor(network)
+    predictor.set_image(FRAMES[0])
+    return predictor
+
+
+# ------------------------------------------------------------------ prompts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ours"),
+    [
+        ({"points": [12, 20], "labels": [1]}, {"point_coords": [[[12, 20]]]}),
+        ({"points": [12, 20]}, {"point_coords": [[[12, 20]]]}),
+        (
+            {"points": [[12, 20], [40, 8]], "labels": [1, 1]},
+            {"point_coords": [[[12, 20]], [[40, 8]]]},
+        ),
+        (
+            {"points": [[[12, 20], [40, 8]]], "labels": [[1, 0]]},
+            {"point_coords": [[[12, 20], [40, 8]]], "point_labels": [[1, 0]]},
+        ),
+        ({"bboxes": [4, 8, 30, 32]}, {"box": [[4, 8, 30, 32]]}),
+        (
+            {"bboxes": torch.tensor([[4.0, 8, 30, 32], [1, 1, 9, 9]])},
+            {"box": [[4, 8, 30, 32], [1, 1, 9, 9]]},
+        ),
+        (
+            {"bboxes": [[4, 8, 30, 32]], "points": [[[12, 20]]], "labels": [[0]]},
+            {
+                "box": [[4, 8, 30, 32]],
+                "point_coords": [[[12, 20]]],
+                "point_labels": [[0]],
+            },
+        ),
+    ],
+)
+def test_prompts_mean_what_they_mean_in_ultralytics(sam, predictor, prompt, ours):
+    wanted = predictor.predict(**ours, multimask_output=False)
+    (result,) = sam(BGR, **prompt, **ALL)
+    np.testing.assert_array_equal(result.masks.data.numpy(), wanted.masks[:, 0])
+    np.testing.assert_allclose(result.boxes.conf, wanted.scores[:, 0])
+    assert result.boxes.cls.tolist() == list(range(len(wanted.masks)))
+    assert result.names == {i: str(i) for i in range(len(wanted.masks))}
+
+
+def test_mask_prompts(sam, predictor):
+    logits = predictor.predict(point_coords=[[12, 20]], multimask_output=False).logits
+    wanted = predictor.predict(mask_input=logits, multimask_output=False)
+    (result,) = sam(BGR, masks=logits, **ALL)
+    np.testing.assert_array_equal(result.masks.data.numpy(), wanted.masks)
+    drawn = np.zeros(HW, bool)
+    drawn[:, :28] = True
+    low_res = SamPrompts.of(masks=drawn).mask_logits(32)
+    assert low_res.shape == (1, 1, 32, 32)
+    assert (low_res[0, 0, :, :16] > 5).all()
+    assert (low_res[0, 0, :, 16:] < -5).all()
+
+
+def test_three_masks_per_prompt(sam, predictor):
+    wanted = predictor.predict(point_coords=[[[12, 20]], [[40, 8]]])
+    points = [[12, 20], [40, 8]]
+    (result,) = sam(BGR, points=points, multimask_output=True, **ALL)
+    np.testing.assert_array_equal(
+        result.masks.data.numpy(), wanted.masks.reshape(6, *HW)
+    )
+
+
+def test_unlikely_objects_are_left_out_and_the_others_keep_their_number(sam):
+    points = [[12, 20], [40, 8], [30, 30]]
+    (everything,) = sam(BGR, points=points, **ALL)
+    scores = everything.boxes.conf
+    (best,) = sam(BGR, points=points, conf=float(scores.sort().values[1]))
+    assert best.boxes.cls.tolist() == [scores.argmax()]
+    assert len(best.names) == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ({"labels": [1]}, "without points"),
+        ({"points": [[1, 2], [3, 4]], "labels": [1]}, "1 labels for 2 points"),
+        ({"points": [1, 2, 3]}, r"\(N, 2\)"),
+        ({"points": [[[1, 2]], [[1, 2], [3, 4]]]}, "once per object"),
+        ({"bboxes": [1, 2, 3]}, r"\(N, 4\)"),
+        ({"bboxes": [5, 5, 2, 2]}, "turned around"),
+        ({"points": [99, 2]}, "outside the image"),
+        ({"points": [[1, 2], [3, 4]], "bboxes": [1, 1, 3, 3]}, "not for 1 and 2"),
+        ({"bboxes": np.zeros((0, 4))}, "at least one"),
+        ({"masks": [1, 2]}, "masks"),
+    ],
+)
+def test_malformed_prompts(sam, prompt, message):
+    with pytest.raises(PromptError, match=message):
+        sam(BGR, **prompt)
+
+
+# ------------------------------------------------------------------ everything
+
+
+def test_everything_without_prompts(sam, network):
+    wanted = AutomaticMaskGenerator(
+        network,
+        points_per_side=4,
+        pred_iou_thresh=0.0,
+        stability_score_thresh=0.0,
+        stability_score_offset=0.95,
+        box_nms_thresh=0.9,
+    ).generate(FRAMES[0])
+    (result,) = sam(
+        BGR, points_stride=4, conf_thres=0.0, stability_score_thresh=0.0, iou=0.9, **ALL
+    )
+    assert len(result) == len(wanted) > 0
+    for mask, score, record in zip(
+        result.masks.data, result.boxes.conf, wanted, strict=True
+    ):
+        np.testing.assert_array_equal(mask, record["segmentation"])
+        assert float(score) == pytest.approx(record["predicted_iou"])
+
+
+def test_own_grid(sam):
+    options = {"conf_thres": -1.0, "stability_score_thresh": 0.0, **ALL}
+    (result,) = sam(BGR, point_grids=[np.array([[0.5, 0.5]])], **options)
+    assert 1 <= len(result) <= 3
+
+
+# ------------------------------------------------------------------ sources
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i, frame in enumerate(FRAMES[:2]):
+        Image.fromarray(frame).save(tmp_path / f"{i * 8 + 2}.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def test_kinds_of_sources_show_the_same_image(sam, folder):
+    file = folder / "2.png"
+    with Image.open(file) as picture:
+        picture.load()
+    tensor = torch.from_numpy(FRAMES[:1].astype(np.float32) / 255).permute(0, 3, 1, 2)
+    (wanted,) = sam(BGR, points=[12, 20], **ALL)
+    for source in (str(file), file, [file], picture, tensor, tensor[0], [BGR]):
+        (result,) = sam(source, points=[12, 20], **ALL)
+        np.testing.assert_array_equal(result.orig_img, BGR)
+        np.testing.assert_array_equal(result.masks.data, wanted.masks.data)
+        assert result.path == (str(file) if "2.png" in str(source) else "image0.jpg")
+        assert all(time >= 0 for time in result.speed.values())
+
+
+def test_grey_images_are_stretched(sam):
+    (result,) = sam(np.linspace(0, 9000, 56 * 40).reshape(HW), points=[12, 20])
+    assert result.orig_img.shape == (*HW, 3)
+    assert result.orig_img.max() == 255
+
+
+def test_folders_and_patterns(sam, folder):
+    for source in (folder, folder / "*.png", str(folder / "*.png")):
+        results = sam.predict(source, points=[12, 20], **ALL)
+        names = sorted(result.path for result in results)
+        assert names == [str(folder / "10.png"), str(folder / "2.png")]
+    assert [r.path for r in sam([BGR, BGR], points=[2, 2], **ALL)] == [
+        "image0.jpg",
+        "image1.jpg",
+    ]
+
+
+def test_stacks_and_videos_are_done_frame_by_frame(sam, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", FRAMES, photometric="rgb")
+    results = sam(tmp_path / "a.tif", points=[12, 20], **ALL)
+    assert len(results) == 3
+    for result, frame in zip(results, FRAMES, strict=True):
+        np.testing.assert_array_equal(result.orig_img[..., ::-1], frame)
+    iio = pytest.importorskip("imageio.v3")
+    pytest.importorskip("av")
+    iio.imwrite(tmp_path / "a.mp4", FRAMES, plugin="pyav", codec="libx264")
+    results = sam(str(tmp_path / "a.mp4"), points=[12, 20], **ALL)
+    assert [r.path for r in results] == [str(tmp_path / "a.mp4")] * 3
+
+
+def test_stream_reads_one_image_at_a_time(sam, folder):
+    results = sam(folder, stream=True, points=[12, 20], **ALL)
+    assert next(results).path.endswith("2.png")
+    (folder / "10.png").unlink()
+    with pytest.raises(ImageError, match=r"10\.png"):
+        next(results)
+
+
+def test_the_last_image_is_not_encoded_again(sam, monkeypatch):
+    with pytest.raises(ImageError, match="no picture yet"):
+        sam(points=[12, 20])
+    (first,) = sam(BGR, points=[12, 20], **ALL)
+    monkeypatch.setattr(Sam2, "encode_image", None)
+    (again,) = sam(points=[[12, 20], [40, 8]], **ALL)
+    np.testing.assert_array_equal(again.masks.data[0], first.masks.data[0])
+    np.testing.assert_array_equal(again.orig_img, BGR)
+
+
+def test_sources_that_are_none(sam, tmp_path):
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "broken.png").write_text("not an image")
+    for source, message in (
+        (tmp_path / "absent.png", "There is no file"),
+        (tmp_path / "notes.txt", "unknown kind"),
+        (tmp_path / "broken.png", "could not be read"),
+        (tmp_path / "*.jpg", "Nothing matches"),
+        ("https://example.com/a.png", "download"),
+        ([], "empty"),
+        (torch.zeros(4, 5), r"\(B, 3, H, W\)"),
+        (np.zeros((2, 3, 4, 5)), "shape"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            sam(source)
+    (tmp_path / "broken.png").unlink()
+    with pytest.raises(ImageError, match="no images or videos"):
+        sam(tmp_path)
+
+
+# ------------------------------------------------------------------ options
+
+
+def test_options_of_ultralytics_are_accepted_and_others_refused(sam):
+    sam(BGR, points=[12, 20], imgsz=1024, retina_masks=True, verbose=False, device="")
+    sam(BGR, points=[12, 20], device="cpu", iou=None)
+    with pytest.raises(Sam2Error, match="no option 'confidence'"):
+        sam(BGR, confidence=0.5)
+    with pytest.raises(InferenceError, match="cuda:9"):
+        sam(BGR, points=[12, 20], device=9)
+
+
+def test_saving_from_a_call(sam, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    options = {"points": [12, 20], "save": True, "save_txt": True, **ALL}
+    results = sam(folder, **options)
+    assert all(result.save_dir.endswith("predict") for result in results)
+    sam(BGR, save_crop=True, **options)
+    sam(BGR, project="out", name="here", **options)
+    sam(BGR, project="out", name="here", exist_ok=True, **options)
+    made = [p for top in ("runs", "out") for p in (folder / top).rglob("*.*")]
+    assert sorted(path.relative_to(folder).as_posix() for path in made) == [
+        "out/here/image0.jpg",
+        "out/here/labels/image0.txt",
+        "runs/segment/predict/10.jpg",
+        "runs/segment/predict/2.jpg",
+        "runs/segment/predict/labels/10.txt",
+        "runs/segment/predict/labels/2.txt",
+        "runs/segment/predict2/crops/0/image0.jpg",
+        "runs/segment/predict2/image0.jpg",
+        "runs/segment/predict2/labels/image0.txt",
+    ]
+    lines = (folder / "out/here/labels/image0.txt").read_text().splitlines()
+    assert len(lines) == 1  # the second call has not been added to the first
+
+
+# ------------------------------------------------------------------ models
+
+
+def test_names_of_ultralytics(monkeypatch, tmp_path):
+    here = set()
+    monkeypatch.setattr("sam2_core.compat.sam.is_available", here.__contains__)
+    monkeypatch.chdir(tmp_path)
+    for name, variant in {
+        "sam2_t.pt": "sam2_hiera_tiny",
+        "sam2_s.pt": "sam2_hiera_small",
+        "sam2_b.pt": "sam2_hiera_base_plus",
+        "sam2.1_l.pt": "sam2.1_hiera_large",
+    }.items():
+        with pytest.raises(CheckpointError, match=f"models download {variant}"):
+            SAM(name)
+        here.add(variant)
+        assert find_weights(name) == variant
+        assert variant in VARIANTS
+    for name in ("sam_b.pt", "yolov8n.pt", "sam2_x.pt"):
+        with pytest.raises(CheckpointError, match="There is no model"):
+            SAM(name)
+    with pytest.raises(CheckpointError, match="There is no file"):
+        SAM("weights/sam2_t.pt")
+
+
+def half_weights(variant: str) -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        shapes = Sam2(VARIANTS[variant]).state_dict()
+    generator = torch.Generator().manual_seed(0)
+    return {
+        key: (torch.rand(t.shape, generator=generator) * 0.04 - 0.02).half()
+        for key, t in shapes.items()
+    }
+
+
+def test_half_precision_files_of_ultralytics(monkeypatch, tmp_path):
+    """A dict with "model" in float16, found in this folder or beside the others."""
+    monkeypatch.chdir(tmp_path)
+    half = half_weights("sam2_nano")
+    torch.save({"model": half}, "sam2_t.pt")
+    sam = SAM("sam2_t.pt")
+    assert sam.ckpt_path == "sam2_t.pt"
+    assert sam.model.config.name == "sam2_nano"  # told from the tensors
+    assert {p.dtype for p in sam.model.parameters()} == {torch.float32}
+    for key, tensor in sam.model.state_dict().items():
+        torch.testing.assert_close(tensor, half[key].float())
+
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "sam2_t.pt").rename(home / "sam2_t.pt")
+    monkeypatch.setenv("NAPARI_SAM2_HOME", str(home))
+    assert find_weights("sam2_t.pt") == str(home / "sam2_t.pt")
+
+
+@pytest.mark.slow
+def test_half_precision_file_of_the_real_size(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": half_weights("sam2_hiera_tiny")}, "sam2_t.pt")
+    info = SAM("sam2_t.pt").info()
+    assert info.name == "sam2_hiera_tiny"
+    assert 75 < info.megabytes < 80  # half of the official 156
+
+
+# ------------------------------------------------------------------ info
+
+
+def test_info_is_what_ultralytics_returns(sam, network, tmp_path, monkeypatch):
+    sam.ckpt_path = str(tmp_path / "weights.pt")
+    (tmp_path / "weights.pt").write_bytes(bytes(2_500_000))
+    layers, parameters, gradients, gflops = info = sam.info()
+    assert layers == sum(not len(list(m.children())) for m in network.modules())
+    buffers = sum(b.numel() for b in network.buffers())
+    values = sum(t.numel() for t in network.state_dict().values())
+    assert parameters == values - buffers
+    assert gradients == 0
+    assert info.megabytes == 2.5
+    assert str(info).startswith(f"micro: {layers} layers, {parameters:,} parameters")
+    assert gflops == pytest.approx(operations(network, monkeypatch) / 1e9, rel=0.02)
+
+
+def operations(network: Sam2, monkeypatch) -> int:
+    """Operations of layers and attention, from the shapes they see."""
+    counts = []
+
+    def seen(module, inputs, output):
+        rows = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+        counts.append(2 * module.weight.shape[1:].numel() * rows.numel())
+
+    def attention(query, key, value, *args, **kwargs):
+        pairs = query.shape[:-1].numel() * key.shape[-2]
+        counts.append(2 * pairs * (query.shape[-1] + value.shape[-1]))
+        return attend(query, key, value, *args, **kwargs)
+
+    attend = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
+    hooks = [
+        module.register_forward_hook(seen)
+        for module in network.modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))
+    ]
+    predictor = ImagePredictor(network)
+    predictor.set_image(FRAMES[0])
+    predictor.predict(point_coords=[[12, 20]])
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+# ------------------------------------------------------------------ videos
+
+
+def test_video_predictor_follows_the_prompts_of_the_first_frame(sam, network):
+    predictor = SAM2VideoPredictor(
+        overrides={"conf": 0.25, "task": "segment", "mode": "predict", "imgsz": 1024}
+    )
+    results = predictor(FRAMES, points=[[12, 20], [40, 8]], labels=[1, 1])
+    session = VideoSession(network, FRAMES)
+    session.add_prompts(0, 1, point_coords=[[12, 20]], point_labels=[1])
+    session.add_prompts(0, 2, point_coords=[[40, 8]], point_labels=[1])
+    wanted = list(session.propagate(direction="forward"))
+    assert len(results) == len(wanted) == 3
+    for result, found in zip(results, wanted, strict=True):
+        frame = FRAMES[found.frame_index]
+        np.testing.assert_array_equal(result.orig_img[..., ::-1], frame)
+        ids = [i for i in (1, 2) if found.masks[i].any()]
+        assert result.boxes.id.tolist() == ids
+        assert result.boxes.cls.tolist() == [i - 1 for i in ids]
+        for row, i in enumerate(ids):
+            np.testing.assert_array_equal(result.masks.data[row], found.masks[i])
+            assert float(result.boxes.conf[row]) == pytest.approx(found.scores[i])
+
+
+def test_one_object_with_several_points_and_streaming(sam):
+    predictor = SAM2VideoPredictor(overrides={"model": "sam2_nano"})
+    results = predictor(
+        FRAMES, stream=True, points=[[[12, 20], [40, 8]]], labels=[[1, 0]]
+    )
+    assert not isinstance(results, list)
+    assert next(results).names == {0: "0"}
+
+
+def test_misuse_of_the_video_predictor(sam):
+    with pytest.raises(Sam2Error, match="no option"):
+        SAM2VideoPredictor(overrides={"confidence": 0.5})
+    predictor = SAM2VideoPredictor()
+    with pytest.raises(ImageError, match="no video"):
+        predictor(points=[12, 20])
+    with pytest.raises(PromptError, match="first frame"):
+        predictor(FRAMES)
+    with pytest.raises(ImageError, match="no file"):
+        predictor("absent.mp4", points=[12, 20])

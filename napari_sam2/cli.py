@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from napari_sam2.commands.annotate import annotate
 from napari_sam2.commands.demo import demo
+from napari_sam2.commands.everything import everything
 from napari_sam2.commands.info import info
 from napari_sam2.commands.models import models
 from napari_sam2.commands.segment import segment
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(track)
+app.command()(everything)
+app.command()(annotate)
 app.command()(demo)
 app.command()(info)
 app.add_typer(models, name="models")

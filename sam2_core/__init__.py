@@ -9,6 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sam2_core.annotate import auto_annotate
+    from sam2_core.automatic import AutomaticMaskGenerator
+    from sam2_core.candidates import MaskCandidate, paint_labels, select_candidates
     from sam2_core.config import ModelConfig, list_models
     from sam2_core.errors import (
         Cancelled,
@@ -27,6 +30,9 @@ __version__ = "0.1.0"
 
 # Module -> public names it defines.
 _EXPORTS = {
+    "annotate": ("auto_annotate",),
+    "automatic": ("AutomaticMaskGenerator",),
+    "candidates": ("MaskCandidate", "paint_labels", "select_candidates"),
     "config": ("ModelConfig", "list_models"),
     "errors": (
         "Cancelled",
@@ -44,6 +50,7 @@ _EXPORTS = {
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "AutomaticMaskGenerator",
     "Cancelled",
     "CheckpointError",
     "FrameResult",
@@ -51,17 +58,21 @@ __all__ = [
     "ImageError",
     "ImagePredictor",
     "InferenceError",
+    "MaskCandidate",
     "ModelConfig",
     "Prediction",
     "PromptError",
     "Sam2Error",
     "VideoSession",
     "__version__",
+    "auto_annotate",
     "build_model",
     "list_models",
     "load_model",
     "open_frames",
+    "paint_labels",
     "read_image",
+    "select_candidates",
 ]
 
 

@@ -96,6 +96,23 @@ def test_napari_example_runs(
     assert "frames with labels" in capsys.readouterr().out
 
 
+def test_import_lines_of_coming_from_exist() -> None:
+    text = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
+    lines = re.findall(r"`(from sam2_core[\w.]* import \w+)`", text)
+    assert len(lines) >= 8
+    for line in lines:
+        exec(line, {})
+
+
+@pytest.mark.slow
+def test_python_of_coming_from_runs(workplace: Path) -> None:
+    code = blocks(ROOT / "docs" / "coming-from.md", "python")
+    assert len(code) == 2
+    for block in code:
+        exec(compile(block, "coming-from.md", "exec"), {})
+    assert (workplace / "objects.png").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"])
 def test_python_of_the_page_runs(page: Path, workplace: Path, monkeypatch) -> None:

@@ -157,10 +157,7 @@ def open_stack(
     """Open an image or stack with the values of the options of the same names."""
     from sam2_core.frames import open_frames
 
-    shown = None
-    if value_range is not None:
-        low, high = _numbers("--value-range", value_range, 2, "LO,HI")
-        shown = (low, high)
+    shown = read_value_range(value_range)
     positions: dict[int | str, int] = {}
     for entry in select or ():
         axis, equals, position = entry.partition("=")
@@ -172,6 +169,14 @@ def open_stack(
             raise ImageError(f"--select {entry!r} is not AXIS=N, such as C=1.")
     channels = None if channel_axis is None else _axis(channel_axis)
     return open_frames(str(path), shown, channels, positions or None)
+
+
+def read_value_range(text: str | None) -> tuple[float, float] | None:
+    """The two numbers of ``--value-range``, None if it is not given."""
+    if text is None:
+        return None
+    low, high = _numbers("--value-range", text, 2, "LO,HI")
+    return low, high
 
 
 def check_not_input(out: Path, source: Path) -> None:

@@ -20,7 +20,8 @@ def test_manifest_is_valid_and_every_command_exists():
     manifest = PluginManifest.from_file(MANIFEST)
     manifest.validate_imports()
     assert manifest.name == "napari-sam2"
-    assert {w.display_name for w in manifest.contributions.widgets} == {"Segment"}
+    names = {widget.display_name for widget in manifest.contributions.widgets}
+    assert names == {"Segment", "Automatic"}
     assert "napari/layers/segment" in manifest.contributions.menus
 
 

@@ -1,0 +1,108 @@
+"""Detectors by name, as on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sam2_core.annotate.adapters import (
+    CellposeBoxes,
+    StarDistBoxes,
+    TextBoxes,
+    UltralyticsBoxes,
+)
+from sam2_core.annotate.box_files import SUFFIXES, FileBoxes
+from sam2_core.annotate.detectors import (
+    EVERYTHING_IOU,
+    Blobs,
+    Everything,
+    LabelBoxes,
+)
+from sam2_core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sam2_core.annotate.detections import Detector
+    from sam2_core.nn.sam2 import Sam2
+
+SPECS = (
+    "everything",
+    "blobs[:DIAMETER]",
+    "labels:FOLDER",
+    "boxes:FILE or FOLDER",
+    "a .csv or .json file",
+    "a YOLO .pt file",
+    "cellpose[:MODEL]",
+    "stardist[:MODEL]",
+    "text:WORDS",
+)
+_YOLO_SUFFIXES = (".pt", ".onnx", ".engine", ".torchscript")
+
+
+def make_detector(
+    spec: str,
+    load_model: Callable[[], Sam2],
+    device: str = "auto",
+    min_score: float | None = None,
+    class_name: str | None = None,
+) -> Detector:
+    """The detector that a text means.
+
+    Parameters
+    ----------
+    spec : str
+        "everything", "blobs" or "blobs:30" (diameter in pixels), "labels:FOLDER",
+        "boxes:FILE", "boxes.csv", "yolov8x.pt", "cellpose" or "cellpose:cyto3",
+        "stardist" or "stardist:2D_versatile_he", "text:nucleus" or "text:cell,debris".
+    load_model : callable
+        Gives the model of everything mode.
+    device : str
+        For detectors with a network.
+    min_score : float, optional
+        Lowest score to keep.
+    class_name : str, optional
+        Class of the objects, for detectors that know only one.
+
+    Raises
+    ------
+    ImageError
+        There is no such detector or file.
+    PromptError
+        A file of boxes is malformed.
+    InferenceError
+        The package of the detector is missing or fails.
+    """
+    kind, colon, value = spec.partition(":")
+    name: dict[str, Any] = {} if class_name is None else {"name": class_name}
+    conf: dict[str, Any] = {} if min_score is None else {"conf": min_score}
+    if Path(spec).suffix.lower() in _YOLO_SUFFIXES:
+        return UltralyticsBoxes(spec, device=device, **conf)
+    if spec == "everything":
+        return Everything(
+            load_model(), EVERYTHING_IOU if min_score is None else min_score, **name
+        )
+    if kind == "blobs":
+        return Blobs(_diameter(value), **name) if colon else Blobs(**name)
+    if kind == "labels" and value:
+        return LabelBoxes(value, **name)
+    if kind == "boxes" and value:
+        return FileBoxes(value)
+    if kind == "text" and value:
+        return TextBoxes(value, device=device, **conf)
+    if kind == "cellpose":
+        return CellposeBoxes(value or None, device=device, **name)
+    if kind == "stardist":
+        return StarDistBoxes(value, **name) if value else StarDistBoxes(**name)
+    if Path(spec).suffix.lower() in SUFFIXES or Path(spec).is_dir():
+        return FileBoxes(spec)
+    raise ImageError(f"There is no detector {spec!r}: use {', '.join(SPECS)}.")
+
+
+def _diameter(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ImageError(
+            f"blobs:{text} does not say a diameter in pixels, such as blobs:30."
+        ) from None

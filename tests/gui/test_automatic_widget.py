@@ -1,0 +1,284 @@
+"""The Automatic dock: controls, threads, and a real window."""
+
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt, QTimer
+from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
+
+from napari_sam2._jobs import run_inline
+from napari_sam2._search import Sam2SearchBackend
+from napari_sam2.widgets._choosing import STEPS
+from napari_sam2.widgets._threads import run_in_thread
+from napari_sam2.widgets.automatic import AutomaticWidget
+from sam2_core import ImageError, InferenceError
+from sam2_core.registry import is_available
+
+FLAT = np.zeros(SHAPE, np.float32)
+
+
+@pytest.fixture
+def backend():
+    return FakeSearchBackend()
+
+
+@pytest.fixture
+def automatic(qtbot, backend):
+    def make(data=FLAT, start=run_inline, **kwargs):
+        viewer = ViewerModel()
+        if data is not None:
+            viewer.add_image(data, **kwargs)
+        widget = AutomaticWidget(viewer, backend=backend, start=start)
+        widget.viewer_model = viewer
+        qtbot.addWidget(widget)
+        return widget
+
+    return make
+
+
+def press(qtbot, button):
+    assert button.isEnabled()
+    qtbot.mouseClick(button, Qt.LeftButton)
+
+
+def messages():
+    return [note.message for note in notification_manager.records]
+
+
+@pytest.fixture(autouse=True)
+def _no_old_messages():
+    notification_manager.records.clear()
+
+
+def test_without_an_image_it_says_what_to_do(automatic):
+    w = automatic(None)
+    assert "Open an image" in w.status.text()
+    for button in (
+        w.searching.find,
+        w.choosing.add,
+        w.choosing.undo,
+        w.choosing.discard,
+    ):
+        assert not button.isEnabled()
+        assert button.toolTip()
+    image = w.viewer_model.add_image(FLAT)
+    assert w.state.image is image
+    assert w.searching.find.isEnabled()
+
+
+def test_find_choose_add_undo(automatic, qtbot):
+    w = automatic()
+    w.searching.points.setValue(8)
+    press(qtbot, w.searching.find)
+    assert "<b>3</b> of 5" in w.choosing.count.text()
+    w.choosing.scores["min_iou"].setValue(0.94)
+    qtbot.waitUntil(lambda: w.state.min_iou == 0.94, timeout=5000)
+    assert w.state.shown == 1
+    w.choosing.scores["min_iou"].setValue(0.8)
+    qtbot.waitUntil(lambda: w.state.shown == 3, timeout=5000)
+    press(qtbot, w.choosing.add)
+    assert ((w.labels.data > 0) == (LARGE | THREAD)).all()
+    assert w.source.labels.currentText() == "SAM2 labels"
+    assert not w.choosing.add.isEnabled()
+    press(qtbot, w.choosing.undo)
+    assert not w.labels.data.any()
+    press(qtbot, w.choosing.discard)
+    assert "SAM2 candidates" not in w.viewer_model.layers
+    assert w.choosing.count.text() == "Nothing found yet"
+
+
+def test_size_slider_covers_the_candidates(automatic, qtbot):
+    w = automatic()
+    press(qtbot, w.searching.find)
+    size = w.choosing.size
+    assert size.limits() == (0, float("inf"))
+    assert str(SMALL.sum()) in size.text.text()
+    size.slider.setValue((STEPS // 10, STEPS))
+    qtbot.waitUntil(lambda: w.state.min_area > SMALL.sum(), timeout=5000)
+    assert w.state.shown == 2
+    size.slider.setValue((0, STEPS - 1))
+    qtbot.waitUntil(lambda: w.state.max_area < LARGE.sum(), timeout=5000)
+    assert w.state.min_area == 0
+    assert w.state.shown == 2
+
+
+def test_sliders_follow_a_script(automatic):
+    w = automatic()
+    w.search()
+    w.filter(min_iou=0.25, min_roundness=0.5, max_area=200)
+    assert w.choosing.scores["min_iou"].value() == pytest.approx(0.25)
+    assert w.choosing.scores["min_roundness"].value() == pytest.approx(0.5)
+    low, high = w.choosing.size.limits()
+    assert low == 0
+    assert high == pytest.approx(200, rel=0.05)
+    assert w.state.max_area == 200  # the slider is coarser, and does not take over
+
+
+def test_choices_reach_the_search(automatic, qtbot, backend):
+    w = automatic()
+    for combo, value in ((w.searching.where, "screen"), (w.searching.crops, 1)):
+        combo.setCurrentIndex(combo.findData(value))
+        combo.activated.emit(combo.currentIndex())
+    w.searching.points.setValue(16)
+    w.viewer_model.scene.camera.zoom *= 4
+    press(qtbot, w.searching.find)
+    options = backend.searches[0][1]
+    assert (options.points_per_side, options.crop_layers) == (16, 1)
+    assert options.region is not None
+
+
+def test_preview_is_not_offered_as_labels(automatic):
+    w = automatic()
+    w.search()
+    assert w.source.labels.findText("SAM2 candidates") == -1
+
+
+def test_missing_model_has_to_be_downloaded(automatic, backend, qtbot):
+    backend.absent = {"sam2.1_hiera_tiny": 156_000_000}
+    w = automatic()
+    w.choose_model("sam2.1_hiera_tiny")
+    assert not w.searching.find.isEnabled()
+    assert "download" in w.status.text()
+    press(qtbot, w.source.download)
+    assert w.searching.find.isEnabled()
+    press(qtbot, w.searching.find)
+    assert backend.loaded == [("sam2.1_hiera_tiny", "auto")]
+
+
+def test_errors_are_notifications_of_one_sentence(automatic, qtbot):
+    w = automatic()
+    w.viewer_model.dims.ndisplay = 3
+    press(qtbot, w.searching.find)
+    assert messages() == ["Switch the viewer to 2D display to search a plane."]
+    with pytest.raises(ImageError):
+        w.search()
+
+
+def test_narrow(automatic):
+    w = automatic()
+    assert w.sizeHint().width() <= 320
+    assert w.minimumSizeHint().width() <= 320
+
+
+# -- with threads -------------------------------------------------------------------
+
+
+def test_progress_and_cancel(automatic, backend, qtbot):
+    w = automatic(start=run_in_thread)
+    w.wait(20)
+    backend.steps, backend.delay = 200, 0.02
+    w.search()
+    qtbot.waitUntil(
+        lambda: w.state.done > 0 and w.state.seconds_left is not None, timeout=10000
+    )
+    assert "left" in w.progress.bar.format()
+    assert not w.searching.find.isEnabled()
+    press(qtbot, w.progress.stop)
+    w.wait(20)
+    assert w.candidates == []
+    assert w.status.text() == "Stopped."
+    backend.steps, backend.delay = 2, 0.0
+    w.search()
+    w.wait(20)
+    assert len(w.candidates) == len(SCENE)
+
+
+def test_runtime_error_in_the_worker_reaches_the_user(automatic, backend):
+    backend.error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    w = automatic(start=run_in_thread)
+    w.search()
+    with pytest.raises(InferenceError, match="mat1"):
+        w.wait(20)
+    assert messages()[-1].startswith("The model could not run: mat1")
+    assert w.state.busy == ""
+
+
+def test_window_stays_alive_during_a_search(automatic, backend, qtbot):
+    w = automatic(start=run_in_thread)
+    w.wait(20)
+    backend.steps, backend.delay = 20, 0.02
+    ticks = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start(5)
+    w.search()
+    assert w.state.searched is False  # it returned at once
+    w.wait(20)
+    timer.stop()
+    assert len(ticks) > 20
+    assert w.state.shown == 3
+
+
+def test_closed_dock_stops_working_and_is_forgotten(qtbot, backend):
+    viewer = ViewerModel()
+    viewer.add_image(FLAT)
+    w = AutomaticWidget(viewer, backend=backend, start=run_in_thread)
+    w.wait(20)
+    backend.steps, backend.delay = 500, 0.02
+    w.search()
+    qtbot.waitUntil(lambda: backend.answers > 0, timeout=10000)
+    gone = weakref.ref(w)
+    runner = w.runner
+    w.deleteLater()
+    del w
+    qtbot.wait(50)
+    gc.collect()
+    assert gone() is None
+    asked = backend.answers
+    qtbot.wait(150)
+    assert backend.answers <= asked + 1
+    runner.close()
+
+
+# -- in a window --------------------------------------------------------------------
+
+
+@pytest.mark.display
+def test_installed_plugin_in_a_real_window(
+    make_napari_viewer_proxy, backend, monkeypatch
+):
+    for name in ("load_model", "devices", "missing", "candidates", "thresholds"):
+        method = getattr(backend, name)
+        monkeypatch.setattr(Sam2SearchBackend, name, lambda self, *a, _m=method: _m(*a))
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.zeros((3, *SHAPE)), scale=(1, 0.5, 0.5), name="stack")
+    viewer.dims.set_current_step(0, 1)
+    dock, automatic = viewer.window.add_plugin_dock_widget("napari-sam2", "Automatic")
+    automatic.search("screen")
+    automatic.wait(30)
+    assert viewer.layers["SAM2 candidates"].data[1].any()
+    automatic.filter(min_stability=0.4)
+    ids = automatic.add_to_labels()
+    assert len(ids) == 4
+    labels = viewer.layers["SAM2 labels"]
+    assert labels.data.any(axis=(1, 2)).tolist() == [False, True, False]
+    automatic.choose_labels(labels)
+    automatic.undo()
+    assert not labels.data.any()
+    viewer.window.remove_dock_widget(dock)
+
+
+@pytest.mark.skipif(not is_available("sam2_nano"), reason="no bundled weights yet")
+def test_bundled_model_finds_a_disc(qtbot):
+    rows, columns = np.mgrid[:96, :96]
+    disc = (rows - 40) ** 2 + (columns - 50) ** 2 < 20**2
+    image = np.where(disc, 200, 40).astype(np.uint8)
+    viewer = ViewerModel()
+    viewer.add_image(image)
+    w = AutomaticWidget(viewer, start=run_in_thread)
+    qtbot.addWidget(w)
+    w.state.points_per_side = 4
+    w.search()
+    w.wait(120)
+    w.filter(min_iou=0.0, min_stability=0.0)
+    ids = w.add_to_labels()
+    hit = w.labels.data == w.labels.data[40, 50]
+    assert w.labels.data[40, 50] in ids
+    assert (hit & disc).sum() / (hit | disc).sum() > 0.5

@@ -1,0 +1,539 @@
+"""Search, choose, add and undo, on a ViewerModel with a fake model."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from search_fakes import (
+    LARGE,
+    SCENE,
+    SHAKY,
+    SHAPE,
+    SMALL,
+    THREAD,
+    UNSURE,
+    FakeSearchBackend,
+    scene,
+)
+
+from napari_sam2._automatic import AutomaticController
+from napari_sam2._automatic_state import AutomaticState
+from napari_sam2._chosen import choose
+from napari_sam2._jobs import Job, JobRunner, run_inline
+from napari_sam2._layers import new_labels
+from napari_sam2._screen import region_on_screen
+from napari_sam2._search import (
+    Progress,
+    SearchEngine,
+    _follow,
+)
+from sam2_core import CheckpointError, ImageError, InferenceError, PromptError
+
+FLAT = np.zeros(SHAPE, np.float32)
+SURE = {"large", "small", "thread"}  # what passes by default
+
+
+@pytest.fixture
+def backend():
+    return FakeSearchBackend()
+
+
+@pytest.fixture
+def automatic(backend):
+    def make(data=FLAT, **kwargs):
+        viewer = ViewerModel()
+        engine = SearchEngine(backend)
+        controller = AutomaticController(
+            viewer, AutomaticState(), JobRunner(run_inline), engine
+        )
+        controller.errors = []
+        keep = controller.errors.append
+        controller.kept = keep
+        controller.tasks.failed.connect(keep)
+        if data is not None:
+            controller.choose_image(viewer.add_image(data, **kwargs))
+        return controller
+
+    return make
+
+
+def preview(controller):
+    return np.asarray(controller.viewer.layers["SAM2 candidates"].data)
+
+
+def shown(controller):
+    """Names of the scene's masks whose pixels the preview shows somewhere."""
+    ids = preview(controller)
+    at = {"large": (15, 30), "small": (30, 30), "unsure": (15, 65)}
+    at |= {"shaky": (45, 65), "thread": (56, 40)}
+    return {name for name, where in at.items() if ids[where]}
+
+
+# -- choosing among candidates ------------------------------------------------------
+
+
+def test_small_objects_lie_on_top():
+    chosen = choose(scene(), SHAPE, min_iou=0.8, min_stability=0.9)
+    assert len(chosen.numbers) == 3
+    small, large = chosen.ids[30, 30], chosen.ids[15, 30]
+    assert (chosen.ids == small).sum() == SMALL.sum()
+    assert (chosen.ids == large).sum() == (LARGE & ~SMALL).sum()
+
+
+def test_numbers_do_not_change_with_the_limits():
+    loose = choose(scene(), SHAPE, min_iou=0.0, min_stability=0.0)
+    tight = choose(scene(), SHAPE, min_iou=0.94, min_stability=0.9)
+    assert len(loose.numbers) == len(SCENE)
+    assert tight.numbers == [loose.ids[30, 30]]
+
+
+def test_labelled_pixels_stay_and_labelled_objects_are_left_out():
+    labelled = LARGE & (np.arange(SHAPE[1]) < 24)  # a third of it
+    assert 0.2 < labelled.sum() / LARGE.sum() < 0.5
+    chosen = choose(scene(), SHAPE, labelled, min_iou=0.8, min_stability=0.9)
+    assert chosen.ids[30, 45] > 0
+    assert not chosen.ids[labelled].any()
+    labelled = LARGE & (np.arange(SHAPE[1]) < 36)  # most of it
+    chosen = choose(scene(), SHAPE, labelled, min_iou=0.8, min_stability=0.9)
+    assert not chosen.ids[LARGE].any()
+    assert len(chosen.numbers) == 1
+
+
+def test_renumbered():
+    chosen = choose(scene(), SHAPE, min_iou=0.8, min_stability=0.9)
+    labels = chosen.renumbered([7, 8, 9])
+    assert labels[30, 30] == 7  # the smallest
+    assert set(np.unique(labels)) == {0, 7, 8, 9}
+    assert (labels[THREAD] == 8).all()
+
+
+def test_nothing_chosen():
+    chosen = choose([], SHAPE)
+    assert not chosen.ids.any()
+    assert not chosen.renumbered([]).any()
+
+
+# -- the search ---------------------------------------------------------------------
+
+
+def test_a_call_is_followed():
+    def call(tell):
+        for i in range(3):
+            tell(i, 3)
+        return scene()
+
+    items = list(_follow(call))
+    assert items[:3] == [Progress(0, 3), Progress(1, 3), Progress(2, 3)]
+    assert [mask.area for mask in items[3]] == [mask.area for mask in scene()]
+    assert len(items) == 4
+
+
+def test_error_in_a_followed_call_is_raised_and_the_thread_ends():
+    before = threading.active_count()
+
+    def call(tell):
+        tell(1, 2)
+        raise RuntimeError("broken")
+
+    follow = _follow(call)
+    assert next(follow) == Progress(1, 2)
+    with pytest.raises(RuntimeError, match="broken"):
+        next(follow)
+    assert threading.active_count() == before
+
+
+def test_preview_follows_the_limits_without_asking_the_model(automatic, backend):
+    a = automatic()
+    a.search()
+    assert shown(a) == SURE
+    assert (a.state.found, a.state.shown) == (5, 3)
+    assert (a.state.smallest, a.state.largest) == (SMALL.sum(), LARGE.sum())
+    a.filter(min_stability=0.4)
+    assert shown(a) == SURE | {"shaky"}
+    a.filter(min_iou=0.3, min_stability=0.9)
+    assert shown(a) == SURE | {"unsure"}
+    a.filter(max_area=UNSURE.sum())
+    assert shown(a) == {"small", "unsure", "thread"}
+    a.filter(min_area=SMALL.sum() + 1)
+    assert shown(a) == {"unsure", "thread"}
+    a.filter(min_roundness=0.5)
+    assert shown(a) == {"unsure"}
+    assert a.state.shown == 1
+    assert len(backend.searches) == 1
+    assert len(a.candidates) == 5
+
+
+def test_limits_suit_the_model_until_the_user_chooses(automatic, backend):
+    backend.good = 0.3, 0.4
+    a = automatic()
+    a.search()
+    assert (a.state.min_iou, a.state.min_stability) == (0.3, 0.4)
+    assert shown(a) == set(SCENE)
+    a.filter(min_iou=0.94)
+    a.search()
+    assert (a.state.min_iou, a.state.min_stability) == (0.94, 0.4)
+    backend.good = 0.8, 0.95
+    a.choose_model("sam2.1_hiera_tiny")
+    a.search()
+    assert (a.state.min_iou, a.state.min_stability) == (0.8, 0.95)
+
+
+def test_limits_that_let_nothing_pass_are_lowered(automatic):
+    """A small model is less sure of itself than a large one."""
+    a = automatic()
+    a.filter(min_iou=0.99, min_stability=0.95, max_area=300)
+    a.search()
+    assert a.state.min_iou == 0.9  # half of the scene reaches it
+    assert a.state.min_stability == 0.95
+    assert a.state.max_area == 300
+    assert shown(a) == {"small"}
+    assert "5 candidates; the limits were lowered" in a.state.status
+
+
+def test_limits_stay_when_something_passes(automatic):
+    a = automatic()
+    a.filter(min_iou=0.94)
+    a.search()
+    assert a.state.min_iou == 0.94
+
+
+def test_unknown_limit(automatic):
+    with pytest.raises(TypeError, match="max_iou"):
+        automatic().filter(max_iou=1)
+
+
+def test_model_is_loaded_once_and_only_for_a_search(automatic, backend):
+    a = automatic()
+    a.tasks.survey()
+    assert backend.loaded == []
+    a.search()
+    a.search()
+    assert backend.loaded == [("sam2_nano", "auto")]
+    a.choose_model(device="cpu")
+    a.search()
+    assert backend.loaded[1:] == [("sam2_nano", "cpu")]
+
+
+def test_the_model_sees_the_contrast_shown_and_gets_the_options(automatic, backend):
+    data = np.full(SHAPE, 50.0)
+    a = automatic(data, contrast_limits=(0, 100))
+    a.state.update(points_per_side=8, crop_layers=1)
+    a.search((10, 5, 70, 200))
+    image, options = backend.searches[0]
+    assert set(np.unique(image)) <= {127, 128}
+    assert options.region == (10, 5, 70, 60)
+    assert (options.points_per_side, options.crop_layers) == (8, 1)
+
+
+def test_progress_and_time_left(automatic, backend):
+    a = automatic()
+    seen = []
+    a.state.events.done.connect(
+        lambda: seen.append((a.state.done, a.state.total, a.state.seconds_left))
+    )
+    a.state.points_per_side = 4
+    backend.delay = 0.02
+    a.search()
+    assert [done for done, _, _ in seen] == [4, 8, 12, 16, 0]
+    assert {total for _, total, _ in seen[:4]} == {16}
+    assert a.state.busy == ""
+    assert a.state.total == 0
+    assert "5 candidates" in a.state.status
+
+
+def test_cancel_keeps_the_candidates_of_before(automatic, backend):
+    a = automatic()
+    a.search()
+    backend.on_answer = a.cancel
+    a.search()
+    assert len(backend.searches) == 2
+    assert a.state.status == "Stopped."
+    assert shown(a) == SURE
+    assert a.errors == []
+
+
+def test_errors_of_the_model_are_told(automatic, backend):
+    a = automatic()
+    backend.error = RuntimeError("CUDA out of memory. Tried")
+    a.search()
+    assert [type(e) for e in a.errors] == [InferenceError]
+    assert "smaller model" in a.state.status
+    backend.error = None
+    a.search()
+    assert shown(a) == SURE
+
+
+def test_what_a_user_can_get_wrong(automatic, backend):
+    with pytest.raises(ImageError, match="Open an image"):
+        automatic(None).search()
+    a = automatic()
+    with pytest.raises(ImageError, match="Find objects first"):
+        a.add_to_labels()
+    with pytest.raises(ImageError, match="too little"):
+        a.search((100, 0, 120, 50))
+    with pytest.raises(ImageError, match="'nowhere'"):
+        a.search("nowhere")
+    a.viewer.dims.ndisplay = 3
+    with pytest.raises(ImageError, match="2D display"):
+        a.search()
+    a.viewer.dims.ndisplay = 2
+    a.search()
+    a.filter(min_iou=1.0)
+    with pytest.raises(ImageError, match="No candidate passes"):
+        a.add_to_labels()
+    a.state.missing = {"sam2_nano": 1}
+    with pytest.raises(CheckpointError, match="download"):
+        a.search()
+    a.undo()
+    assert a.state.status == "Nothing to undo."
+
+
+# -- into the labels ----------------------------------------------------------------
+
+
+def test_add_and_undo(automatic):
+    a = automatic()
+    a.search()
+    assert "SAM2 labels" not in a.viewer.layers
+    ids = a.add_to_labels()
+    labels = a.viewer.layers["SAM2 labels"]
+    assert a.state.labels is labels
+    assert ids == sorted(set(np.unique(labels.data)) - {0})
+    assert len(ids) == 3
+    assert (labels.data[SMALL] == labels.data[30, 30]).all()
+    assert ((labels.data > 0) == (LARGE | THREAD)).all()
+    assert a.state.shown == 0  # all of them are labelled now
+    assert a.state.undo_text
+    a.undo()
+    assert not labels.data.any()
+    assert a.state.shown == 3
+    assert a.state.undo_text == ""
+
+
+def test_existing_labels_are_kept(automatic):
+    a = automatic()
+    labels = a.viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    labels.data[:, 35:] = 9
+    before = labels.data.copy()
+    a.choose_labels(labels)
+    a.search()
+    ids = a.add_to_labels()
+    assert min(ids) > 9
+    assert (labels.data[:, 35:] == 9).all()
+    assert (labels.data[:, :35] > 0).any()
+    a.undo()
+    assert (labels.data == before).all()
+    a.keep_labels(False)
+    a.add_to_labels()
+    assert (labels.data[LARGE] != 9).all()
+    assert (labels.data[~(LARGE | THREAD)] == before[~(LARGE | THREAD)]).all()
+    a.undo()
+    assert (labels.data == before).all()
+
+
+def test_labels_of_both_docks_do_not_collide(automatic):
+    """The object being prompted in the Segment dock is the selected label."""
+    a = automatic()
+    labels = a.viewer.add_layer(new_labels(a.state.image))
+    labels.selected_label = 4
+    a.choose_labels(labels)
+    a.search()
+    ids = a.add_to_labels()
+    assert ids == [5, 6, 7]
+    assert labels.selected_label == 8
+
+
+def test_labels_type_that_is_too_small(automatic):
+    a = automatic()
+    labels = a.viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    labels.data[0, 0] = 254
+    a.choose_labels(labels)
+    a.search()
+    before = labels.data.copy()
+    with pytest.raises(PromptError, match="uint8"):
+        a.add_to_labels()
+    assert (labels.data == before).all()
+    assert not a.state.undo_text
+
+
+def test_labels_that_do_not_fit(automatic):
+    a = automatic()
+    labels = a.viewer.add_labels(np.zeros((4, 4), int))
+    with pytest.raises(ImageError, match="shape"):
+        a.choose_labels(labels)
+
+
+def test_own_labels_are_found_again(automatic):
+    a = automatic(None)
+    image = a.viewer.add_image(FLAT)
+    a.viewer.add_labels(np.zeros(SHAPE, int), name="others")
+    ours = a.viewer.add_layer(new_labels(image))
+    a.choose_image(image)
+    assert a.state.labels is ours
+
+
+def test_second_search_adds_only_what_is_new(automatic, backend):
+    a = automatic()
+    a.search()
+    a.add_to_labels()
+    a.search()
+    assert a.state.shown == 0
+    assert a.state.min_iou == 0.8  # not lowered: the others are labelled
+    a.filter(min_stability=0.4)
+    assert shown(a) == {"shaky"}
+    (new,) = a.add_to_labels()
+    assert (a.state.labels.data[SHAKY] == new).all()
+
+
+def test_user_paints_between_preview_and_adding(automatic):
+    a = automatic()
+    a.search()
+    first = a.add_to_labels()
+    a.undo()
+    a.state.labels.data[LARGE] = 1
+    ids = a.add_to_labels()
+    assert len(ids) < len(first)
+    assert (a.state.labels.data[LARGE] == 1).all()
+
+
+# -- layers -------------------------------------------------------------------------
+
+
+def test_preview_is_read_only_and_no_target(automatic):
+    from napari_sam2._layers import why_not_labels
+
+    a = automatic(scale=(2, 3), translate=(5, 6))
+    a.search()
+    layer = a.viewer.layers["SAM2 candidates"]
+    assert why_not_labels(layer, a.state.image)
+    assert layer.extent.world.tolist() == a.state.image.extent.world.tolist()
+    assert a.viewer.layers.selection.active is a.state.image
+
+
+def test_stack_works_on_the_plane_shown(automatic, backend):
+    stack = np.zeros((4, *SHAPE), np.float32)
+    stack[2] = 1
+    a = automatic(stack, contrast_limits=(0, 1))
+    a.viewer.dims.set_current_step(0, 2)
+    a.search()
+    assert backend.searches[0][0].min() == 255
+    a.viewer.dims.set_current_step(0, 0)  # the candidates stay where they are
+    assert preview(a).any(axis=(1, 2)).tolist() == [False, False, True, False]
+    a.add_to_labels()
+    labels = a.state.labels.data
+    assert labels.any(axis=(1, 2)).tolist() == [False, False, True, False]
+    a.search()
+    assert preview(a).any(axis=(1, 2)).tolist() == [True, False, False, False]
+    assert min(a.add_to_labels()) == labels[2].max() + 2
+    a.undo()
+    assert labels.any(axis=(1, 2)).tolist() == [False, False, True, False]
+    a.undo()
+    assert not labels.any()
+
+
+def test_other_planes_of_a_stack(automatic, backend):
+    a = automatic(np.zeros((60, 3, 80), np.float32))
+    a.viewer.dims.order = (1, 0, 2)
+    a.viewer.dims.set_current_step(1, 1)
+    a.search()
+    assert backend.searches[0][0].shape == (60, 80, 3)
+    assert preview(a)[:, 1].any()
+    assert not preview(a)[:, [0, 2]].any()
+
+
+def test_layers_that_go_away(automatic):
+    a = automatic()
+    a.search()
+    a.viewer.layers.remove("SAM2 candidates")
+    assert not a.state.searched
+    a.search()
+    a.add_to_labels()
+    a.viewer.layers.remove(a.state.labels)
+    assert a.state.labels is None
+    assert a.state.shown == 3
+    a.add_to_labels()
+    a.viewer.layers.remove(a.state.image)
+    assert a.state.image is None
+    assert [layer.name for layer in a.viewer.layers] == ["SAM2 labels"]
+
+
+def test_discard(automatic):
+    a = automatic()
+    a.search()
+    a.discard()
+    assert list(a.viewer.layers) == [a.state.image]
+    assert a.candidates == []
+    assert (a.state.found, a.state.shown) == (0, 0)
+
+
+def test_another_image_ends_the_search_of_the_first(automatic):
+    a = automatic()
+    a.search()
+    other = a.viewer.add_image(np.zeros((30, 30)))
+    a.choose_image(other)
+    assert not a.state.searched
+    assert len(a.viewer.layers) == 2
+
+
+# -- the part on screen -------------------------------------------------------------
+
+
+def test_region_on_screen():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((200, 300)), scale=(2, 2), translate=(10, 20))
+    height, width = viewer.canvas.size
+    viewer.reset_view()
+    assert region_on_screen(viewer, image, (0, 1)) == (0, 0, 300, 200)
+    # Pixel (row 50, column 100) in the middle, 20 x 10 pixels of canvas on a pixel.
+    viewer.scene.camera.center = (10 + 2 * 50, 20 + 2 * 100)
+    viewer.scene.camera.zoom = 10
+    x0, y0, x1, y1 = region_on_screen(viewer, image, (0, 1))
+    assert (x0 + x1 - 1) / 2 == pytest.approx(100, abs=1)
+    assert (y0 + y1 - 1) / 2 == pytest.approx(50, abs=1)
+    assert x1 - x0 == pytest.approx(width / 20, abs=2)
+    assert y1 - y0 == pytest.approx(height / 20, abs=2)
+    viewer.scene.camera.center = (-1000, -1000)
+    assert region_on_screen(viewer, image, (0, 1)) is None
+
+
+def test_region_on_screen_of_a_turned_stack_in_other_units():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((200, 4, 300)), units=("um", "um", "um"))
+    viewer.add_points(np.zeros((1, 3)), units=("nm", "nm", "nm"))
+    viewer.dims.order = (1, 2, 0)  # columns of data run down the screen
+    height, width = viewer.canvas.size
+    viewer.scene.camera.center = (150_000, 100_000)  # column, row
+    viewer.scene.camera.zoom = 10 / 1000
+    x0, y0, x1, y1 = region_on_screen(viewer, image, (0, 2))
+    assert (x0 + x1 - 1) / 2 == pytest.approx(150, abs=1)
+    assert (y0 + y1 - 1) / 2 == pytest.approx(100, abs=1)
+    assert x1 - x0 == pytest.approx(height / 10, abs=2)
+    assert y1 - y0 == pytest.approx(width / 10, abs=2)
+
+
+def test_search_on_screen(automatic, backend):
+    a = automatic()
+    a.viewer.reset_view()
+    a.search("screen")
+    assert backend.searches[-1][1].region is None  # all of it is seen
+    a.viewer.scene.camera.zoom *= 4
+    a.state.where = "screen"
+    a.search()
+    x0, y0, x1, y1 = backend.searches[-1][1].region
+    assert 0 < x0 < x1 < SHAPE[1]
+    assert 0 < y0 < y1 < SHAPE[0]
+    a.viewer.scene.camera.center = (1e6, 1e6)
+    with pytest.raises(ImageError, match="not on screen"):
+        a.search()
+
+
+def test_script_without_a_window_needs_only_a_viewer():
+    a = AutomaticController(ViewerModel())
+    assert a.candidates == []
+    assert isinstance(a.runner, JobRunner)
+    done = []
+    a.runner.submit(Job("x", lambda stop: iter([1]), done.append, lambda error: None))
+    assert done == [1]

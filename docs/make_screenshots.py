@@ -1,4 +1,4 @@
-"""Makes the pictures of the dock: docs/images/dock_2d.png and dock_stack.png.
+"""Makes the pictures of the docks: dock_2d.png, dock_stack.png and automatic.png.
 
 Needs a screen and the bundled model; without a screen, start it as
 ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
@@ -34,15 +34,15 @@ def settle(seconds: float = 0.5) -> None:
         time.sleep(0.01)
 
 
-def open_window(sample: str) -> tuple[napari.Viewer, object]:
-    """A window of 1600 x 1000 with a sample image and the dock."""
+def open_window(sample: str, dock: str = "Segment") -> tuple[napari.Viewer, object]:
+    """A window of 1600 x 1000 with a sample image and a dock."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1600, 1000)
     viewer.open_sample("napari-sam2", sample)
-    _, segment = viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam2", dock)
     settle()
     viewer.reset_view(margin=0.02)
-    return viewer, segment
+    return viewer, widget
 
 
 def save(viewer: napari.Viewer, name: str) -> None:
@@ -87,9 +87,21 @@ def picture_stack() -> None:
     viewer.close()
 
 
+def picture_automatic() -> None:
+    """Everything that was found in the smear, before it is added."""
+    viewer, automatic = open_window("cells", "Automatic")
+    automatic.search()
+    automatic.wait()
+    automatic.filter(max_area=40000)
+    save(viewer, "automatic.png")
+    viewer.close()
+
+
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["2d", "stack"]
+    wanted = sys.argv[1:] or ["2d", "stack", "automatic"]
     if "2d" in wanted:
         picture_2d()
     if "stack" in wanted:
         picture_stack()
+    if "automatic" in wanted:
+        picture_automatic()

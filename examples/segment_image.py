@@ -11,18 +11,18 @@ predictor = ImagePredictor(load_model("sam2_nano"))
 predictor.set_image(image)
 
 # A single click may mean a part or the whole: three masks, the best has the top score.
-first = predictor.predict(point_coords=[[500, 400]], point_labels=[1])
+first = predictor.predict(point_coords=[[400, 412]], point_labels=[1])
 best = int(first.scores.argmax())
 
 # A second, negative click, starting from the mask so far.
 corrected = predictor.predict(
-    point_coords=[[500, 400], [300, 420]],
+    point_coords=[[400, 412], [300, 420]],
     point_labels=[1, 0],
     mask_input=first.logits[best : best + 1],
     multimask_output=False,
 )
 
-boxed = predictor.predict(box=[640, 560, 760, 680], multimask_output=False)
+boxed = predictor.predict(box=[340, 515, 470, 660], multimask_output=False)
 
 labels = combine_masks({1: corrected.masks[0], 2: boxed.masks[0]}, image.shape[:2])
 path = save_labels("segmented_cells.tif", labels, overwrite=True)

@@ -1,0 +1,387 @@
+"""Everything in a plane at once: search, choose among what was found, add to labels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from napari_sam2 import _labels, _layers
+from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
+from napari_sam2._chosen import Chosen, choose
+from napari_sam2._engine import PlaneMasks
+from napari_sam2._history import History
+from napari_sam2._images import LayerFrames, frames_of
+from napari_sam2._jobs import JobRunner, run_inline
+from napari_sam2._preview import Preview
+from napari_sam2._screen import region_on_screen
+from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
+from napari_sam2._search_tasks import SearchTasks
+from sam2_core.errors import CheckpointError, ImageError
+
+if TYPE_CHECKING:
+    import napari.components
+    from numpy.typing import NDArray
+
+    from napari_sam2._jobs import Runs
+    from napari_sam2._search import Candidates, Region
+    from sam2_core.candidates import MaskCandidate
+
+FILTERS = ("min_iou", "min_stability", "min_area", "max_area", "min_roundness")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A plane that was searched, and what is in it."""
+
+    image: Image
+    frames: LayerFrames
+    masks: list[MaskCandidate]
+
+
+class AutomaticController:
+    """Finds everything in an image, with or without a window.
+
+    A script does the same as a user::
+
+        viewer = napari.components.ViewerModel()
+        automatic = AutomaticController(viewer)
+        automatic.choose_image(viewer.add_image(data))
+        automatic.search()
+        automatic.filter(min_iou=0.7, max_area=5000)
+        ids = automatic.add_to_labels()
+        viewer.layers["SAM2 labels"].data
+
+    By default the work is done at once, inside the call; the dock hands in a runner
+    with a thread. What a user can get wrong raises :class:`sam2_core.Sam2Error`; what
+    goes wrong during the work is emitted by ``tasks.failed``.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Holds the layers.
+    state : AutomaticState, optional
+        Choices of the user and progress of the work.
+    runner : Runs, optional
+        Does the background work.
+    engine : SearchEngine, optional
+        Does the computing, on the runner's thread.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.components.ViewerModel,
+        state: AutomaticState | None = None,
+        runner: Runs | None = None,
+        engine: SearchEngine | None = None,
+    ) -> None:
+        self.viewer = viewer
+        self.state = state or AutomaticState()
+        self.runner = runner or JobRunner(run_inline)
+        engine = engine or SearchEngine(Sam2SearchBackend())
+        self.tasks = SearchTasks(self.state, self.runner, engine)
+        self.preview = Preview(viewer)
+        self._searched: Searched | None = None
+        self._limits_for = ""  # model that the limits of IoU and stability suit
+        self._histories: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    # -- choices ------------------------------------------------------------------
+
+    def choose_image(self, image: Image | None) -> None:
+        """Search this image; candidates of another one are forgotten."""
+        if image is self.state.image:
+            return
+        self.runner.cancel("search")
+        self.discard()
+        self.state.update(
+            image=image, labels=None if image is None else self._own(image)
+        )
+        self._show_undo()
+        self.tasks.rest()
+
+    def choose_labels(self, labels: Labels | None) -> None:
+        """Add to this layer, or to a new one; Sam2Error if it does not fit."""
+        image = self.state.image
+        if labels is not None and image is not None:
+            reason = _layers.why_not_labels(labels, image)
+            if reason:
+                raise ImageError(f"{labels.name!r} cannot take the masks: {reason}.")
+        self.state.labels = labels
+        self._show_undo()
+        self.refresh()
+
+    def choose_model(self, name: str | None = None, device: str | None = None) -> None:
+        """Search with another model or on another device from now on."""
+        self.state.update(
+            model=name or self.state.model, device=device or self.state.device
+        )
+        self.tasks.rest()
+
+    # -- searching ----------------------------------------------------------------
+
+    @property
+    def candidates(self) -> list[MaskCandidate]:
+        """All masks found by the last search, best first, before any filter."""
+        return [] if self._searched is None else list(self._searched.masks)
+
+    def search(self, region: Region | str | None = None) -> None:
+        """Look for everything in the plane on display.
+
+        Objects that the border of the region cuts are left out.
+
+        Parameters
+        ----------
+        region : {"image", "screen"} or (x0, y0, x1, y1), optional
+            All of the plane, the part on screen, or a part in pixels, x1 and y1
+            excluded. Default as chosen in the state.
+
+        Raises
+        ------
+        Sam2Error
+            If there is no image, no plane of it on display, no model or an empty
+            region.
+        """
+        image = self.state.image
+        if image is None:
+            raise ImageError("Open an image and choose it in the Automatic dock.")
+        if self.viewer.dims.ndisplay != 2:
+            raise ImageError("Switch the viewer to 2D display to search a plane.")
+        view = _layers.current_view(self.viewer, image)
+        if self.state.model in self.state.missing:
+            raise CheckpointError(
+                f"{self.state.model} is not on this computer yet; download it first."
+            )
+        frames = frames_of(image, view.plane, view.position, None)
+        part = self._region(self.state.where if region is None else region, frames)
+        options = SearchOptions(
+            part, self.state.points_per_side, self.state.crop_layers
+        )
+
+        model = self.state.model
+
+        def found(item: Candidates) -> str:
+            self._suggest(model, item.thresholds)
+            return self._take(Searched(image, frames, item.masks))
+
+        self.tasks.search(frames, options, found)
+
+    def filter(self, **limits: float) -> None:
+        """Show only some of the candidates; the model is not asked again.
+
+        The first search with a model sets limits of IoU and stability that suit it,
+        unless they have been chosen before.
+
+        Parameters
+        ----------
+        **limits : float
+            Any of ``min_iou``, ``min_stability`` and ``min_roundness`` (0 to 1), and
+            ``min_area`` and ``max_area`` (pixels). Others stay as they are.
+
+        Raises
+        ------
+        TypeError
+            If there is no such limit.
+        """
+        for name in limits:
+            if name not in FILTERS:
+                raise TypeError(f"{name!r} is not one of {', '.join(FILTERS)}")
+        if not limits.keys().isdisjoint(("min_iou", "min_stability")):
+            self._limits_for = self.state.model
+        self.state.update(**limits)
+        self.refresh()
+
+    def keep_labels(self, keep: bool) -> None:
+        """Say whether pixels that carry a label already are left alone."""
+        self.state.keep_labels = keep
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the candidates that pass, as they would be added now."""
+        searched = self._searched
+        if searched is None:
+            self.preview.remove()
+            self.state.update(searched=False, found=0, shown=0, smallest=0, largest=0)
+            return
+        frames = searched.frames
+        chosen = self._chosen(searched)
+        self.preview.show(searched.image, frames.plane, frames.fixed, chosen.ids)
+        self.state.shown = len(chosen.numbers)
+
+    def discard(self) -> None:
+        """Forget the candidates and take the preview away."""
+        self._searched = None
+        self.refresh()
+        self.tasks.rest()
+
+    # -- the labels ---------------------------------------------------------------
+
+    def add_to_labels(self) -> list[int]:
+        """Write the candidates shown into the labels layer, each with a new label.
+
+        Returns
+        -------
+        list of int
+            The new labels, consecutive.
+
+        Raises
+        ------
+        Sam2Error
+            If there is nothing to add or the layer cannot hold so many labels.
+        """
+        searched = self._searched
+        if searched is None:
+            raise ImageError("Find objects first, then add them to the labels.")
+        chosen = self._chosen(searched)
+        if not chosen.numbers:
+            raise ImageError("No candidate passes; move the sliders first.")
+        labels = self.state.labels or self._new_labels(searched.image)
+        # The selected label may be in the making in the Segment dock.
+        first = max(_labels.first_free_id(labels), int(labels.selected_label) + 1)
+        ids = list(range(first, first + len(chosen.numbers)))
+        _labels.check_id(labels, ids[-1])
+        history = self._histories.setdefault(labels, History())
+        step = history.begin("added objects", None, 0)
+        frames = searched.frames
+        masks = PlaneMasks(frames.plane, frames.fixed, chosen.renumbered(ids), {})
+        history.write(labels, masks, step, self.state.keep_labels)
+        _labels.refresh(labels)
+        if ids[-1] < np.iinfo(labels.data.dtype).max:
+            labels.selected_label = ids[-1] + 1
+        self._show_undo()
+        self.refresh()
+        many = "objects" if len(ids) > 1 else "object"
+        self.state.status = f"Added {len(ids)} {many} to {labels.name!r}."
+        return ids
+
+    def undo(self) -> None:
+        """Take back what was added last to the labels layer in use."""
+        labels = self.state.labels
+        history = None if labels is None else self._histories.get(labels)
+        if labels is None or history is None or history.take_back(labels) is None:
+            self.state.status = "Nothing to undo."
+            return
+        _labels.refresh(labels)
+        self._show_undo()
+        self.refresh()
+        self.tasks.rest()
+
+    def cancel(self) -> None:
+        """Stop the running work; candidates of the search before stay."""
+        self.runner.cancel()
+
+    # -- helpers ------------------------------------------------------------------
+
+    def _region(self, region: Region | str, frames: LayerFrames) -> Region | None:
+        height, width = frames.shape
+        if region == WHOLE:
+            return None
+        if region == ON_SCREEN:
+            assert self.state.image is not None
+            seen = region_on_screen(self.viewer, self.state.image, frames.plane)
+            if seen is None:
+                raise ImageError(f"{self.state.image.name!r} is not on screen.")
+        elif isinstance(region, str):
+            raise ImageError(f"The region must be 'image' or 'screen', not {region!r}.")
+        else:
+            x0, y0, x1, y1 = (int(v) for v in region)
+            seen = max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+        if seen[2] - seen[0] < 2 or seen[3] - seen[1] < 2:
+            raise ImageError("There is too little of the image to search; zoom out.")
+        return None if seen == (0, 0, width, height) else seen
+
+    def _suggest(self, model: str, thresholds: tuple[float, float]) -> None:
+        """Start with limits that suit the model, unless the user has chosen some."""
+        if model != self._limits_for:
+            self._limits_for = model
+            iou, stability = thresholds
+            self.state.update(min_iou=iou, min_stability=stability)
+
+    def _take(self, searched: Searched) -> str:
+        """Candidates have arrived: show them; returns what to say about them."""
+        if searched.image is not self.state.image:
+            return ""
+        self._searched = searched
+        areas = [mask.area for mask in searched.masks]
+        self.state.update(
+            searched=True,
+            found=len(areas),
+            smallest=min(areas, default=0),
+            largest=max(areas, default=0),
+        )
+        self.refresh()
+        many = f"{len(areas)} candidate{'' if len(areas) == 1 else 's'}"
+        if self.state.shown or not areas or self._labelled(searched) is not None:
+            return f"{many}: choose with the sliders, then add to the labels."
+        self._relax(searched.masks)
+        return f"{many}; the limits were lowered, as none reached them."
+
+    def _relax(self, masks: list[MaskCandidate]) -> None:
+        """Lower the limits for a model that is less sure of itself than they ask."""
+        iou = np.median([mask.predicted_iou for mask in masks])
+        stability = np.quantile([mask.stability_score for mask in masks], 0.25)
+        self.filter(
+            min_iou=min(self.state.min_iou, math.floor(100 * iou) / 100),
+            min_stability=min(
+                self.state.min_stability, math.floor(100 * stability) / 100
+            ),
+        )
+
+    def _chosen(self, searched: Searched) -> Chosen:
+        state = self.state
+        return choose(
+            searched.masks,
+            searched.frames.shape,
+            self._labelled(searched),
+            min_iou=state.min_iou,
+            min_stability=state.min_stability,
+            min_area=state.min_area,
+            max_area=None if math.isinf(state.max_area) else state.max_area,
+            min_roundness=state.min_roundness,
+        )
+
+    def _labelled(self, searched: Searched) -> NDArray[np.bool_] | None:
+        """Pixels that are to stay as they are; None if there are none."""
+        labels, frames = self.state.labels, searched.frames
+        if labels is None or not self.state.keep_labels:
+            return None
+        index = _layers.plane_index(frames.plane, frames.fixed)
+        labelled = np.asarray(labels.data[index]) != 0
+        return labelled if labelled.any() else None
+
+    def _own(self, image: Image | None) -> Labels | None:
+        """The newest layer of the plugin's that fits the image."""
+        for layer in reversed(self.viewer.layers):
+            ours = isinstance(layer, Labels) and layer.name.startswith(
+                _layers.LABELS_NAME
+            )
+            if ours and not _layers.why_not_labels(layer, image):
+                return layer
+        return None
+
+    def _new_labels(self, image: Image) -> Labels:
+        active = self.viewer.layers.selection.active
+        labels = _layers.new_labels(image)
+        self.viewer.add_layer(labels)
+        if active is not None and active in self.viewer.layers:
+            self.viewer.layers.selection.active = active
+        self.state.labels = labels
+        return labels
+
+    def _show_undo(self) -> None:
+        labels = self.state.labels
+        history = None if labels is None else self._histories.get(labels)
+        self.state.undo_text = "" if history is None else history.text
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        if layer is self.state.image:
+            self.choose_image(None)
+        elif layer is self.state.labels:
+            self.choose_labels(None)
+        elif layer is self.preview.layer:
+            self.discard()

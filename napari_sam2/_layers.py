@@ -186,13 +186,13 @@ def world_point(
     if world_units is None or len(world_units) < layer.ndim:
         return point
     factors = [
-        _factor(a, b)
+        unit_factor(a, b)
         for a, b in zip(world_units[-layer.ndim :], layer.units, strict=True)
     ]
     return np.asarray(point * factors)
 
 
-def _factor(source: Any, target: Any) -> float:
+def unit_factor(source: Any, target: Any) -> float:
     """How many ``target`` units are in one ``source`` unit; 1 if incommensurable."""
     if source == target or source.dimensionality != target.dimensionality:
         return 1.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2._layers import _factor, image_shape
+from napari_sam2._layers import image_shape, unit_factor
 
 if TYPE_CHECKING:
     import napari.components
@@ -57,7 +57,7 @@ def _in_units_of(viewer: Any, layer: Any, world: NDArray[Any]) -> NDArray[Any]:
     if units is None or len(units) < layer.ndim:
         return world
     pairs = zip(units[-layer.ndim :], layer.units, strict=True)
-    return world * [_factor(a, b) for a, b in pairs]
+    return world * [unit_factor(a, b) for a, b in pairs]
 
 
 def _canvas_hw(viewer: Any) -> tuple[int, int]:

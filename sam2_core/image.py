@@ -19,6 +19,7 @@ from sam2_core.prompts import SparsePrompt, mask_logits_prompt, sparse_prompt
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from sam2_core.closeups import CloseUps
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
 MAX_LOGIT = 32.0
@@ -62,6 +63,7 @@ class ImagePredictor:
     def reset(self) -> None:
         """Forget the image."""
         self._features: ImageFeatures | None = None
+        self._closeups: CloseUps | None = None
         self._image_hw: tuple[int, int] | None = None
 
     @property
@@ -81,6 +83,9 @@ class ImagePredictor:
     ) -> None:
         """Encode an image; the slow step.
 
+        In images much larger than its input, a model with a guide (the bundled one)
+        looks at small objects again, in a window of full resolution around them.
+
         Parameters
         ----------
         image : array_like
@@ -97,9 +102,13 @@ class ImagePredictor:
             If the model cannot run.
         """
         rgb = to_rgb8(np.asarray(image), value_range)
+        from sam2_core.closeups import CloseUps
+
         with inference():
             self._features = encode(self.model, rgb)
         self._image_hw = (rgb.shape[0], rgb.shape[1])
+        close = CloseUps.worthwhile(self.model, self._image_hw)
+        self._closeups = CloseUps(self.model, rgb) if close else None
 
     def predict(
         self,
@@ -165,6 +174,10 @@ class ImagePredictor:
             prediction = Prediction(
                 masks.cpu().numpy(), decoded.iou.cpu().numpy(), low_res.cpu().numpy()
             )
+            if self._closeups is not None and prompt is not None:
+                prediction = self._closeups.improve(
+                    prediction, prompt, multimask_output
+                )
         if batched:
             return prediction
         return Prediction(

@@ -12,9 +12,7 @@ from sam2_core.compat import SAM2AutomaticMaskGenerator, build_sam2
 image = np.array(Image.fromarray(pixels[300:700, 300:700]).convert("RGB"))
 
 sam2 = build_sam2("sam2_nano", "sam2_nano", apply_postprocessing=False)
-mask_generator = SAM2AutomaticMaskGenerator(
-    sam2, points_per_side=6, pred_iou_thresh=0.7, stability_score_thresh=0.9
-)
+mask_generator = SAM2AutomaticMaskGenerator(sam2, points_per_side=6)
 masks = mask_generator.generate(image)
 
 print(f"{len(masks)} masks")

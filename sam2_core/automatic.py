@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Predicted IoU and stability score; see suggested_thresholds.
 OFFICIAL_THRESHOLDS = 0.8, 0.95
-GUIDED_THRESHOLDS = 0.5, 0.6
+GUIDED_THRESHOLDS = 0.55, 0.6
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 # Candidates below these are never worth showing; most masks are, and need not be drawn.
 HOPELESS_IOU = 0.3
@@ -294,6 +294,27 @@ def suggested_thresholds(config: ModelConfig) -> tuple[float, float]:
         softer outlines and thinks less of itself.
     """
     return GUIDED_THRESHOLDS if config.guided else OFFICIAL_THRESHOLDS
+
+
+def fitting_thresholds(
+    config: ModelConfig,
+    given: tuple[float, float],
+    defaults: tuple[float, float],
+) -> tuple[float, float]:
+    """What a caller gave, or what suits the model where those are another's defaults.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Of the model.
+    given, defaults : tuple of float
+        Thresholds of predicted IoU and stability: the caller's, and those that scripts
+        written for official models leave as they are.
+    """
+    if config.guided and given == defaults:
+        return suggested_thresholds(config)
+    return given
+
 
 
 def _region_box(

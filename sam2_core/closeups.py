@@ -1,8 +1,8 @@
 """Small objects in large images, seen again at full resolution.
 
 A network with an input of 512 pixels sees an image of 2048 at a quarter of its size,
-and a nucleus of 20 pixels as one of 5. So once it is known where the object is, a window of
-the image around it is encoded at full resolution and the same prompt is answered there.
+and a nucleus of 20 pixels as one of 5. So once it is known where the object is, a
+window around it is encoded at full resolution and the same prompt is answered there.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sam2_core.automatic import AutomaticMaskGenerator
+from sam2_core.automatic import AutomaticMaskGenerator, fitting_thresholds
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
 
     :meth:`generate` returns a list of dicts with the keys of the original. Images are
     taken as they are: RGB, uint8 or float from 0 to 1. Differences: masks without a
-    pixel are never returned, and holes and specks (``min_mask_region_area``) also
-    vanish on the CPU.
+    pixel are never returned, holes and specks (``min_mask_region_area``) also vanish
+    on the CPU, and with the bundled model the default thresholds are its own.
     """
 
     def __init__(
@@ -47,12 +47,15 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
         multimask_output: bool = True,
         **kwargs: Any,
     ) -> None:
+        iou, stability = fitting_thresholds(
+            model.config, (pred_iou_thresh, stability_score_thresh), (0.8, 0.95)
+        )
         super().__init__(
             model=model,
             points_per_side=points_per_side,
             points_per_batch=points_per_batch,
-            pred_iou_thresh=pred_iou_thresh,
-            stability_score_thresh=stability_score_thresh,
+            pred_iou_thresh=iou,
+            stability_score_thresh=stability,
             stability_score_offset=stability_score_offset,
             mask_threshold=mask_threshold,
             box_nms_thresh=box_nms_thresh,

@@ -230,18 +230,23 @@ class SAM:
     def _everything(
         self, picture: Picture, options: SamOptions
     ) -> tuple[Tensor, Tensor]:
-        from sam2_core.automatic import AutomaticMaskGenerator
+        from sam2_core.automatic import AutomaticMaskGenerator, fitting_thresholds
 
         if picture is not self._picture:
             self._predictor.reset()
         self._picture = picture
         grids = options.point_grids
+        iou, stability = fitting_thresholds(
+            self.model.config,
+            (options.conf_thres, options.stability_score_thresh),
+            (SamOptions.conf_thres, SamOptions.stability_score_thresh),
+        )
         generator = AutomaticMaskGenerator(
             self.model,
             points_per_side=options.points_stride if grids is None else None,
             points_per_batch=options.points_batch_size,
-            pred_iou_thresh=options.conf_thres,
-            stability_score_thresh=options.stability_score_thresh,
+            pred_iou_thresh=iou,
+            stability_score_thresh=stability,
             stability_score_offset=options.stability_score_offset,
             box_nms_thresh=options.iou,
             crop_n_layers=options.crop_n_layers,

@@ -27,9 +27,7 @@ def flood(barrier: Tensor, seeds: Tensor) -> Tensor:
     crossed = torch.where(seeds, 0.0, 1.0).to(barrier.dtype)
     # Half the image is as far as an object is followed.
     for _ in range(max(barrier.shape[-2:]) // 2):
-        crossed = torch.minimum(
-            crossed, torch.maximum(lowest_around(crossed), barrier)
-        )
+        crossed = torch.minimum(crossed, torch.maximum(lowest_around(crossed), barrier))
     return crossed
 
 

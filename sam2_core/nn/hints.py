@@ -173,6 +173,8 @@ def first_guess(point_xy: Tensor, labels: Tensor, guide: Tensor) -> Tensor:
     cells = ((point_xy + 0.5) / DRAWN_STRIDE).floor().long()
     at = cells[..., 1].clamp(0, h - 1) * w + cells[..., 0].clamp(0, w - 1)
     positive = labels == POSITIVE
+    if not bool(positive.any()):
+        return torch.zeros(n, 1, h, w, device=guide.device)
     seeds = torch.zeros(n, h * w, device=guide.device)
     seeds = seeds.scatter_reduce(1, at, positive.float(), "amax").reshape(n, 1, h, w)
     barrier = guide[:, OUTLINE : OUTLINE + 1].detach().float().sigmoid()

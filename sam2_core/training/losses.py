@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from sam2_core.nn.mask_decoder import DecodedMasks
 
-# An object's edge and its ring reach half of these, in cells of the low-resolution mask.
+# Edge and ring of an object reach half of these, in cells of the low-resolution mask.
 EDGE, RING = 7, 17
 MAX_RING_WEIGHT = 4.0
 SCORE_WEIGHT = 2.0  # of the IoU scores, which choose among the ambiguous masks

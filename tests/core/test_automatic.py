@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from micro import micro_model, moving_disc
+from micro import MICRO, micro_model, moving_disc
 
 from sam2_core import AutomaticMaskGenerator, ImagePredictor, grid_search, transforms
-from sam2_core.automatic import OUTPUT_MODES
+from sam2_core.automatic import (
+    GUIDED_THRESHOLDS,
+    OFFICIAL_THRESHOLDS,
+    OUTPUT_MODES,
+    fitting_thresholds,
+)
 from sam2_core.candidates import select_candidates
 from sam2_core.compat import SAM2AutomaticMaskGenerator
 from sam2_core.errors import Cancelled, ImageError, PromptError
@@ -405,3 +412,10 @@ class TestCompat:
         generator = SAM2AutomaticMaskGenerator(model, points_per_side=2)
         with pytest.raises(ImageError, match=words):
             generator.generate(image)
+
+
+def test_defaults_of_official_scripts_stand_for_what_suits_the_model() -> None:
+    guided, theirs = replace(MICRO, guided=True), OFFICIAL_THRESHOLDS
+    assert fitting_thresholds(MICRO, theirs, theirs) == theirs
+    assert fitting_thresholds(guided, theirs, theirs) == GUIDED_THRESHOLDS
+    assert fitting_thresholds(guided, (0.8, 0.9), theirs) == (0.8, 0.9)

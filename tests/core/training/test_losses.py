@@ -38,9 +38,10 @@ def test_soft_targets_are_the_covered_part():
 
 
 def test_undecided_masks_cost_what_the_weights_say():
-    # ln 2 for each: 1 for the object, 4 for the ring (its cap), a half for the rest.
+    # ln 2 for each: 1 for the object of 4 x 4, as much per cell for the 3 cells beside
+    # it (10 x 10 - 4 x 4), 4 for the ring beyond (its cap), a half for the rest.
     loss = balanced_cross_entropy(torch.zeros(1, 1, 32, 32), square())
-    assert float(loss) == pytest.approx(math.log(2) * 5.5, rel=1e-4)
+    assert float(loss) == pytest.approx(math.log(2) * (1 + 84 / 16 + 4 + 0.5), rel=1e-4)
 
 
 def test_true_masks_cost_nothing_and_empty_ones_do():

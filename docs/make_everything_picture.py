@@ -1,6 +1,6 @@
 """Make docs/images/everything.png: an image, and all that everything mode finds in it.
 
-    python docs/make_everything_picture.py IMAGE.tif
+python docs/make_everything_picture.py IMAGE.tif
 """
 
 from __future__ import annotations

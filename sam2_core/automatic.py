@@ -316,7 +316,6 @@ def fitting_thresholds(
     return given
 
 
-
 def _region_box(
     region: tuple[float, float, float, float] | None, hw: tuple[int, int]
 ) -> Box:

@@ -288,10 +288,7 @@ class VideoSession:
             if not due:
                 continue
             with inference():
-                found = {
-                    object_id: self._step(known, frame_index, reverse)
-                    for object_id, known in due.items()
-                }
+                found = self._step(due, frame_index, reverse)
             if not limits[0] <= frame_index <= limits[1]:
                 continue
             with inference():
@@ -302,18 +299,30 @@ class VideoSession:
                 seen[frame_index] = PackedResult.of(result)
             yield result
 
-    def _step(self, known: FollowedObject, frame_index: int, reverse: bool) -> Memory:
-        known.directions[frame_index] = reverse
-        memory = known.bank.conditioning.get(frame_index)
-        if memory is None:
-            recollection = known.bank.recall(
-                frame_index, self.num_frames, self.model.config, reverse
+    def _step(
+        self, due: dict[int, FollowedObject], frame_index: int, reverse: bool
+    ) -> dict[int, Memory]:
+        """All objects on a frame: those not prompted there are followed together."""
+        config = self.model.config
+        remembered = {
+            object_id: known.bank.recall(frame_index, self.num_frames, config, reverse)
+            for object_id, known in due.items()
+            if frame_index not in known.bank.conditioning
+        }
+        if remembered:
+            followed = tracking.follow(
+                self.model, self._features[frame_index], list(remembered.values())
             )
-            features = self._features[frame_index]
-            memory = tracking.follow(self.model, features, recollection)
-            known.bank.track(frame_index, memory)
-        known.bank.forget(frame_index, self.model.config, reverse)
-        return memory
+            for object_id, memory in zip(remembered, followed, strict=True):
+                due[object_id].bank.track(frame_index, memory)
+        found = {}
+        for object_id, known in due.items():
+            known.directions[frame_index] = reverse
+            memory = known.bank.find(frame_index)
+            assert memory is not None
+            found[object_id] = memory
+            known.bank.forget(frame_index, config, reverse)
+        return found
 
     def _commit(self, known: FollowedObject) -> None:
         """Remember the prompted frames as their prompts stand."""
@@ -345,7 +354,7 @@ class VideoSession:
         if not isinstance(prompt, SparsePrompt):
             found = tracking.segment_mask(model, features, prompt)
             return tracking.fill_holes(model, found)
-        recollection = None
+        remembered = []
         if start.logits is not None:
             recollection = known.bank.recall(
                 frame_index,
@@ -354,15 +363,15 @@ class VideoSession:
                 start.reverse,
                 correcting=True,
             )
-            if not recollection.spatial:
-                recollection = None
+            if recollection.spatial:
+                remembered = [recollection]
         xy = transforms.points_to_input(
             prompt.point_xy, self.shape, model.config.image_size
         )
         found = tracking.segment(
             model,
             features,
-            tracking.look(model, features, recollection),
+            tracking.look(model, features, remembered),
             torch.from_numpy(xy).to(model.device),
             torch.from_numpy(prompt.labels).to(model.device),
             previous,

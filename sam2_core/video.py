@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sam2_core import masks, tracking, transforms
 from sam2_core.errors import ImageError, PromptError
-from sam2_core.features import FrameFeatures
+from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
@@ -57,10 +57,18 @@ class VideoSession:
     value_range : tuple of float, optional
         Intensities to show as black and white, one pair for the whole stack.
 
+    cache_bytes : int, optional
+        How many bytes of encoded frames to keep. A frame that is kept need not be
+        encoded again for a click, a correction, the second direction or another
+        propagation. Default: an eighth of the memory that is free where the model runs.
+        Everything else a session keeps hardly grows with the length of the stack.
+
     Raises
     ------
     ImageError
         If this is no stack.
+    PromptError
+        If ``cache_bytes`` is negative.
     """
 
     def __init__(
@@ -68,12 +76,17 @@ class VideoSession:
         model: Sam2,
         frames: Any,
         value_range: tuple[float, float] | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
+        if cache_bytes is not None and cache_bytes < 0:
+            raise PromptError(
+                f"cache_bytes is {cache_bytes}: give 0 or more bytes, or None."
+            )
         self.model = model
         self.frames = open_frames(frames, value_range)
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
-        self._features = FrameFeatures(model, self.frames)
+        self._features = FeatureCache(model, self.frames, cache_bytes)
         self._objects: dict[int, FollowedObject] = {}
 
     @property
@@ -86,6 +99,15 @@ class VideoSession:
         """Height and width of a frame."""
         height, width = self.frames.shape
         return height, width
+
+    @property
+    def cache_bytes(self) -> int:
+        """Byte budget of the encoded frames that are kept; may be set at any time."""
+        return self._features.cache_bytes
+
+    @cache_bytes.setter
+    def cache_bytes(self, value: int) -> None:
+        self._features.cache_bytes = value
 
     @property
     def object_ids(self) -> list[int]:

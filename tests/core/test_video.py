@@ -7,7 +7,7 @@ import pytest
 import torch
 from micro import micro_model, moving_disc
 
-from sam2_core import features, tracking
+from sam2_core import tracking
 from sam2_core.compat import SAM2VideoPredictor
 from sam2_core.errors import ImageError, InferenceError, PromptError
 from sam2_core.video import VideoSession
@@ -326,23 +326,6 @@ def test_frames_are_read_one_at_a_time(model):
     assert source.read == [3, 4]
     list(results)
     assert source.read == [3, 4, 5, 6, 7]
-
-
-def test_kept_features_have_a_budget(model):
-    source = Source(FRAMES)
-    kept = features.FrameFeatures(model, source, budget=0)
-    one = kept[0]
-    size = sum(t.numel() * 4 for t in (one.embedding, *one.high_res))
-    kept = features.FrameFeatures(model, source, budget=2 * size)
-    source.read.clear()
-    for index in (0, 1, 0, 2, 0, 1, 2):
-        kept[index]
-    # 1 goes when 2 comes since 0 was used later; then 2 goes when 1 comes.
-    assert source.read == [0, 1, 2, 1, 2]
-    kept.clear()
-    kept[2]
-    assert source.read[-1] == 2
-    assert len(source.read) == 6
 
 
 def test_memory_does_not_grow_with_the_stack(model):

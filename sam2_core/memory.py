@@ -49,7 +49,7 @@ class Memory:
 
         def rows(tensor: Tensor) -> list[Tensor]:
             # Copies: a view would keep the memories of all objects alive.
-            return [row.clone() for row in tensor.split(1)]
+            return [tensor[i : i + 1].clone() for i in range(len(tensor))]
 
         count = len(self.iou)
         spatial = [None] * count if self.spatial is None else rows(self.spatial)

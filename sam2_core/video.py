@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from sam2_core import masks, tracking, transforms
+from sam2_core import tracking, transforms
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, Start
@@ -20,7 +20,7 @@ from sam2_core.prompts import (
     check_object_id,
     frame_prompt,
 )
-from sam2_core.results import FrameResult, PackedResult
+from sam2_core.results import FrameResult, draw_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -272,7 +272,7 @@ class VideoSession:
         for known in swept.values():
             self._commit(known)
         firsts = [known.first for known in swept.values()]
-        seen: dict[int, PackedResult] = {}
+        seen: dict[int, FrameResult] = {}
         if direction != "backward":
             yield from self._sweep(
                 swept, range(min(firsts), high + 1), (low, high), seen, False
@@ -287,7 +287,7 @@ class VideoSession:
         swept: dict[int, FollowedObject],
         frames: range,
         limits: tuple[int, int],
-        seen: dict[int, PackedResult],
+        seen: dict[int, FrameResult],
         reverse: bool,
     ) -> Iterator[FrameResult]:
         """One direction; ``seen`` hands results over from the first to the second."""
@@ -306,7 +306,7 @@ class VideoSession:
             earlier = seen.pop(frame_index, None)
             if earlier is not None:
                 # What the forward sweep began with need not be found again.
-                due = {i: o for i, o in due.items() if i not in earlier.objects}
+                due = {i: o for i, o in due.items() if i not in earlier.masks}
             if not due:
                 continue
             with inference():
@@ -316,9 +316,9 @@ class VideoSession:
             with inference():
                 result = self._result(frame_index, found)
             if earlier is not None:
-                result = earlier.merged(result, self._objects)
+                result = earlier.joined(result, self._objects)
             if not reverse and frame_index <= last_first:
-                seen[frame_index] = PackedResult.of(result)
+                seen[frame_index] = result
             yield result
 
     def _step(
@@ -335,8 +335,8 @@ class VideoSession:
             followed = tracking.follow(
                 self.model, self._features[frame_index], list(remembered.values())
             )
-            for object_id, memory in zip(remembered, followed, strict=True):
-                due[object_id].bank.track(frame_index, memory)
+            for object_id, followed_to in zip(remembered, followed, strict=True):
+                due[object_id].bank.track(frame_index, followed_to)
         found = {}
         for object_id, known in due.items():
             known.directions[frame_index] = reverse
@@ -411,14 +411,11 @@ class VideoSession:
         return found
 
     def _result(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
-        logits = torch.cat([memory.logits for memory in found.values()])
-        drawn = transforms.logits_to_image(logits, self.shape)
-        if self.model.config.non_overlap_masks:
-            drawn = masks.without_overlaps(drawn)
-        planes = (drawn[:, 0] > 0).cpu().numpy()
+        logits = {i: memory.logits[0, 0].cpu().numpy() for i, memory in found.items()}
+        apart = self.model.config.non_overlap_masks
         return FrameResult(
             frame_index,
-            dict(zip(found, planes, strict=True)),
+            draw_masks(logits, self.shape, apart),
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )

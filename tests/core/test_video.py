@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -431,3 +434,37 @@ def test_an_error_of_the_model_leaves_the_session_usable(session, monkeypatch):
 def test_an_empty_stack_is_refused(model):
     with pytest.raises(ImageError):
         VideoSession(model, np.zeros((0, 4, 4), np.uint8))
+
+
+def test_nothing_is_read_of_long_stacks_before_it_is_needed(model, monkeypatch):
+    """10,000 frames: ready at once; the first mask takes one pass of the encoder."""
+    read = []
+
+    def block(block_info=None):
+        t = block_info[None]["chunk-location"][0]
+        read.append(t)
+        return np.full((1, 24, 24), t % 200, np.uint8)
+
+    frames = da.map_blocks(block, chunks=((1,) * 10_000, (24,), (24,)), dtype=np.uint8)
+    encoded = []
+    encode = model.encode_image
+    monkeypatch.setattr(
+        model, "encode_image", lambda pixels: encoded.append(1) or encode(pixels)
+    )
+    began = time.perf_counter()
+    session = VideoSession(model, frames)
+    assert time.perf_counter() - began < 1
+    assert read == []
+    session.add_prompts(7000, 1, point_coords=[[8, 8]])
+    assert encoded == [1]
+    assert set(read) <= {7000, *np.linspace(0, 9999, 16).round().astype(int)}
+
+
+def test_results_take_little_memory(model):
+    session = VideoSession(model, moving_disc(2, (300, 400)))
+    for object_id in range(1, 9):
+        session.add_prompts(0, object_id, **CLICK)
+    for result in session.propagate():
+        full = sum(mask.nbytes for mask in result.masks.values())
+        assert full == 8 * 300 * 400
+        assert result.masks.nbytes <= full / 8

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam2._layers import plane_index
 from sam2_core.errors import PromptError
+from sam2_core.label_files import combine_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,11 +70,8 @@ def combine(masks: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.uint32]:
     (H, W) uint32
         0 where there is no object.
     """
-    shape = next(iter(masks.values())).shape
-    ids = np.zeros(shape, np.uint32)
-    for object_id in sorted(masks, reverse=True):
-        ids[masks[object_id]] = object_id
-    return ids
+    height, width = next(iter(masks.values())).shape
+    return combine_masks(masks, (height, width))
 
 
 def check_id(labels: Labels, object_id: int) -> None:

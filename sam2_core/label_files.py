@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sam2_core.errors import ImageError
+from sam2_core.packed import mask_in_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -205,7 +206,8 @@ def combine_masks(
     """
     labels = np.zeros(shape, np.uint32)
     for object_id in sorted(masks, reverse=True):
-        labels[masks[object_id]] = object_id
+        window, mask = mask_in_box(masks, object_id)
+        labels[window][mask] = object_id
     return labels
 
 

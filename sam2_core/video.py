@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from sam2_core import masks, tracking, transforms
+from sam2_core import tracking, transforms
 from sam2_core.errors import ImageError, PromptError
-from sam2_core.features import FrameFeatures
+from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
@@ -20,7 +20,7 @@ from sam2_core.prompts import (
     check_object_id,
     frame_prompt,
 )
-from sam2_core.results import FrameResult, PackedResult
+from sam2_core.results import FrameResult, draw_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,10 +57,18 @@ class VideoSession:
     value_range : tuple of float, optional
         Intensities to show as black and white, one pair for the whole stack.
 
+    cache_bytes : int, optional
+        How many bytes of encoded frames to keep. A frame that is kept need not be
+        encoded again for a click, a correction, the second direction or another
+        propagation. Default: an eighth of the memory that is free where the model runs.
+        Everything else a session keeps hardly grows with the length of the stack.
+
     Raises
     ------
     ImageError
         If this is no stack.
+    PromptError
+        If ``cache_bytes`` is negative.
     """
 
     def __init__(
@@ -68,12 +76,17 @@ class VideoSession:
         model: Sam2,
         frames: Any,
         value_range: tuple[float, float] | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
+        if cache_bytes is not None and cache_bytes < 0:
+            raise PromptError(
+                f"cache_bytes is {cache_bytes}: give 0 or more bytes, or None."
+            )
         self.model = model
         self.frames = open_frames(frames, value_range)
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
-        self._features = FrameFeatures(model, self.frames)
+        self._features = FeatureCache(model, self.frames, cache_bytes)
         self._objects: dict[int, FollowedObject] = {}
 
     @property
@@ -86,6 +99,15 @@ class VideoSession:
         """Height and width of a frame."""
         height, width = self.frames.shape
         return height, width
+
+    @property
+    def cache_bytes(self) -> int:
+        """Byte budget of the encoded frames that are kept; may be set at any time."""
+        return self._features.cache_bytes
+
+    @cache_bytes.setter
+    def cache_bytes(self, value: int) -> None:
+        self._features.cache_bytes = value
 
     @property
     def object_ids(self) -> list[int]:
@@ -250,7 +272,7 @@ class VideoSession:
         for known in swept.values():
             self._commit(known)
         firsts = [known.first for known in swept.values()]
-        seen: dict[int, PackedResult] = {}
+        seen: dict[int, FrameResult] = {}
         if direction != "backward":
             yield from self._sweep(
                 swept, range(min(firsts), high + 1), (low, high), seen, False
@@ -265,7 +287,7 @@ class VideoSession:
         swept: dict[int, FollowedObject],
         frames: range,
         limits: tuple[int, int],
-        seen: dict[int, PackedResult],
+        seen: dict[int, FrameResult],
         reverse: bool,
     ) -> Iterator[FrameResult]:
         """One direction; ``seen`` hands results over from the first to the second."""
@@ -284,36 +306,45 @@ class VideoSession:
             earlier = seen.pop(frame_index, None)
             if earlier is not None:
                 # What the forward sweep began with need not be found again.
-                due = {i: o for i, o in due.items() if i not in earlier.objects}
+                due = {i: o for i, o in due.items() if i not in earlier.masks}
             if not due:
                 continue
             with inference():
-                found = {
-                    object_id: self._step(known, frame_index, reverse)
-                    for object_id, known in due.items()
-                }
+                found = self._step(due, frame_index, reverse)
             if not limits[0] <= frame_index <= limits[1]:
                 continue
             with inference():
                 result = self._result(frame_index, found)
             if earlier is not None:
-                result = earlier.merged(result, self._objects)
+                result = earlier.joined(result, self._objects)
             if not reverse and frame_index <= last_first:
-                seen[frame_index] = PackedResult.of(result)
+                seen[frame_index] = result
             yield result
 
-    def _step(self, known: FollowedObject, frame_index: int, reverse: bool) -> Memory:
-        known.directions[frame_index] = reverse
-        memory = known.bank.conditioning.get(frame_index)
-        if memory is None:
-            recollection = known.bank.recall(
-                frame_index, self.num_frames, self.model.config, reverse
+    def _step(
+        self, due: dict[int, FollowedObject], frame_index: int, reverse: bool
+    ) -> dict[int, Memory]:
+        """All objects on a frame: those not prompted there are followed together."""
+        config = self.model.config
+        remembered = {
+            object_id: known.bank.recall(frame_index, self.num_frames, config, reverse)
+            for object_id, known in due.items()
+            if frame_index not in known.bank.conditioning
+        }
+        if remembered:
+            followed = tracking.follow(
+                self.model, self._features[frame_index], list(remembered.values())
             )
-            features = self._features[frame_index]
-            memory = tracking.follow(self.model, features, recollection)
-            known.bank.track(frame_index, memory)
-        known.bank.forget(frame_index, self.model.config, reverse)
-        return memory
+            for object_id, followed_to in zip(remembered, followed, strict=True):
+                due[object_id].bank.track(frame_index, followed_to)
+        found = {}
+        for object_id, known in due.items():
+            known.directions[frame_index] = reverse
+            memory = known.bank.find(frame_index)
+            assert memory is not None
+            found[object_id] = memory
+            known.bank.forget(frame_index, config, reverse)
+        return found
 
     def _commit(self, known: FollowedObject) -> None:
         """Remember the prompted frames as their prompts stand."""
@@ -345,7 +376,7 @@ class VideoSession:
         if not isinstance(prompt, SparsePrompt):
             found = tracking.segment_mask(model, features, prompt)
             return tracking.fill_holes(model, found)
-        recollection = None
+        remembered = []
         if start.logits is not None:
             recollection = known.bank.recall(
                 frame_index,
@@ -354,15 +385,15 @@ class VideoSession:
                 start.reverse,
                 correcting=True,
             )
-            if not recollection.spatial:
-                recollection = None
+            if recollection.spatial:
+                remembered = [recollection]
         xy = transforms.points_to_input(
             prompt.point_xy, self.shape, model.config.image_size
         )
         found = tracking.segment(
             model,
             features,
-            tracking.look(model, features, recollection),
+            tracking.look(model, features, remembered),
             torch.from_numpy(xy).to(model.device),
             torch.from_numpy(prompt.labels).to(model.device),
             previous,
@@ -380,14 +411,11 @@ class VideoSession:
         return found
 
     def _result(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
-        logits = torch.cat([memory.logits for memory in found.values()])
-        drawn = transforms.logits_to_image(logits, self.shape)
-        if self.model.config.non_overlap_masks:
-            drawn = masks.without_overlaps(drawn)
-        planes = (drawn[:, 0] > 0).cpu().numpy()
+        logits = {i: memory.logits[0, 0].cpu().numpy() for i, memory in found.items()}
+        apart = self.model.config.non_overlap_masks
         return FrameResult(
             frame_index,
-            dict(zip(found, planes, strict=True)),
+            draw_masks(logits, self.shape, apart),
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )

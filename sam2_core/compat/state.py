@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sam2_core.features import FrameFeatures
+from sam2_core.features import FeatureCache
 from sam2_core.memory import Memory, MemoryBank
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class InferenceState:
 
     def __init__(self, model: Sam2, frames: FrameSource) -> None:
         self.frames = frames
-        self.features = FrameFeatures(model, frames)
+        self.features = FeatureCache(model, frames)
         self.objects: dict[int, TrackedObject] = {}
 
     def object(self, obj_id: int) -> TrackedObject:

@@ -48,6 +48,14 @@ class ImageFeatures:
     high_res: tuple[Tensor, Tensor]
     guide: Tensor | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        tensors = [self.embedding, *self.high_res]
+        if self.guide is not None:
+            tensors.append(self.guide)
+        return sum(tensor.nbytes for tensor in tensors)
+
     def __getitem__(self, index: int) -> ImageFeatures:
         """The features of one image, batch axis kept."""
         rows = slice(index, index + 1)

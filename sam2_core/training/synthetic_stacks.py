@@ -13,15 +13,15 @@ from scipy import ndimage
 from sam2_core.training.augment import FloatArray, smooth_field
 from sam2_core.training.dataset import LabelledStack
 from sam2_core.training.motion import advance, population
-from sam2_core.training.rendering import (
-    Look,
-    expose,
-    random_look,
-    random_texture,
-    render,
-)
+from sam2_core.training.rendering import expose, random_look, render
 from sam2_core.training.shapes import Blob, log_uniform, paint, random_radii
-from sam2_core.training.synthetic import low_priority_map, read_arrays, write_arrays
+from sam2_core.training.styles import Look, random_texture
+from sam2_core.training.synthetic import (
+    VERSION,
+    low_priority_map,
+    read_arrays,
+    write_arrays,
+)
 
 LabelStack = npt.NDArray[np.int32]
 SET_NAMES = {"z": "synthetic_z", "t": "synthetic_t"}
@@ -284,7 +284,7 @@ def generate_stack_pool(
     ImageError
         The file in the cache is broken.
     """
-    name = f"stacks_{size}_{length}_{seed}_{count}.npz"
+    name = f"stacks_v{VERSION}_{size}_{length}_{seed}_{count}.npz"
     path = Path(cache) / name if cache else None
     if path is not None and path.is_file():
         arrays = read_arrays(path)

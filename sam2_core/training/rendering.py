@@ -67,6 +67,8 @@ def render(
     """
     planes = _light_path(labels, look)
     low, high = look.exposure or _exposure(planes, look)
+    if look.style not in FIXED_RANGE:
+        planes = planes * np.float32(look.light)
     planes = _noisy((planes - low) / max(high - low, 1e-3), look, rng)
     if look.values[21] < 0.1:
         planes = 1 - planes

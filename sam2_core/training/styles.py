@@ -59,6 +59,8 @@ class Look:
         Of what lies around the objects: dirt, haze, light.
     exposure : (float, float), optional
         Values that become black and white; by default those that suit the frame.
+    light : float
+        Share of the fluorescence that is left in this frame.
     """
 
     style: str
@@ -67,6 +69,7 @@ class Look:
     textures: FloatArray
     seed: int
     exposure: tuple[float, float] | None = None
+    light: float = 1.0
 
     def value(self, index: int, low: float, high: float) -> float:
         """Parameter ``index``, uniform in a range."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Raised whenever the same seed gives other images, so that old caches are not read.
-VERSION = 2
+VERSION = 3
 SET_NAME = "synthetic"
 MIN_AREA = 16
 

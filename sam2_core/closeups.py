@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sam2_core import transforms
@@ -55,6 +56,29 @@ class Answer:
     logits: Tensor
     score: float
     present: float
+
+    def over(self, image_hw: tuple[int, int], size: int) -> Tensor:
+        """Logits over the whole image, at (size, size) places of it."""
+        height, width = image_hw
+        at = torch.arange(size, device=self.logits.device) + 0.5
+        x, y = at * (width / size) - 0.5, at * (height / size) - 0.5
+        return self._at(x, y)
+
+    def seen_in(self, window: Window) -> Tensor:
+        """Logits as seen in another window, (SIDE, SIDE)."""
+        at = torch.arange(SIDE, device=self.logits.device) + 0.5
+        step = window.side / SIDE
+        return self._at(at * step + window.x, at * step + window.y)
+
+    def _at(self, x: Tensor, y: Tensor) -> Tensor:
+        """Logits at columns x and rows y of the image, (len(y), len(x))."""
+        unit = 2 / self.window.side
+        x, y = (x - self.window.x) * unit - 1, (y - self.window.y) * unit - 1
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+        # Shifted, because beyond the window there are zeros.
+        shifted = self.logits[None, None].clamp(min=NOWHERE) - NOWHERE
+        moved = F.grid_sample(shifted, grid, align_corners=False)
+        return moved[0, 0] + NOWHERE
 
 
 class CloseUps:
@@ -142,7 +166,7 @@ class CloseUps:
         xy, labels = _in_order(xy[labels >= 0], labels[labels >= 0])
         before, start = _before_last(labels), None
         if earlier is not None:
-            start = self._from_logits(earlier)
+            start = self.from_logits(earlier)
             if start is not None and before:
                 known = self.answers(xy[:before], labels[:before])
                 start = _most_alike(start, known)
@@ -154,7 +178,7 @@ class CloseUps:
             return self._boxed(xy, labels)
         return self._clicked(xy, labels) if (labels == POSITIVE).any() else []
 
-    def _from_logits(self, logits: NDArray[np.float32]) -> Answer | None:
+    def from_logits(self, logits: NDArray[np.float32]) -> Answer | None:
         """An earlier mask, given as logits (1, h, w) over the whole image."""
         drawn = transforms.logits_to_image(
             torch.from_numpy(logits[None]).to(self.image.device), self.hw
@@ -166,6 +190,12 @@ class CloseUps:
         centre = ((low + high) / 2)[::-1].astype(np.float32)
         window = self._fitting(float((high - low).max() + 1) / MASK_SHARE, centre)
         return Answer(window, cut(drawn[None], [window], SIDE)[0, 0], 0.0, 1.0)
+
+    def nothing(self) -> Answer:
+        """No object at all."""
+        window = self._fitting(max(self.hw), np.array(self.hw[::-1], np.float32) * 0.5)
+        logits = torch.full((SIDE, SIDE), NOWHERE, device=self.image.device)
+        return Answer(window, logits, 0.0, 0.0)
 
     def _boxed(
         self, xy: NDArray[np.float32], labels: NDArray[np.int32]
@@ -232,7 +262,7 @@ class CloseUps:
         flags = torch.from_numpy(labels).to(device).expand(len(windows), -1)
         known = None
         if earlier is not None:
-            known = torch.stack([_moved(earlier, window) for window in windows])
+            known = torch.stack([earlier.seen_in(window) for window in windows])
             known = torch.tanh(known / 2)
         prompts = prompt_maps(torch.from_numpy(points).to(device), flags, known)
         return self.answered(windows, window_maps(pictures, prompts))
@@ -254,7 +284,7 @@ class CloseUps:
         seen = [answer for answer in answers if bool((answer.logits > 0).any())]
         for answer in sorted(seen or answers[:1], key=lambda a: -a.score):
             mask = answer.logits > 0
-            if all(_overlap(mask, _moved(k, answer.window) > 0) < ALIKE for k in kept):
+            if all(_overlap(mask, k.seen_in(answer.window) > 0) < ALIKE for k in kept):
                 kept.append(answer)
         return kept
 
@@ -288,23 +318,9 @@ def _before_last(labels: NDArray[np.int32]) -> int:
 def _most_alike(mask: Answer, answers: list[Answer]) -> Answer:
     """The answer that shows this mask, sharper than it was handed back."""
     inside = mask.logits > 0
-    overlaps = [_overlap(inside, _moved(a, mask.window) > 0) for a in answers]
+    overlaps = [_overlap(inside, a.seen_in(mask.window) > 0) for a in answers]
     best = int(np.argmax(overlaps))
     return answers[best] if overlaps[best] > SAME else mask
-
-
-def _moved(answer: Answer, window: Window) -> Tensor:
-    """Logits of an answer as seen in another window, (SIDE, SIDE)."""
-    at = torch.arange(SIDE, device=answer.logits.device) + 0.5
-    step = window.side / SIDE
-    unit = 2 / answer.window.side
-    x = (at * step + (window.x - answer.window.x)) * unit - 1
-    y = (at * step + (window.y - answer.window.y)) * unit - 1
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
-    moved = torch.nn.functional.grid_sample(
-        answer.logits[None, None] - NOWHERE, grid, align_corners=False
-    )
-    return moved[0, 0] + NOWHERE
 
 
 def _overlap(a: Tensor, b: Tensor) -> float:
@@ -329,7 +345,7 @@ def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answe
     windows = [before.window_of_mask(answer) for answer in answers]
     pictures = cut(now.image, windows, SIDE)
     grey = cut(before.image, windows, SIDE).mean(1, keepdim=True)
-    masks = torch.stack([_moved(a, w) for a, w in zip(answers, windows, strict=True)])
+    masks = torch.stack([a.seen_in(w) for a, w in zip(answers, windows, strict=True)])
     memory = torch.stack((standardised(grey)[:, 0], (masks > 0).float() * 2 - 1), 1)
     n = len(windows)
     points = torch.zeros(n, 1, 2, device=pictures.device)

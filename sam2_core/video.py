@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sam2_core import tracking, transforms
+from sam2_core.close_tracking import CloseMemory, CloseTracker
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, Start
@@ -20,16 +21,16 @@ from sam2_core.prompts import (
     check_object_id,
     frame_prompt,
 )
-from sam2_core.results import FrameResult, draw_masks
+from sam2_core.results import FrameResult, draw_masks, join_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from sam2_core.memory import Memory
-    from sam2_core.nn.sam2 import ImageFeatures, Sam2
+    from sam2_core.memory import Memory, MemoryBank
+    from sam2_core.nn.sam2 import Sam2
 
 __all__ = ["Direction", "FrameResult", "VideoSession"]
 
@@ -87,6 +88,10 @@ class VideoSession:
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
         self._features = FeatureCache(model, self.frames, cache_bytes)
+        self._close: CloseTracker | None = None
+        if model.closeup is not None:
+            size = model.config.low_res_size
+            self._close = CloseTracker(model.closeup, self.frames, size)
         self._objects: dict[int, FollowedObject] = {}
 
     @property
@@ -184,10 +189,9 @@ class VideoSession:
         else:
             previous = None
         with inference():
-            features = self._features[frame_index]
             start = known.starts.get(frame_index) or self._start(known, frame_index)
             logits = start.logits if previous is None else previous.logits
-            draft = self._draft(known, frame_index, features, prompt, start, logits)
+            draft = self._draft(known, frame_index, prompt, start, logits)
             # Nothing has changed so far, so that an error leaves all as it was.
             known.prompts[frame_index] = prompt
             known.starts[frame_index] = start
@@ -326,17 +330,15 @@ class VideoSession:
     ) -> dict[int, Memory]:
         """All objects on a frame: those not prompted there are followed together."""
         config = self.model.config
-        remembered = {
-            object_id: known.bank.recall(frame_index, self.num_frames, config, reverse)
-            for object_id, known in due.items()
+        moving = [
+            known.bank
+            for known in due.values()
             if frame_index not in known.bank.conditioning
-        }
-        if remembered:
-            followed = tracking.follow(
-                self.model, self._features[frame_index], list(remembered.values())
-            )
-            for object_id, followed_to in zip(remembered, followed, strict=True):
-                due[object_id].bank.track(frame_index, followed_to)
+        ]
+        if moving:
+            followed = self._follow(moving, frame_index, reverse)
+            for bank, seen in zip(moving, followed, strict=True):
+                bank.track(frame_index, seen)
         found = {}
         for object_id, known in due.items():
             known.directions[frame_index] = reverse
@@ -346,13 +348,30 @@ class VideoSession:
             known.bank.forget(frame_index, config, reverse)
         return found
 
+    def _follow(
+        self, banks: list[MemoryBank], frame_index: int, reverse: bool
+    ) -> Sequence[Memory]:
+        """Objects on a frame, from what each of them remembers."""
+        if self._close is not None:
+            last = [bank.find(frame_index + (1 if reverse else -1)) for bank in banks]
+            seen = [memory for memory in last if isinstance(memory, CloseMemory)]
+            return self._close.follow(frame_index, seen)
+        config = self.model.config
+        return tracking.follow(
+            self.model,
+            self._features[frame_index],
+            [b.recall(frame_index, self.num_frames, config, reverse) for b in banks],
+        )
+
     def _commit(self, known: FollowedObject) -> None:
         """Remember the prompted frames as their prompts stand."""
         for frame_index, draft in list(known.drafts.items()):
-            with inference():
-                features = self._features[frame_index]
-                spatial = tracking.remember(self.model, features, draft, prompted=True)
-            known.bank.condition(frame_index, replace(draft, spatial=spatial))
+            if self._close is None:
+                with inference():
+                    features = self._features[frame_index]
+                    spatial = tracking.remember(self.model, features, draft, True)
+                draft = replace(draft, spatial=spatial)
+            known.bank.condition(frame_index, draft)
             del known.drafts[frame_index]
 
     # ------------------------------------------------------------------ helpers
@@ -367,12 +386,13 @@ class VideoSession:
         self,
         known: FollowedObject,
         frame_index: int,
-        features: ImageFeatures,
         prompt: SparsePrompt | NDArray[np.bool_],
         start: Start,
         previous: Tensor | None,
     ) -> Memory:
-        model = self.model
+        if self._close is not None:
+            return self._close.prompted(frame_index, prompt, previous)
+        model, features = self.model, self._features[frame_index]
         if not isinstance(prompt, SparsePrompt):
             found = tracking.segment_mask(model, features, prompt)
             return tracking.fill_holes(model, found)
@@ -411,11 +431,16 @@ class VideoSession:
         return found
 
     def _result(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
-        logits = {i: memory.logits[0, 0].cpu().numpy() for i, memory in found.items()}
         apart = self.model.config.non_overlap_masks
+        if self._close is not None:
+            seen = {i: m for i, m in found.items() if isinstance(m, CloseMemory)}
+            masks = join_parts(self._close.parts(seen), self.shape, apart)
+        else:
+            logits = {i: m.logits[0, 0].cpu().numpy() for i, m in found.items()}
+            masks = draw_masks(logits, self.shape, apart)
         return FrameResult(
             frame_index,
-            draw_masks(logits, self.shape, apart),
+            masks,
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -20,6 +19,7 @@ from sam2_core.prompts import (
     check_object_id,
     frame_prompt,
 )
+from sam2_core.propagation import Propagation
 from sam2_core.results import FrameResult, draw_masks
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ class VideoSession:
             draft = self._draft(known, frame_index, features, prompt, start, logits)
             # Nothing has changed so far, so that an error leaves all as it was.
             known.prompts[frame_index] = prompt
+            known.changed.add(frame_index)
             known.starts[frame_index] = start
             known.drafts[frame_index] = draft
             self._objects[object_id] = known
@@ -219,6 +220,7 @@ class VideoSession:
         start: int | None = None,
         stop: int | None = None,
         direction: Direction = "both",
+        only_changed: bool = False,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -230,6 +232,14 @@ class VideoSession:
         direction : {"both", "forward", "backward"}
             "forward" goes from an object's first prompted frame to ``stop``, "backward"
             from there to ``start``, "both" does one after the other.
+        only_changed : bool
+            Do only what prompts have changed since they were last carried both ways:
+            each object on its own goes outward from the frames whose prompts are new,
+            corrected or cleared, and rests in each direction once three masks in a row
+            have an IoU above 0.99 with the ones found before. New objects go all the
+            way. Results hold the objects that were followed again, frames without any
+            do not come. Masks close to a correction may differ a little from those of
+            a complete run, which reads memories that are forgotten by then.
 
         Returns
         -------
@@ -263,97 +273,10 @@ class VideoSession:
             raise PromptError(
                 "There is nothing to propagate: add a prompt on some frame first."
             )
-        return self._propagate(low, high, direction)
-
-    def _propagate(
-        self, low: int, high: int, direction: Direction
-    ) -> Iterator[FrameResult]:
-        swept = dict(self._objects)
-        for known in swept.values():
-            self._commit(known)
-        firsts = [known.first for known in swept.values()]
-        seen: dict[int, FrameResult] = {}
-        if direction != "backward":
-            yield from self._sweep(
-                swept, range(min(firsts), high + 1), (low, high), seen, False
-            )
-        if direction != "forward":
-            yield from self._sweep(
-                swept, range(max(firsts), low - 1, -1), (low, high), seen, True
-            )
-
-    def _sweep(
-        self,
-        swept: dict[int, FollowedObject],
-        frames: range,
-        limits: tuple[int, int],
-        seen: dict[int, FrameResult],
-        reverse: bool,
-    ) -> Iterator[FrameResult]:
-        """One direction; ``seen`` hands results over from the first to the second."""
-        last_first = max(known.first for known in swept.values())
-        firsts = {object_id: known.first for object_id, known in swept.items()}
-        for known in swept.values():
-            known.bank.restart()
-        for frame_index in frames:
-            due = {
-                object_id: known
-                for object_id, known in swept.items()
-                if self._objects.get(object_id) is known
-                and known.bank.conditioning
-                and (frame_index - firsts[object_id]) * (-1 if reverse else 1) >= 0
-            }
-            earlier = seen.pop(frame_index, None)
-            if earlier is not None:
-                # What the forward sweep began with need not be found again.
-                due = {i: o for i, o in due.items() if i not in earlier.masks}
-            if not due:
-                continue
-            with inference():
-                found = self._step(due, frame_index, reverse)
-            if not limits[0] <= frame_index <= limits[1]:
-                continue
-            with inference():
-                result = self._result(frame_index, found)
-            if earlier is not None:
-                result = earlier.joined(result, self._objects)
-            if not reverse and frame_index <= last_first:
-                seen[frame_index] = result
-            yield result
-
-    def _step(
-        self, due: dict[int, FollowedObject], frame_index: int, reverse: bool
-    ) -> dict[int, Memory]:
-        """All objects on a frame: those not prompted there are followed together."""
-        config = self.model.config
-        remembered = {
-            object_id: known.bank.recall(frame_index, self.num_frames, config, reverse)
-            for object_id, known in due.items()
-            if frame_index not in known.bank.conditioning
-        }
-        if remembered:
-            followed = tracking.follow(
-                self.model, self._features[frame_index], list(remembered.values())
-            )
-            for object_id, followed_to in zip(remembered, followed, strict=True):
-                due[object_id].bank.track(frame_index, followed_to)
-        found = {}
-        for object_id, known in due.items():
-            known.directions[frame_index] = reverse
-            memory = known.bank.find(frame_index)
-            assert memory is not None
-            found[object_id] = memory
-            known.bank.forget(frame_index, config, reverse)
-        return found
-
-    def _commit(self, known: FollowedObject) -> None:
-        """Remember the prompted frames as their prompts stand."""
-        for frame_index, draft in list(known.drafts.items()):
-            with inference():
-                features = self._features[frame_index]
-                spatial = tracking.remember(self.model, features, draft, prompted=True)
-            known.bank.condition(frame_index, replace(draft, spatial=spatial))
-            del known.drafts[frame_index]
+        run = Propagation(self._features, self._objects, self._result)
+        if only_changed:
+            return run.changes(low, high, direction)
+        return run.everything(low, high, direction)
 
     # ------------------------------------------------------------------ helpers
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-
-from sam2_core import tracking, transforms
-from sam2_core.close_tracking import CloseMemory, CloseTracker
+from sam2_core.close_tracker import CloseTracker
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, Start
@@ -21,15 +16,16 @@ from sam2_core.prompts import (
     check_object_id,
     frame_prompt,
 )
-from sam2_core.results import FrameResult, draw_masks, join_parts
+from sam2_core.propagation import Propagation
+from sam2_core.results import FrameResult
+from sam2_core.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from sam2_core.memory import Memory, MemoryBank
+    from sam2_core.memory import Memory
     from sam2_core.nn.sam2 import Sam2
 
 __all__ = ["Direction", "FrameResult", "VideoSession"]
@@ -88,10 +84,11 @@ class VideoSession:
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
         self._features = FeatureCache(model, self.frames, cache_bytes)
-        self._close: CloseTracker | None = None
-        if model.closeup is not None:
-            size = model.config.low_res_size
-            self._close = CloseTracker(model.closeup, self.frames, size)
+        self._tracker: Tracker = (
+            MemoryTracker(self._features)
+            if model.closeup is None
+            else CloseTracker(model.closeup, self.frames, model.config)
+        )
         self._objects: dict[int, FollowedObject] = {}
 
     @property
@@ -191,9 +188,10 @@ class VideoSession:
         with inference():
             start = known.starts.get(frame_index) or self._start(known, frame_index)
             logits = start.logits if previous is None else previous.logits
-            draft = self._draft(known, frame_index, prompt, start, logits)
+            draft = self._tracker.prompted(known, frame_index, prompt, start, logits)
             # Nothing has changed so far, so that an error leaves all as it was.
             known.prompts[frame_index] = prompt
+            known.changed.add(frame_index)
             known.starts[frame_index] = start
             known.drafts[frame_index] = draft
             self._objects[object_id] = known
@@ -223,6 +221,7 @@ class VideoSession:
         start: int | None = None,
         stop: int | None = None,
         direction: Direction = "both",
+        only_changed: bool = False,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -234,6 +233,14 @@ class VideoSession:
         direction : {"both", "forward", "backward"}
             "forward" goes from an object's first prompted frame to ``stop``, "backward"
             from there to ``start``, "both" does one after the other.
+        only_changed : bool
+            Do only what prompts have changed since they were last carried both ways:
+            each object on its own goes outward from the frames whose prompts are new,
+            corrected or cleared, and rests in each direction once three masks in a row
+            have an IoU above 0.99 with the ones found before. New objects go all the
+            way. Results hold the objects that were followed again, frames without any
+            do not come. Masks close to a correction may differ a little from those of
+            a complete run, which reads memories that are forgotten by then.
 
         Returns
         -------
@@ -267,112 +274,10 @@ class VideoSession:
             raise PromptError(
                 "There is nothing to propagate: add a prompt on some frame first."
             )
-        return self._propagate(low, high, direction)
-
-    def _propagate(
-        self, low: int, high: int, direction: Direction
-    ) -> Iterator[FrameResult]:
-        swept = dict(self._objects)
-        for known in swept.values():
-            self._commit(known)
-        firsts = [known.first for known in swept.values()]
-        seen: dict[int, FrameResult] = {}
-        if direction != "backward":
-            yield from self._sweep(
-                swept, range(min(firsts), high + 1), (low, high), seen, False
-            )
-        if direction != "forward":
-            yield from self._sweep(
-                swept, range(max(firsts), low - 1, -1), (low, high), seen, True
-            )
-
-    def _sweep(
-        self,
-        swept: dict[int, FollowedObject],
-        frames: range,
-        limits: tuple[int, int],
-        seen: dict[int, FrameResult],
-        reverse: bool,
-    ) -> Iterator[FrameResult]:
-        """One direction; ``seen`` hands results over from the first to the second."""
-        last_first = max(known.first for known in swept.values())
-        firsts = {object_id: known.first for object_id, known in swept.items()}
-        for known in swept.values():
-            known.bank.restart()
-        for frame_index in frames:
-            due = {
-                object_id: known
-                for object_id, known in swept.items()
-                if self._objects.get(object_id) is known
-                and known.bank.conditioning
-                and (frame_index - firsts[object_id]) * (-1 if reverse else 1) >= 0
-            }
-            earlier = seen.pop(frame_index, None)
-            if earlier is not None:
-                # What the forward sweep began with need not be found again.
-                due = {i: o for i, o in due.items() if i not in earlier.masks}
-            if not due:
-                continue
-            with inference():
-                found = self._step(due, frame_index, reverse)
-            if not limits[0] <= frame_index <= limits[1]:
-                continue
-            with inference():
-                result = self._result(frame_index, found)
-            if earlier is not None:
-                result = earlier.joined(result, self._objects)
-            if not reverse and frame_index <= last_first:
-                seen[frame_index] = result
-            yield result
-
-    def _step(
-        self, due: dict[int, FollowedObject], frame_index: int, reverse: bool
-    ) -> dict[int, Memory]:
-        """All objects on a frame: those not prompted there are followed together."""
-        config = self.model.config
-        moving = [
-            known.bank
-            for known in due.values()
-            if frame_index not in known.bank.conditioning
-        ]
-        if moving:
-            followed = self._follow(moving, frame_index, reverse)
-            for bank, seen in zip(moving, followed, strict=True):
-                bank.track(frame_index, seen)
-        found = {}
-        for object_id, known in due.items():
-            known.directions[frame_index] = reverse
-            memory = known.bank.find(frame_index)
-            assert memory is not None
-            found[object_id] = memory
-            known.bank.forget(frame_index, config, reverse)
-        return found
-
-    def _follow(
-        self, banks: list[MemoryBank], frame_index: int, reverse: bool
-    ) -> Sequence[Memory]:
-        """Objects on a frame, from what each of them remembers."""
-        if self._close is not None:
-            last = [bank.find(frame_index + (1 if reverse else -1)) for bank in banks]
-            seen = [memory for memory in last if isinstance(memory, CloseMemory)]
-            return self._close.follow(frame_index, seen)
-        config = self.model.config
-        return tracking.follow(
-            self.model,
-            self._features[frame_index],
-            [b.recall(frame_index, self.num_frames, config, reverse) for b in banks],
-        )
-
-    def _commit(self, known: FollowedObject) -> None:
-        """Remember the prompted frames as their prompts stand."""
-        for frame_index, draft in list(known.drafts.items()):
-            if self._close is None:
-                with inference():
-                    features = self._features[frame_index]
-                    spatial = tracking.remember(self.model, features, draft, True)
-                draft = replace(draft, spatial=spatial)
-            known.bank.condition(frame_index, draft)
-            del known.drafts[frame_index]
+        run = Propagation(self.model, self._tracker, self._objects, self._result)
+        if only_changed:
+            return run.changes(low, high, direction)
+        return run.everything(low, high, direction)
 
     # ------------------------------------------------------------------ helpers
 
@@ -381,44 +286,6 @@ class VideoSession:
             return Start()
         logits = known.bank.logits(frame_index, self.model.device)
         return Start(logits, known.directions[frame_index])
-
-    def _draft(
-        self,
-        known: FollowedObject,
-        frame_index: int,
-        prompt: SparsePrompt | NDArray[np.bool_],
-        start: Start,
-        previous: Tensor | None,
-    ) -> Memory:
-        if self._close is not None:
-            return self._close.prompted(frame_index, prompt, previous)
-        model, features = self.model, self._features[frame_index]
-        if not isinstance(prompt, SparsePrompt):
-            found = tracking.segment_mask(model, features, prompt)
-            return tracking.fill_holes(model, found)
-        remembered = []
-        if start.logits is not None:
-            recollection = known.bank.recall(
-                frame_index,
-                self.num_frames,
-                model.config,
-                start.reverse,
-                correcting=True,
-            )
-            if recollection.spatial:
-                remembered = [recollection]
-        xy = transforms.points_to_input(
-            prompt.point_xy, self.shape, model.config.image_size
-        )
-        found = tracking.segment(
-            model,
-            features,
-            tracking.look(model, features, remembered),
-            torch.from_numpy(xy).to(model.device),
-            torch.from_numpy(prompt.labels).to(model.device),
-            previous,
-        )
-        return tracking.fill_holes(model, found)
 
     def _prompted(self, frame_index: int) -> dict[int, Memory]:
         found = {}
@@ -431,16 +298,9 @@ class VideoSession:
         return found
 
     def _result(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
-        apart = self.model.config.non_overlap_masks
-        if self._close is not None:
-            seen = {i: m for i, m in found.items() if isinstance(m, CloseMemory)}
-            masks = join_parts(self._close.parts(seen), self.shape, apart)
-        else:
-            logits = {i: m.logits[0, 0].cpu().numpy() for i, m in found.items()}
-            masks = draw_masks(logits, self.shape, apart)
         return FrameResult(
             frame_index,
-            masks,
+            self._tracker.draw(found),
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )

@@ -7,7 +7,7 @@ import pytest
 from bright import Bright, iou
 from micro import micro_model
 
-from sam2_core.close_tracking import PATIENCE
+from sam2_core.close_tracker import PATIENCE
 from sam2_core.video import VideoSession
 
 HW = (100, 140)

@@ -13,6 +13,7 @@ from torch import Tensor
 from sam2_core.closeups import Answer, CloseUps, follow
 from sam2_core.memory import Memory
 from sam2_core.prompts import SparsePrompt
+from sam2_core.results import join_parts
 from sam2_core.windows import paste
 
 if TYPE_CHECKING:
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sam2_core.config import ModelConfig
+    from sam2_core.followed import FollowedObject, Start
     from sam2_core.frames import FrameSource
+    from sam2_core.memory import MemoryBank
     from sam2_core.nn.closeup import CloseUp
+    from sam2_core.packed import PackedMasks
 
 KEPT_FRAMES = 8
 PATIENCE = 4  # frames for which an object that was lost is looked for
@@ -57,16 +62,16 @@ class CloseTracker:
         Of the model.
     frames : FrameSource
         The stack.
-    low_res_size : int
-        Side of the masks by which a visited frame is remembered.
+    config : ModelConfig
+        Of the model.
     """
 
     def __init__(
-        self, network: CloseUp, frames: FrameSource, low_res_size: int
+        self, network: CloseUp, frames: FrameSource, config: ModelConfig
     ) -> None:
         self.network = network
         self.frames = frames
-        self.low_res_size = low_res_size
+        self.config = config
         self._kept: OrderedDict[int, CloseUps] = OrderedDict()
 
     def __getitem__(self, frame_index: int) -> CloseUps:
@@ -81,40 +86,37 @@ class CloseTracker:
 
     def prompted(
         self,
+        known: FollowedObject,
         frame_index: int,
         prompt: SparsePrompt | NDArray[np.bool_],
-        earlier: Tensor | None,
+        start: Start,
+        previous: Tensor | None,
     ) -> CloseMemory:
-        """An object as its prompts on a frame say.
-
-        Parameters
-        ----------
-        frame_index : int
-            Which frame.
-        prompt : SparsePrompt or ndarray
-            Of one object, or its (H, W) bool mask.
-        earlier : Tensor, optional
-            (1, 1, h, w) logits of the mask found there so far.
-        """
+        """See :class:`sam2_core.trackers.Tracker`."""
         close = self[frame_index]
         if not isinstance(prompt, SparsePrompt):
             logits = np.where(prompt, CERTAIN, -CERTAIN).astype(np.float32)[None]
-            known = close.from_logits(logits)
-            score = 1.0
-            answers = [] if known is None else [replace(known, score=score)]
+            given = close.from_logits(logits)
+            answers = [] if given is None else [replace(given, score=1.0)]
         else:
-            before = None if earlier is None else earlier[0].float().cpu().numpy()
-            answers = close.answers(prompt.point_xy[0], prompt.labels[0], before)
+            earlier = None if previous is None else previous[0].float().cpu().numpy()
+            answers = close.answers(prompt.point_xy[0], prompt.labels[0], earlier)
         if not answers:
             return self._memory(close.nothing(), frame_index, -CERTAIN)
         # Whoever prompts an object says that it is there.
         return self._memory(answers[0], frame_index, CERTAIN)
 
+    def final(self, frame_index: int, draft: Memory) -> Memory:
+        """Nothing is missing."""
+        return draft
+
     def follow(
-        self, frame_index: int, before: Sequence[CloseMemory]
-    ) -> list[CloseMemory]:
-        """Find objects on a frame from where they were last seen."""
-        found = {
+        self, banks: Sequence[MemoryBank], frame_index: int, reverse: bool
+    ) -> list[Memory]:
+        """See :class:`sam2_core.trackers.Tracker`."""
+        neighbour = frame_index + (1 if reverse else -1)
+        before = [self._last(bank, neighbour) for bank in banks]
+        found: dict[int, Memory] = {
             row: self._absent(memory)
             for row, memory in enumerate(before)
             if memory.answer is None or abs(frame_index - memory.seen_on) > PATIENCE
@@ -137,27 +139,37 @@ class CloseTracker:
                     found[row] = self._absent(before[row], answer)
         return [found[row] for row in range(len(before))]
 
-    def parts(
-        self, found: Mapping[int, CloseMemory]
-    ) -> dict[int, tuple[NDArray[np.float32], int, int]]:
-        """Logits of each object where its window lies, and the row and column."""
+    def _last(self, bank: MemoryBank, frame_index: int) -> CloseMemory:
+        """The object on a frame it has been on, from its outline if need be."""
+        memory = bank.find(frame_index)
+        if isinstance(memory, CloseMemory) and memory.answer is not None:
+            return memory
+        close = self[frame_index]
+        logits = bank.logits(frame_index, close.image.device)
+        given = None if logits is None else close.from_logits(logits[0].cpu().numpy())
+        if given is None:
+            return self._memory(close.nothing(), frame_index - PATIENCE, -CERTAIN)
+        return self._memory(given, frame_index, CERTAIN)
+
+    def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
+        """See :class:`sam2_core.trackers.Tracker`."""
         parts = {}
         height, width = self.frames.shape
         for object_id, memory in found.items():
             part, top, left = np.zeros((0, 0), np.float32), 0, 0
-            if memory.answer is not None and bool(memory.object_score > 0):
-                logits = memory.answer.logits[None]
+            answer = memory.answer if isinstance(memory, CloseMemory) else None
+            if answer is not None and bool(memory.object_score > 0):
                 drawn, (rows, columns) = paste(
-                    logits, memory.answer.window, (height, width)
+                    answer.logits[None], answer.window, (height, width)
                 )
                 part, top, left = drawn[0].cpu().numpy(), rows.start, columns.start
             parts[object_id] = (part, top, left)
-        return parts
+        return join_parts(parts, (height, width), self.config.non_overlap_masks)
 
     def _memory(self, answer: Answer, seen_on: int, object_score: float) -> CloseMemory:
         logits = answer.logits
         return CloseMemory(
-            logits=answer.over(self.frames.shape, self.low_res_size)[None, None],
+            logits=answer.over(self.frames.shape, self.config.low_res_size)[None, None],
             iou=logits.new_tensor([answer.score]),
             object_score=logits.new_tensor([[object_score]]),
             pointer=logits.new_zeros(1, 0),

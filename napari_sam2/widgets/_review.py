@@ -1,0 +1,100 @@
+"""Group of controls: how certain each frame is, and what to look at next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam2._keys import hint
+from napari_sam2.widgets._strip import Strip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_sam2._stacking import StackTools
+
+
+class ReviewPanel(QGroupBox):
+    """Confidence strip, next uncertain frame, checked frames."""
+
+    next_requested = Signal()
+    check_requested = Signal(bool)
+
+    def __init__(
+        self,
+        tools: StackTools,
+        label_color: Callable[[int], Sequence[float]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__("Review", parent)
+        self._tools = tools
+        self.strip = Strip(tools, label_color)
+        self.summary = QLabel()
+        self.summary.setWordWrap(True)
+        self.next = QPushButton("Next uncertain")
+        self.next.setToolTip(
+            "Go to the least certain frame that was not looked at" + hint("uncertain")
+        )
+        self.checked = QPushButton("Checked")
+        self.checked.setCheckable(True)
+        self.checked.setToolTip("This frame is right as it is" + hint("check"))
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button in (self.next, self.checked):
+            button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
+            buttons.addWidget(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(6)
+        column.addWidget(self.strip)
+        column.addWidget(self.summary)
+        column.addLayout(buttons)
+        self.next.clicked.connect(self._on_next)
+        self.checked.clicked.connect(self._on_checked)
+        tools.changed.connect(self.refresh)
+        tools.moved.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self, *_: Any) -> None:
+        """Show what is known."""
+        tools = self._tools
+        here = tools.here()
+        self.setVisible(here is not None)
+        if here is None:
+            return
+        seen, checked = tools.settled()
+        known = {index for row in tools.line().values() for index in row}
+        flagged = {flag.frame for flag in tools.flags} - seen - checked
+        self.checked.setChecked(here in checked)
+        self.next.setEnabled(bool(known))
+        if not known:
+            self.summary.setText("")
+            return
+        there = [f for f in tools.flags if f.frame == here]
+        if there:
+            reasons = "; ".join(f"object {f.object_id} {f.text}" for f in there)
+            text = f"Look here: {reasons}"
+        elif flagged:
+            number = len(flagged)
+            text = f"{number} frame{'s' * (number > 1)} to look at"
+        else:
+            text = f"{len(known & (seen | checked))} of {len(known)} frames looked at"
+        if checked:
+            text += f" · {len(checked)} checked"
+        self.summary.setText(text)
+
+    def _on_next(self) -> None:
+        self.next_requested.emit()
+
+    def _on_checked(self, on: bool) -> None:
+        self.check_requested.emit(on)

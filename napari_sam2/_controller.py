@@ -136,6 +136,11 @@ class SegmentController:
         self._apply_defaults()
         self.tasks.rest()
 
+    def free_id(self, count: int = 1) -> int:
+        """The first of ``count`` ids that no object had so far."""
+        self._highest += count
+        return self._highest - count + 1
+
     def set_polarity(self, positive: bool) -> None:
         """Whether the next points add to the object or take away from it."""
         self.state.positive = positive
@@ -143,8 +148,8 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
-        following = self._highest + 1
-        _labels.check_id(self._ensure()[3], following)
+        labels, following = self._ensure()[3], self.free_id()
+        _labels.check_id(labels, following)
         self._begin("next object")
         self.state.positive = True
         self.select_object(following)
@@ -192,7 +197,6 @@ class SegmentController:
         self.stage.remove_prompts(object_id)
         self._last = self.stage.snapshot()
         self.history.drop(object_id)
-
         self.tasks.clear(plane, object_id, step)
 
     def undo(self) -> None:
@@ -345,11 +349,8 @@ class SegmentController:
 
     def _default_axis(self) -> None:
         image = self._ensure_image()
-        if image.ndim == 2:
-            self.state.axis = None
-            return
         try:
-            self.state.axis = self._view().others[0]
+            self.state.axis = None if image.ndim == 2 else self._view().others[0]
         except Sam2Error:
             self.state.axis = 0
 
@@ -392,6 +393,6 @@ class SegmentController:
         if layer is self.stage.image:
             self.choose_image(None)
         else:
-            self.tasks.history = History()
+            self.tasks.forget_prompts()
             self._last = None
             self.state.update(labels=self.stage.labels, undo_text="")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._facts import measure
-from napari_sam2._images import split_position
 from napari_sam2._labels import combine, read_mask
 from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
@@ -51,7 +50,10 @@ class Suspect:
                 f"Object {self.daughter} appears beside object {self.parent} in frame "
                 f"{self.frame}. Did {self.parent} divide?"
             )
-        return f"Object {self.parent} is in two parts from frame {self.frame}. Did it divide?"
+        return (
+            f"Object {self.parent} is in two parts from frame {self.frame}. "
+            "Did it divide?"
+        )
 
 
 def find_suspects(
@@ -153,7 +155,7 @@ def _part(
     pieces, count = label(mask)
     sizes = np.bincount(pieces.ravel())[1:]
     if former is None and count >= 2:
-        first, second = np.argsort(sizes, kind="stable")[::-1][:2] + 1
+        first, second = np.argsort(-sizes, kind="stable")[:2] + 1
         centres = [_centre(pieces == first), _centre(pieces == second)]
     elif former is None:
         return mask, np.zeros_like(mask)
@@ -197,10 +199,9 @@ def positions_from(
     frame: int,
     length: int,
 ) -> list[tuple[int, ...]]:
-    """Positions along an axis from a frame to the end, the others as in ``position``."""
+    """Positions along an axis from a frame on, the others as in ``position``."""
     others = [i for i in range(len(position) + 2) if i not in plane]
     place = others.index(axis)
-    assert split_position(plane, position, axis)[1] >= 0
     return [
         (*position[:place], index, *position[place + 1 :])
         for index in range(frame, length)

@@ -29,7 +29,8 @@ class Entry:
     ----------
     do : str
         "predict", "propagate", "restore" (show what was there before a prompt),
-        "erase" (an object from some frames) or "clear" (an object from everywhere).
+        "erase" (an object from some frames), "clear" (an object from everywhere),
+        "divide" (an object into its two parts) or "forget" (the prompts).
     what : dict
         The rest, in plain JSON.
     step : object
@@ -142,9 +143,30 @@ class Journal:
         }
         self._add(Entry("erase", what, step))
 
+    def divide(
+        self,
+        parent: int,
+        daughters: tuple[int, int],
+        plane: tuple[int, int],
+        positions: Any,
+        step: Any,
+    ) -> None:
+        """The two parts of an object get labels of their own."""
+        what = {
+            "object": parent,
+            "daughters": list(daughters),
+            "plane": list(plane),
+            "positions": [list(position) for position in positions],
+        }
+        self._add(Entry("divide", what, step))
+
     def clear(self, object_id: int, plane: tuple[int, int], step: Any) -> None:
         """An object and all its prompts."""
         self._add(Entry("clear", {"object": object_id, "plane": list(plane)}, step))
+
+    def forget(self) -> None:
+        """The prompt layers are gone; what they made stays."""
+        self._add(Entry("forget", {}))
 
     def flip(self, step: Any, undone: bool) -> None:
         """A step was undone, or done again."""

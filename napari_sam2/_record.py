@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from napari_sam2._journal import Journal
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_sam2._messages import PlaneMasks
+
+
+Answers: TypeAlias = dict[tuple[int, int], tuple[int, ...]]
 
 
 class Record:
@@ -37,9 +40,10 @@ class Record:
         self.marks = Marks()
         self.review = Review()
         self.names: dict[int, str] = {}
-        self.divisions: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.divisions: Answers = {}
         self._facts: WeakKeyDictionary[Any, list[Fact]] = WeakKeyDictionary()
         self._marks: WeakKeyDictionary[Any, list[Mark]] = WeakKeyDictionary()
+        self._answers: WeakKeyDictionary[Any, Answers] = WeakKeyDictionary()
 
     def note(self, masks: PlaneMasks, step: Any) -> None:
         """New masks came into the labels, on behalf of a step."""
@@ -64,6 +68,13 @@ class Record:
         self.marks.drop(object_id)
         self._remember(step, self.review.forget(object_id))
 
+    def answer(
+        self, parent: int, frame: int, daughters: tuple[int, ...], step: Any
+    ) -> None:
+        """Keep the answer to "did it divide?"; () for no."""
+        self._answers.setdefault(step, dict(self.divisions))
+        self.divisions[parent, frame] = daughters
+
     def flip(self, step: Any, undone: bool) -> None:
         """A step of the history was undone, or done again."""
         self.journal.flip(step, undone)
@@ -73,6 +84,9 @@ class Record:
             before = list(self.marks)
             self.marks.replace(self._marks[step])
             self._marks[step] = before
+        if step in self._answers:
+            answers, self.divisions = self.divisions, self._answers[step]
+            self._answers[step] = answers
 
     def _remember(self, step: Any, facts: list[Fact]) -> None:
         if step is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2._divisions import divide
 from napari_sam2._erasing import erase_at, erase_everywhere
 from napari_sam2._images import LayerFrames
 from napari_sam2._journal import Entry, Journal, plan_from_json
@@ -100,6 +101,9 @@ def apply(redo: Redo, labels: Any, history: History) -> None:
         history.write(labels, redo.masks, None, bool(what["keep_labels"]))
         history.record.review.note(redo.masks)
         return
+    if entry.do == "forget":
+        history.written.clear()
+        return
     plane = (what["plane"][0], what["plane"][1])
     object_id = int(what["object"])
     if entry.do == "restore":
@@ -109,6 +113,12 @@ def apply(redo: Redo, labels: Any, history: History) -> None:
     elif entry.do == "erase":
         positions = [tuple(position) for position in what["positions"]]
         for masks in erase_at(shape, plane, positions, object_id):
+            history.write(labels, masks, None, True)
+            history.record.review.note(masks)
+    elif entry.do == "divide":
+        positions = [tuple(position) for position in what["positions"]]
+        first, second = what["daughters"]
+        for masks in divide(labels, plane, positions, object_id, (first, second)):
             history.write(labels, masks, None, True)
             history.record.review.note(masks)
     elif entry.do == "clear":

@@ -123,7 +123,7 @@ class StackTools:
         """
         controller = self.controller
         controller._take_object(object_id)
-        frames = self._need_frames()
+        frames = self.need_frames()
         view, object_id = controller._view(), controller.state.object_id
         here = index_on(frames, view.plane, view.position)
         assert here is not None
@@ -144,7 +144,7 @@ class StackTools:
 
     def next_uncertain(self) -> int | None:
         """Go to the least certain frame that was not looked at yet."""
-        self._need_frames()
+        self.need_frames()
         seen, checked = self.settled()
         flagged = {flag.frame for flag in self.flags}
         index = least_certain(self.line(), seen | checked, flagged)
@@ -167,13 +167,13 @@ class StackTools:
 
     def check(self, on: bool | None = None) -> bool:
         """Mark the frame on display as checked, or not; None switches."""
-        self._need_frames()
+        self.need_frames()
         view = self.controller._view()
         return self.record.review.check(view.plane, view.position, on)
 
     def go_to(self, index: int) -> None:
         """Show a frame of the line."""
-        frames, image = self._need_frames(), self.controller.stage.image
+        frames, image = self.need_frames(), self.controller.stage.image
         assert image is not None
         assert frames.axis is not None
         viewer = self.controller.viewer
@@ -193,7 +193,8 @@ class StackTools:
 
     # -- helpers ------------------------------------------------------------------
 
-    def _need_frames(self) -> LayerFrames:
+    def need_frames(self) -> LayerFrames:
+        """The line of frames on display; PromptError if there is none."""
         frames = self.frames()
         if frames is None:
             raise PromptError("Choose a stack, and the axis to follow it along.")

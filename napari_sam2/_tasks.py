@@ -10,10 +10,11 @@ from psygnal import Signal
 from napari_sam2 import _labels, _layers, _replay
 from napari_sam2._erasing import erase_at, erase_everywhere
 from napari_sam2._history import History, Step
-from napari_sam2._jobs import Job, Runs, Stop
+from napari_sam2._jobs import Job, Runs, Stop, Work
 from napari_sam2._journal import Entry, count_written, watch
 from napari_sam2._messages import Choice, Found, PlaneMasks, Say
-from sam2_core.errors import Cancelled, CheckpointError, Sam2Error
+from napari_sam2._remedies import remedies
+from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ class Tasks:
     failed = Signal(Sam2Error)
     ended = Signal(str)  # kind of a job that is over
     history_changed = Signal()
+    remedies_found = Signal(list)  # of Remedy: the device ran out of memory
 
     def __init__(
         self, state: SegmentationState, stage: Stage, runner: Runs, engine: Engine
@@ -69,6 +71,16 @@ class Tasks:
     def choice(self) -> Choice:
         """Model and device as chosen."""
         return Choice(self.state.model, self.state.device)
+
+    def forget_prompts(self) -> None:
+        """The prompts or the labels are gone: nothing can be undone any more.
+
+        As long as the labels are there, so is what is known of them.
+        """
+        record = self.history.record if self.stage.labels is not None else None
+        if record is not None:
+            record.journal.forget()
+        self.history = History(record)
 
     def check_model(self) -> None:
         """CheckpointError if the chosen model is not on this computer."""
@@ -165,6 +177,10 @@ class Tasks:
             "clear", lambda stop: erase_at(shape, plane, positions, object_id), step
         )
 
+    def rewrite(self, work: Work, step: Step) -> None:
+        """Masks that come from the labels themselves."""
+        self._submit("clear", work, step)
+
     def replay(self, history: History, data: Any, then: Callable[[], None]) -> None:
         """Make the labels of a history that was just read from a session file."""
         journal = history.record.journal
@@ -181,6 +197,9 @@ class Tasks:
     def fail(self, error: Sam2Error) -> None:
         """Tell the user."""
         self.state.status = str(error)
+        if isinstance(error, OutOfMemoryError):
+            choice = self.state.model, self.state.device, self.state.missing
+            self.remedies_found.emit(remedies(*choice))
         self.failed.emit(error)
 
     def rest(self, text: str = "") -> None:

@@ -1,82 +1,35 @@
-"""Saving and opening sessions, and earlier work that is offered back."""
+"""Group of controls: sessions, tracks, where the labels live."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
+    QGridLayout,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
+from napari_sam2._disk_labels import on_disk
 from napari_sam2._session_file import SUFFIX
 
 if TYPE_CHECKING:
-    from napari_sam2._keeping import SessionKeeper
     from napari_sam2._state import SegmentationState
 
 FILTER = f"Sessions (*{SUFFIX} *.json)"
 
 
-class OfferBanner(QFrame):
-    """Says that there is unsaved work on this image; not there otherwise."""
-
-    restore_requested = Signal()
-    discard_requested = Signal()
-
-    def __init__(self, keeper: SessionKeeper, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._keeper = keeper
-        self.setFrameShape(QFrame.StyledPanel)
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.restore = QPushButton("Restore")
-        self.restore.setToolTip("Bring the prompts back and compute the masks again")
-        self.discard = QPushButton("Discard")
-        self.discard.setToolTip("Delete this work for good")
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 6, 8, 6)
-        column.setSpacing(6)
-        column.addWidget(self.text)
-        column.addLayout(buttons)
-        for button in (self.restore, self.discard):
-            button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
-            buttons.addWidget(button)
-        self.restore.clicked.connect(self._on_restore)
-        self.discard.clicked.connect(self._on_discard)
-        keeper.offered.connect(self.refresh)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Show or hide."""
-        offer = self._keeper.offer
-        self.setVisible(offer is not None)
-        if offer is not None:
-            self.text.setText(f"Unsaved work on this image: {describe(offer.session)}")
-
-    def _on_restore(self) -> None:
-        self.restore_requested.emit()
-
-    def _on_discard(self) -> None:
-        self.discard_requested.emit()
-
-
 class SessionPanel(QWidget):
-    """Save and open session files."""
+    """Save and open session files; tracks; labels on disk."""
 
     save_requested = Signal(str)
     open_requested = Signal(str)
+    tracks_requested = Signal()
+    disk_requested = Signal(str)
 
     def __init__(self, state: SegmentationState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -88,20 +41,36 @@ class SessionPanel(QWidget):
         )
         self.open = QPushButton("Open session …")
         self.open.setToolTip("Bring a saved session back")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        for button in (self.save, self.open):
+        self.tracks = QPushButton("Make tracks")
+        self.tracks.setToolTip(
+            "A Tracks layer with the path of every object, and divisions as branches"
+        )
+        self.disk = QPushButton("Labels on disk …")
+        self.disk.setToolTip(
+            "Keep the labels in a zarr store that is written through, for stacks that "
+            "are too long for the memory"
+        )
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        for place, button in enumerate((self.save, self.open, self.tracks, self.disk)):
             button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
-            row.addWidget(button)
+            grid.addWidget(button, *divmod(place, 2))
+        self.tracks.clicked.connect(self._on_tracks)
+        self.disk.clicked.connect(self._on_disk)
         self.save.clicked.connect(self._on_save)
         self.open.clicked.connect(self._on_open)
-        state.events.image.connect(self.refresh)
+        for name in ("image", "labels", "axis", "busy"):
+            state.events[name].connect(self.refresh)
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
         """Show the state."""
-        self.save.setEnabled(self._state.image is not None)
+        state = self._state
+        self.save.setEnabled(state.image is not None)
+        self.tracks.setEnabled(state.axis == 0 and not state.busy)
+        in_memory = state.labels is not None and not on_disk(state.labels)
+        self.disk.setEnabled(in_memory and not state.busy)
 
     def _on_save(self) -> None:
         image = self._state.image
@@ -113,20 +82,21 @@ class SessionPanel(QWidget):
         if path:
             self.save_requested.emit(path)
 
+    def _on_tracks(self) -> None:
+        self.tracks_requested.emit()
+
+    def _on_disk(self) -> None:
+        image = self._state.image
+        if image is None:
+            return
+        folder = Path(image.source.path).parent if image.source.path else Path.home()
+        start = str(folder / f"{image.name}-labels.zarr")
+        title, names = "Labels on disk", "Zarr stores (*.zarr)"
+        path, _ = QFileDialog.getSaveFileName(self, title, start, names)
+        if path:
+            self.disk_requested.emit(path)
+
     def _on_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open session", "", FILTER)
         if path:
             self.open_requested.emit(path)
-
-
-def describe(session: Any) -> str:
-    """What is in a session, for people: "3 objects, 14 prompts, today 12:31"."""
-    objects, prompts = len(session.objects), session.prompt_count
-    text = f"{objects} object{'s' * (objects != 1)}, "
-    text += f"{prompts} prompt{'s' * (prompts != 1)}"
-    try:
-        when = datetime.fromisoformat(session.saved)
-    except ValueError:
-        return text
-    day = "" if when.date() == datetime.now().date() else f"{when:%d %b} "
-    return f"{text}, {day}{when:%H:%M}"

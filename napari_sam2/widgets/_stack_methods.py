@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
+from napari_sam2._disk_labels import move_to_disk
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._lineage import LineageTools
 from napari_sam2._marks import ABSENT, END
 from napari_sam2._session_layers import SESSION_PATH
 from napari_sam2._stacking import StackTools
+from napari_sam2.widgets._banners import OfferBanner, RemedyBanner
 from napari_sam2.widgets._folding import Fold
 from napari_sam2.widgets._review import ReviewPanel
-from napari_sam2.widgets._session import OfferBanner, SessionPanel
+from napari_sam2.widgets._session import SessionPanel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_sam2._controller import SegmentController
     from napari_sam2._state import SegmentationState
     from napari_sam2.widgets._stack import StackPanel
@@ -59,15 +61,27 @@ class StackMethods:
         """Mark the frame on display as checked, or not; None switches."""
         return self.tools.check(on)
 
+    def make_tracks(self) -> None:
+        """Make a Tracks layer from the labels, in the background."""
+        self.lineage.make_tracks()
+
+    def labels_to_disk(self, path: str | Path) -> None:
+        """Let the labels live in a new zarr store; copied in the background."""
+        labels = self.controller.stage.ensure()[3]
+        move_to_disk(self.controller.tasks, labels, Path(path))
+
     # -- setting up ---------------------------------------------------------------
 
     def _make_stack_parts(self) -> None:
         self.keeper = SessionKeeper(self.controller)
         self.tools = StackTools(self.controller)
+        self.lineage = LineageTools(self.tools)
         self.offer = OfferBanner(self.keeper)
-        self.review = ReviewPanel(self.tools, self.controller.stage.label_color)
+        self.remedy = RemedyBanner()
+        color = self.controller.stage.label_color
+        self.review = ReviewPanel(self.tools, self.lineage, color)
         self.session = SessionPanel(self.state)
-        self.session_fold = Fold("Session", self.session)
+        self.session_fold = Fold("Session and output", self.session)
 
     def _connect_stack_parts(self) -> None:
         self.stack.mark_requested.connect(self._on_mark)
@@ -77,10 +91,15 @@ class StackMethods:
         self.review.check_requested.connect(self._on_check)
         self.review.strip.frame_requested.connect(self._on_frame)
         self.review.strip.object_requested.connect(self._on_object)
+        self.review.answer_requested.connect(self._on_answer)
+        self.session.tracks_requested.connect(self._on_tracks)
+        self.session.disk_requested.connect(self._on_disk)
         self.session.save_requested.connect(self._on_save_session)
         self.session.open_requested.connect(self._on_open_session)
         self.offer.restore_requested.connect(self.keeper.accept_offer)
         self.offer.discard_requested.connect(self.keeper.discard_offer)
+        self.remedy.chosen.connect(self._on_remedy)
+        self.controller.tasks.remedies_found.connect(self.remedy.show_remedies)
         self.tools.changed.connect(self._show_marks)
         self.tools.moved.connect(self._show_marks)
         self.state.events.object_id.connect(self._show_marks)
@@ -113,6 +132,19 @@ class StackMethods:
 
     def _on_check(self, on: bool) -> None:
         self._try("check_frame", on)
+
+    def _on_answer(self, suspect: Any, divided: bool) -> None:
+        self.lineage.answer(suspect, divided)
+
+    def _on_tracks(self) -> None:
+        self._try("make_tracks")
+
+    def _on_disk(self, path: str) -> None:
+        self._try("labels_to_disk", path)
+
+    def _on_remedy(self, model: str, device: str) -> None:
+        self._try("choose_model", model, device)
+        self.controller.sync()
 
     def _on_frame(self, index: int) -> None:
         self.tools.go_to(index)

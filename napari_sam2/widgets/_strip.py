@@ -203,7 +203,7 @@ class Strip(QWidget):
         return max(MIN_ROW, min(MAX_ROW, 140 / max(1, len(self.ids))))
 
     def _column(self) -> float:
-        return (self.width() - GUTTER) / max(1, self.values.shape[1])
+        return float(self.width() - GUTTER) / max(1, self.values.shape[1])
 
     # -- events -------------------------------------------------------------------
 

@@ -255,6 +255,7 @@ class SegmentWidget(StackMethods, QWidget):
         column.setSpacing(8)
         for panel in (
             self.offer,
+            self.remedy,
             self.source,
             self.prompts,
             self.stack,

@@ -7,10 +7,10 @@ Speed does not depend on what the weights are worth, so SAM 2 tiny and YOLO run 
 random ones; YOLO's architecture comes from the package ultralytics (AGPL-3.0), and its
 row is left out with a reason where that cannot be imported.
 
-On one thread of a CPU the seconds of processor time are reported, which other programs
-on the machine hardly change; with more threads, or on a GPU, those of the clock. Medians
-of the repeats. Everything mode asks a decoder about hundreds of points, a minute or two
-for the official model, so a job is not repeated once it has used its budget of seconds.
+On one thread of a CPU, processor time is reported, which other programs on the machine
+hardly change; with more threads, or on a GPU, the time of the clock. Everything mode
+asks the decoder about hundreds of points, which takes long: a job is not repeated once
+it has used its budget of seconds.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def closeup_step(
     report: dict[str, float] = {}
     for i in range(rounds):
         prompts = prompt_maps(points, labels, earlier)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(images.device.type, torch.bfloat16):
             seen = model(window_maps(images[rows], prompts, before[rows]))
         target, known = batch.targets[rows], batch.known[rows]
         part, iou = _loss(seen, target, known, batch.whole_areas[rows])

@@ -16,7 +16,9 @@ from sam2_core.errors import ImageError
 from sam2_core.training.adapters import add_adapters, merge_adapters
 from sam2_core.training.batches import ClipBatch, ClipBatches, ImageBatch, ImageBatches
 from sam2_core.training.clip_step import clip_step
+from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.image_step import StepResult, image_step
+from sam2_core.training.object_windows import ObjectWindows, WindowBatch
 from sam2_core.training.samples import ClipSampler, CropSampler
 from sam2_core.training.whole_images import WholeImages
 
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
     from sam2_core.nn.sam2 import Sam2
     from sam2_core.training.dataset import LabelledImage, LabelledStack
 
-AnyBatch = TypeVar("AnyBatch", ImageBatch, ClipBatch)
+AnyBatch = TypeVar("AnyBatch", ImageBatch, ClipBatch, WindowBatch)
 
 CROP, CLIP_LENGTH = 256, 4
+WINDOWS = 24  # a step, of models with close-ups
 # What learns beside the adapters: never the trunk and its neck.
 HEADS = ("sam_mask_decoder.", "prompt_hints.", "guide.")
 MEMORY = ("memory_attention.", "memory_encoder.", "obj_ptr_proj.", "no_obj_embed")
@@ -126,15 +129,19 @@ class Tuner:
         plan: TuningPlan,
     ) -> None:
         self.model = model
-        guided = model.guide is not None
-        lr = plan.lr or (4e-4 if guided else 1e-4)
+        close = model.closeup is not None
+        guided = model.guide is not None and not close
+        lr = plan.lr or (4e-4 if guided or close else 1e-4)
         self.plan = replace(plan, lr=lr)
         self.generator = torch.Generator(model.device).manual_seed(plan.seed)
         self.rng = np.random.default_rng(plan.seed)
         self.clips = _clips(stacks, plan) if guided else None
         self.images: Iterator[Any] | None = None
         self.whole: WholeImages | None = None
-        if guided:
+        self.windows: Iterator[Any] | None = None
+        if close:
+            self.windows = iter(ObjectWindows(images, stacks, WINDOWS, plan.seed))
+        elif guided:
             sampler = CropSampler(images, CROP, plan.seed, native_fraction=0.6)
             self.images = iter(
                 ImageBatches(sampler, plan.batch, plan.objects, plan.seed)
@@ -149,6 +156,9 @@ class Tuner:
 
     def _choose_parameters(self) -> list[nn.Parameter]:
         model = self.model.requires_grad_(False)
+        if self.windows is not None:
+            assert model.closeup is not None
+            return list(model.closeup.requires_grad_().parameters())
         prefixes = HEADS + (MEMORY if self.clips is not None else ())
         learned: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
@@ -239,6 +249,10 @@ class Tuner:
         return float(result.loss.detach())
 
     def _loss(self, step: int) -> StepResult:
+        if self.windows is not None:
+            assert self.model.closeup is not None
+            windows = _on_device(next(self.windows), self.model.device)
+            return closeup_step(self.model.closeup, windows, self.generator)
         corrections = int(self.rng.integers(0, 3) > 0)
         if self.whole is not None:
             return self.whole.step(self.generator, corrections)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAMES = {CLICK: "click", BOX: "box", FOLLOW: "follow"}
 CORRECTED = 0.5  # of the windows get a second round
-SCORE_WEIGHT, PRESENCE_WEIGHT = 0.5, 0.25
+SCORE_WEIGHT, PRESENCE_WEIGHT = 1.5, 0.5
 
 
 def closeup_step(

@@ -43,7 +43,7 @@ MIN_SOURCE_SIDE = 14  # source pixels that a window shows at least
 MAX_OF_SOURCE = 1.2  # times the longer side of the source, at most
 MIN_PIXELS = 6  # of the object in the window
 PAIR_SHARE = 0.35  # of the windows are pairs of frames
-BOX_SHARE = 0.35  # of the others are prompted by a box
+BOX_SHARE = 0.28  # of the others are prompted by a box
 MAX_STEP = 4  # frames between the two of a pair
 ATTEMPTS = 200
 
@@ -250,7 +250,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             return None
         chosen = int(rng.integers(len(table)))
         # Objects that end are rare and teach presence: look for one sometimes.
-        if rng.random() < 0.25:
+        if rng.random() < 0.35:
             ending = np.flatnonzero(~np.isin(table.ids, stack.objects(order[1]).ids))
             if len(ending):
                 chosen = int(rng.choice(ending))

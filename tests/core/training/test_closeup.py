@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sam2_core.nn.closeup import CloseUp, SeenObject
-from sam2_core.training.closeup import CloseUpTrainer
+from sam2_core.nn.closeup import MAPS, CloseUp, SeenObject
+from sam2_core.training.closeup import CloseUpTrainer, joined
 from sam2_core.training.closeup_step import _loss, closeup_step
 from sam2_core.training.dataset import LabelledImage
 from sam2_core.training.object_windows import ObjectWindows
+from sam2_core.weights import model_path, read_state_dict
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,18 @@ def test_a_run_that_is_over_does_nothing(tmp_path, windows):
     trainer.run(iter([windows.draw(np.random.default_rng(0))]))
     assert trainer.step == 0
     assert trainer.weights.is_file()
+
+
+def test_the_bundled_model_gets_the_new_close_ups():
+    torch.manual_seed(1)
+    network = CloseUp(learning=True)
+    model = joined(model_path("sam2_nano"), network)
+    old = read_state_dict(model_path("sam2_nano"))
+    for name, value in model.state_dict().items():
+        if not name.startswith("closeup."):
+            torch.testing.assert_close(value, old[name].float())
+    maps = torch.randn(1, MAPS, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.closeup(maps).iou, network.eval()(maps).iou, rtol=1e-3, atol=1e-3
+        )

@@ -346,7 +346,7 @@ def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answe
     pictures = cut(now.image, windows, SIDE)
     grey = cut(before.image, windows, SIDE).mean(1, keepdim=True)
     masks = torch.stack([a.seen_in(w) for a, w in zip(answers, windows, strict=True)])
-    memory = torch.stack((standardised(grey)[:, 0], (masks > 0).float() * 2 - 1), 1)
+    memory = torch.stack((standardised(grey, pictures)[:, 0], (masks > 0).float() * 2 - 1), 1)
     n = len(windows)
     points = torch.zeros(n, 1, 2, device=pictures.device)
     prompts = prompt_maps(points, torch.full((n, 1), -1, device=pictures.device), None)

@@ -42,7 +42,7 @@ def closeup_step(
     images = batch.images.permute(0, 3, 1, 2).float()
     before = torch.stack(
         (
-            standardised(batch.before_images[:, None].float())[:, 0],
+            standardised(batch.before_images[:, None].float(), images)[:, 0],
             batch.before_masks.float() * 2 - 1,
         ),
         1,

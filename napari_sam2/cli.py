@@ -12,6 +12,7 @@ from napari_sam2.commands.demo import demo
 from napari_sam2.commands.everything import everything
 from napari_sam2.commands.info import info
 from napari_sam2.commands.models import models
+from napari_sam2.commands.replay import replay
 from napari_sam2.commands.segment import segment
 from napari_sam2.commands.track import track
 from sam2_core import __version__
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(track)
+app.command()(replay)
 app.command()(everything)
 app.command()(annotate)
 app.command()(demo)

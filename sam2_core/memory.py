@@ -42,6 +42,10 @@ class Memory:
     pointer: Tensor
     spatial: Tensor | None = None
 
+    def shrunk(self) -> Memory:
+        """With the pointer and the scores only."""
+        return replace(self, logits=self.logits[..., :0, :0], spatial=None)
+
     def split(self) -> list[Memory]:
         """The memory of each object for itself."""
         if len(self.iou) == 1:
@@ -170,14 +174,12 @@ class MemoryBank:
         sign = -1 if reverse else 1
         for index in [t for t in self.tracked if (frame_index - t) * sign > reach]:
             memory = self.tracked[index]
-            if memory.spatial is not None:
+            if memory.logits.numel():
                 self.outlines[index] = Outline.of(memory.logits)
             if (frame_index - index) * sign >= config.max_object_pointers:
                 del self.tracked[index]
-            elif memory.spatial is not None:
-                self.tracked[index] = replace(
-                    memory, logits=memory.logits[..., :0, :0], spatial=None
-                )
+            elif memory.logits.numel():
+                self.tracked[index] = memory.shrunk()
 
     def restart(self) -> None:
         """Take all tracked frames out of memory; their outlines stay."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sam2_core import tracking
 from sam2_core.inference import inference
 
 if TYPE_CHECKING:
@@ -13,10 +12,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sam2_core.features import FeatureCache
     from sam2_core.followed import FollowedObject
     from sam2_core.memory import Memory
+    from sam2_core.nn.sam2 import Sam2
     from sam2_core.results import FrameResult
+    from sam2_core.trackers import Tracker
 
 # A correction has run its course where so many new masks in a row have more than this
 # IoU with the masks that were there.
@@ -71,8 +71,10 @@ class Propagation:
 
     Parameters
     ----------
-    features : FeatureCache
-        The encoded frames, with the network.
+    model : Sam2
+        Its configuration says what is remembered.
+    tracker : Tracker
+        Finds objects on the frames.
     objects : dict
         The session's objects; those that vanish from it on the way are left alone.
     draw : callable
@@ -81,13 +83,13 @@ class Propagation:
 
     def __init__(
         self,
-        features: FeatureCache,
+        model: Sam2,
+        tracker: Tracker,
         objects: Mapping[int, FollowedObject],
         draw: Callable[[int, dict[int, Memory]], FrameResult],
     ) -> None:
-        self.features = features
-        self.model = features.model
-        self.num_frames = len(features.frames)
+        self.model = model
+        self.tracker = tracker
         self.objects = objects
         self.draw = draw
 
@@ -194,19 +196,15 @@ class Propagation:
             for object_id, route in due.items()
             if route.until_same
         }
-        remembered = {
-            object_id: route.known.bank.recall(
-                frame_index, self.num_frames, config, reverse
-            )
-            for object_id, route in due.items()
+        moving = [
+            route.known.bank
+            for route in due.values()
             if frame_index not in route.known.bank.conditioning
-        }
-        if remembered:
-            followed = tracking.follow(
-                self.model, self.features[frame_index], list(remembered.values())
-            )
-            for object_id, followed_to in zip(remembered, followed, strict=True):
-                due[object_id].known.bank.track(frame_index, followed_to)
+        ]
+        if moving:
+            followed = self.tracker.follow(moving, frame_index, reverse)
+            for bank, followed_to in zip(moving, followed, strict=True):
+                bank.track(frame_index, followed_to)
         found = {}
         for object_id, route in due.items():
             known = route.known
@@ -229,11 +227,8 @@ class Propagation:
         for known in swept.values():
             for frame_index, draft in list(known.drafts.items()):
                 with inference():
-                    features = self.features[frame_index]
-                    spatial = tracking.remember(
-                        self.model, features, draft, prompted=True
-                    )
-                known.bank.condition(frame_index, replace(draft, spatial=spatial))
+                    final = self.tracker.final(frame_index, draft)
+                known.bank.condition(frame_index, final)
                 del known.drafts[frame_index]
 
     def _settle(self, swept: Mapping[int, FollowedObject], direction: str) -> None:

@@ -66,6 +66,26 @@ def draw_masks(
         Leave each pixel to the object with the highest logit.
     """
     parts = {i: transforms.positive_part(plane, shape) for i, plane in logits.items()}
+    return join_parts(parts, shape, apart)
+
+
+def join_parts(
+    parts: Mapping[int, tuple[NDArray[np.float32], int, int]],
+    shape: tuple[int, int],
+    apart: bool,
+) -> PackedMasks:
+    """Masks of objects whose logits are known where they are.
+
+    Parameters
+    ----------
+    parts : mapping
+        Object id to (h, w) float32 logits at the size of the frame, and the row and
+        column of their first pixel.
+    shape : (int, int)
+        Height and width of the frame.
+    apart : bool
+        Leave each pixel to the object with the highest logit.
+    """
     if not apart or len(parts) < 2:
         packed = {i: PackedMask.of(part > 0, *at) for i, (part, *at) in parts.items()}
         return PackedMasks(shape, packed)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-
-from sam2_core import tracking, transforms
+from sam2_core.close_tracker import CloseTracker
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, Start
@@ -20,16 +17,16 @@ from sam2_core.prompts import (
     frame_prompt,
 )
 from sam2_core.propagation import Propagation
-from sam2_core.results import FrameResult, draw_masks
+from sam2_core.results import FrameResult
+from sam2_core.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from sam2_core.memory import Memory
-    from sam2_core.nn.sam2 import ImageFeatures, Sam2
+    from sam2_core.nn.sam2 import Sam2
 
 __all__ = ["Direction", "FrameResult", "VideoSession"]
 
@@ -87,6 +84,11 @@ class VideoSession:
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
         self._features = FeatureCache(model, self.frames, cache_bytes)
+        self._tracker: Tracker = (
+            MemoryTracker(self._features)
+            if model.closeup is None
+            else CloseTracker(model.closeup, self.frames, model.config)
+        )
         self._objects: dict[int, FollowedObject] = {}
 
     @property
@@ -184,10 +186,9 @@ class VideoSession:
         else:
             previous = None
         with inference():
-            features = self._features[frame_index]
             start = known.starts.get(frame_index) or self._start(known, frame_index)
             logits = start.logits if previous is None else previous.logits
-            draft = self._draft(known, frame_index, features, prompt, start, logits)
+            draft = self._tracker.prompted(known, frame_index, prompt, start, logits)
             # Nothing has changed so far, so that an error leaves all as it was.
             known.prompts[frame_index] = prompt
             known.changed.add(frame_index)
@@ -273,7 +274,7 @@ class VideoSession:
             raise PromptError(
                 "There is nothing to propagate: add a prompt on some frame first."
             )
-        run = Propagation(self._features, self._objects, self._result)
+        run = Propagation(self.model, self._tracker, self._objects, self._result)
         if only_changed:
             return run.changes(low, high, direction)
         return run.everything(low, high, direction)
@@ -286,43 +287,6 @@ class VideoSession:
         logits = known.bank.logits(frame_index, self.model.device)
         return Start(logits, known.directions[frame_index])
 
-    def _draft(
-        self,
-        known: FollowedObject,
-        frame_index: int,
-        features: ImageFeatures,
-        prompt: SparsePrompt | NDArray[np.bool_],
-        start: Start,
-        previous: Tensor | None,
-    ) -> Memory:
-        model = self.model
-        if not isinstance(prompt, SparsePrompt):
-            found = tracking.segment_mask(model, features, prompt)
-            return tracking.fill_holes(model, found)
-        remembered = []
-        if start.logits is not None:
-            recollection = known.bank.recall(
-                frame_index,
-                self.num_frames,
-                model.config,
-                start.reverse,
-                correcting=True,
-            )
-            if recollection.spatial:
-                remembered = [recollection]
-        xy = transforms.points_to_input(
-            prompt.point_xy, self.shape, model.config.image_size
-        )
-        found = tracking.segment(
-            model,
-            features,
-            tracking.look(model, features, remembered),
-            torch.from_numpy(xy).to(model.device),
-            torch.from_numpy(prompt.labels).to(model.device),
-            previous,
-        )
-        return tracking.fill_holes(model, found)
-
     def _prompted(self, frame_index: int) -> dict[int, Memory]:
         found = {}
         for object_id, known in self._objects.items():
@@ -334,11 +298,9 @@ class VideoSession:
         return found
 
     def _result(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
-        logits = {i: memory.logits[0, 0].cpu().numpy() for i, memory in found.items()}
-        apart = self.model.config.non_overlap_masks
         return FrameResult(
             frame_index,
-            draw_masks(logits, self.shape, apart),
+            self._tracker.draw(found),
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )

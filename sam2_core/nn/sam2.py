@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from sam2_core.nn.closeup import CloseUp
 from sam2_core.nn.guide import Guide
 from sam2_core.nn.hiera import Hiera
 from sam2_core.nn.hints import DrawnHints, PromptHints, first_guess, hint_maps
@@ -85,6 +86,7 @@ class Sam2(nn.Module):
         )
         self.guide = Guide(dim) if config.guided else None
         self.prompt_hints = PromptHints(dim) if config.guided else None
+        self.closeup = CloseUp() if config.closeups else None
         self.obj_ptr_proj = MLP(dim, dim, dim, 3)
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.maskmem_tpos_enc = nn.Parameter(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sam2_core.training.measures import auroc, calibration_error
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -37,7 +39,12 @@ class SetResult:
         Mean time to encode an image and to answer one prompt, milliseconds.
     objects : list of dict
         Per object ``image``, ``id``, ``area`` and, from a model, ``ious`` and
-        ``scores`` after each click, ``box_iou`` and ``box_score``.
+        ``scores`` after each click, ``n_clicks`` (how many were really made: a perfect
+        mask is not clicked again), ``box_iou``, ``box_score`` and ``noc``.
+    noc : float or None
+        Mean number of clicks to an IoU of 0.85, at most 10.
+    calibration_error : float or None
+        Of the predicted IoU, see `measures.calibration_error`.
     """
 
     name: str
@@ -50,6 +57,8 @@ class SetResult:
     encode_ms: float | None = None
     click_ms: float | None = None
     objects: list[dict[str, Any]] = field(default_factory=list)
+    noc: float | None = None
+    calibration_error: float | None = None
 
 
 @dataclass
@@ -66,7 +75,9 @@ class StackResult:
     frames_per_second : float
         Frames that came back per second, encoding included.
     objects : list of dict
-        Per object ``stack``, ``id``, ``prompted_frame``, ``iou`` and ``ious`` by frame.
+        Per object ``stack``, ``id``, ``prompted_frame``, ``iou``, ``ious`` by frame and
+        ``presence``: object scores on frames where it is ``present`` and ``absent``;
+        after corrections ``corrected_iou``, ``corrected_ious``, ``corrected_frames``.
     """
 
     name: str
@@ -74,6 +85,29 @@ class StackResult:
     iou: float
     frames_per_second: float
     objects: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def corrected(self) -> float | None:
+        """Mean IoU over the same frames after corrective clicks, stacks alike."""
+        stacks: dict[str, list[float | None]] = {}
+        for record in self.objects:
+            stacks.setdefault(record["stack"], []).append(record.get("corrected_iou"))
+        return mean(map(mean, stacks.values()))
+
+    @property
+    def presence_auroc(self) -> float | None:
+        """How well object scores tell frames with the object from frames without."""
+        parts = [record.get("presence", {}) for record in self.objects]
+        present, absent = (
+            [score for part in parts for score in part.get(kind, ())]
+            for kind in ("present", "absent")
+        )
+        return auroc(present, absent)
+
+    @property
+    def absent_frames(self) -> int:
+        """Number of frames, over all objects, on which they are absent."""
+        return sum(len(r.get("presence", {}).get("absent", ())) for r in self.objects)
 
 
 def mask_iou(first: NDArray[Any], second: NDArray[Any]) -> float:
@@ -118,13 +152,45 @@ def summary(
     }
     return clicks | {
         "iou_box": mean(result.box for result in sets),
+        "noc85": mean(result.noc for result in sets),
+        "iou_calibration_error": pooled_calibration_error(sets),
+        "iou_calibration_error_within_sets": mean(
+            result.calibration_error for result in sets
+        ),
         "baseline_click": mean(result.baseline_click for result in sets),
         "baseline_box": mean(result.baseline_box for result in sets),
         "encode_ms": mean(result.encode_ms for result in sets),
         "click_ms": mean(result.click_ms for result in sets),
         "stack_iou": mean(stack.iou for stack in stacks),
+        "stack_iou_corrected": mean(stack.corrected for stack in stacks),
+        "presence_auroc": mean(stack.presence_auroc for stack in stacks),
         "stack_frames_per_second": mean(stack.frames_per_second for stack in stacks),
     }
+
+
+def predicted_and_reached(
+    records: Sequence[dict[str, Any]],
+) -> tuple[list[float], list[float]]:
+    """Predicted and true IoU of every answer, of clicks (five at most) and boxes."""
+    predicted, reached = [], []
+    for record in records:
+        if made := record.get("n_clicks"):
+            predicted += [*record["scores"][:made], record["box_score"]]
+            reached += [*record["ious"][:made], record["box_iou"]]
+    return predicted, reached
+
+
+def pooled_calibration_error(sets: Sequence[SetResult]) -> float | None:
+    """Calibration error over the answers of all sets, each set weighted equally."""
+    predicted: list[float] = []
+    reached: list[float] = []
+    weights: list[float] = []
+    for result in sets:
+        expected, found = predicted_and_reached(result.objects)
+        predicted += expected
+        reached += found
+        weights += [1 / max(len(expected), 1)] * len(expected)
+    return calibration_error(predicted, reached, weights)
 
 
 def report(sets: Sequence[SetResult], stacks: Sequence[StackResult]) -> str:
@@ -136,6 +202,8 @@ def report(sets: Sequence[SetResult], stacks: Sequence[StackResult]) -> str:
             "3 clicks": lambda result: result.clicks.get(3),
             "5 clicks": lambda result: result.clicks.get(5),
             "box": lambda result: result.box,
+            "NoC85": lambda result: result.noc,
+            "score error": lambda result: result.calibration_error,
             "baseline 1 click": lambda result: result.baseline_click,
             "baseline box": lambda result: result.baseline_box,
         }
@@ -143,6 +211,8 @@ def report(sets: Sequence[SetResult], stacks: Sequence[StackResult]) -> str:
     if stacks:
         followed: dict[str, Callable[[StackResult], float | None]] = {
             "IoU other frames": lambda stack: stack.iou,
+            "corrected": lambda stack: stack.corrected,
+            "presence AUROC": lambda stack: stack.presence_auroc,
             "frames/s": lambda stack: stack.frames_per_second,
         }
         blocks.append(_table("stack (1 click)", stacks, followed))

@@ -39,6 +39,7 @@ def random_radii(
     elongation: float = 1.0,
     wobble: float = 0.08,
     spikes: int = 0,
+    heading: float | None = None,
 ) -> npt.NDArray[np.float64]:
     """Radius by direction of an ellipse with a wavy outline and protrusions.
 
@@ -53,13 +54,15 @@ def random_radii(
         Relative strength of the waves.
     spikes : int
         Number of protrusions.
+    heading : float, optional
+        Direction of the long axis in radians, from +y towards +x; random by default.
 
     Returns
     -------
     (256,) float64
     """
     angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
-    turned = angle + rng.uniform(0, np.pi)
+    turned = angle - (rng.uniform(0, np.pi) if heading is None else heading)
     root = np.sqrt(elongation)
     ellipse = np.hypot(np.cos(turned) / root, np.sin(turned) * root)
     shape = 1 / ellipse
@@ -117,6 +120,17 @@ def paint(labels: Labels, blob: Blob, number: int, overlap: float) -> bool:
         Whether it was added.
     """
     window, mask = blob_mask(blob, len(labels))
+    return put(labels, window, mask, number, overlap)
+
+
+def put(
+    labels: Labels,
+    window: tuple[slice, slice],
+    mask: npt.NDArray[np.bool_],
+    number: int,
+    overlap: float,
+) -> bool:
+    """Add the pixels of a window unless too many belong to others; see `paint`."""
     below = labels[window]
     free = mask & (below == 0)
     if free.sum() < max((1 - overlap) * mask.sum(), 12):
@@ -250,7 +264,29 @@ def _stroke(
     number: int,
     overlap: float,
 ) -> bool:
-    size, reach = len(labels), float(radii.max()) + 1
+    window, mask = stroke_mask(path_yx, radii, len(labels))
+    return put(labels, window, mask, number, overlap)
+
+
+def stroke_mask(
+    path_yx: npt.NDArray[np.float64], radii: npt.NDArray[np.float64], size: int
+) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
+    """Pixels of discs along a path.
+
+    Parameters
+    ----------
+    path_yx : (N, 2) float64
+    radii : (N,) float64
+    size : int
+        Side of the image.
+
+    Returns
+    -------
+    window : two slices
+        Part of the image that holds the discs; may be empty.
+    mask : bool array of the size of the window
+    """
+    reach = float(radii.max()) + 1
     low = np.clip(np.floor(path_yx.min(0) - reach), 0, size).astype(int)
     high = np.clip(np.ceil(path_yx.max(0) + reach), low, size).astype(int)
     mask = np.zeros(high - low, bool)
@@ -261,12 +297,7 @@ def _stroke(
         rows = np.arange(part.shape[0])[:, None] + (y0 + 0.5 - y)
         columns = np.arange(part.shape[1])[None] + (x0 + 0.5 - x)
         part |= rows * rows + columns * columns < radius * radius
-    below = labels[low[0] : high[0], low[1] : high[1]]
-    free = mask & (below == 0)
-    if free.sum() < max((1 - overlap) * mask.sum(), 12):
-        return False
-    below[free] = number
-    return True
+    return (slice(low[0], high[0]), slice(low[1], high[1])), mask
 
 
 def tessellation(rng: np.random.Generator, size: int) -> Labels:
@@ -336,12 +367,6 @@ def _merged(
     moved = sites @ turn.T + rng.normal(0, 0.12 * scale, sites.shape)
     owners: npt.NDArray[np.int64] = cKDTree(moved[heads]).query(moved)[1] + 1
     return owners
-
-
-LAYOUTS: dict[str, Layout] = {
-    layout.__name__: layout
-    for layout in (nuclei, cells, rods, filaments, tessellation, neurites, islands)
-}
 
 
 def boundary_distance(labels: Labels) -> FloatArray:

@@ -15,23 +15,16 @@ import numpy.typing as npt
 
 from sam2_core.errors import ImageError
 from sam2_core.training.dataset import LabelledImage, split_pieces
+from sam2_core.training.layouts import LAYOUT_WEIGHTS, LAYOUTS
 from sam2_core.training.rendering import STYLES_OF_LAYOUT, random_look, render
-from sam2_core.training.shapes import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Raised whenever the same seed gives other images, so that old caches are not read.
+VERSION = 3
 SET_NAME = "synthetic"
 MIN_AREA = 16
-LAYOUT_WEIGHTS = {
-    "nuclei": 4,
-    "cells": 3,
-    "rods": 2,
-    "filaments": 1,
-    "tessellation": 2,
-    "neurites": 2,
-    "islands": 1,
-}
 
 
 def generate_image(
@@ -49,9 +42,9 @@ def generate_image(
     size : int
         Side in pixels.
     layout : str, optional
-        What to draw, a key of ``shapes.LAYOUTS``; random by default.
+        What to draw, a key of ``layouts.LAYOUTS``; random by default.
     style : str, optional
-        How to draw it, a key of ``rendering.STYLES``; by default random among those
+        How to draw it, a key of ``styles.STYLES``; by default random among those
         that suit the layout.
 
     Returns
@@ -102,7 +95,9 @@ def generate_pool(
     ImageError
         The file in the cache is broken.
     """
-    path = Path(cache) / f"images_{size}_{seed}_{count}.npz" if cache else None
+    path = (
+        Path(cache) / f"images_v{VERSION}_{size}_{seed}_{count}.npz" if cache else None
+    )
     if path is not None and path.is_file():
         arrays = read_arrays(path)
         pairs = [(arrays[f"i{k}"], arrays[f"l{k}"]) for k in range(count)]

@@ -12,21 +12,34 @@ from scipy import ndimage
 
 from sam2_core.training.augment import FloatArray, smooth_field
 from sam2_core.training.dataset import LabelledStack
+from sam2_core.training.growing import GROWING_STYLES, Colony
 from sam2_core.training.motion import advance, population
-from sam2_core.training.rendering import (
-    Look,
-    expose,
-    random_look,
-    random_texture,
-    render,
-)
+from sam2_core.training.rendering import expose, random_look, render
 from sam2_core.training.shapes import Blob, log_uniform, paint, random_radii
-from sam2_core.training.synthetic import low_priority_map, read_arrays, write_arrays
+from sam2_core.training.styles import Look, random_texture
+from sam2_core.training.synthetic import (
+    VERSION,
+    low_priority_map,
+    read_arrays,
+    write_arrays,
+)
 
 LabelStack = npt.NDArray[np.int32]
 SET_NAMES = {"z": "synthetic_z", "t": "synthetic_t"}
-BLOB_STYLES = ("fluorescence",) * 3 + ("ring", "stain", "two_channel", "grain")
-MOVING_STYLES = ("fluorescence",) * 3 + ("phase",) * 3 + ("dic", "two_channel", "ring")
+BLOB_STYLES = ("fluorescence",) * 3 + (
+    "ring",
+    "stain",
+    "two_channel",
+    "grain",
+    "haze",
+    "haze",
+    "projection",
+)
+MOVING_STYLES = (
+    ("fluorescence",) * 3
+    + ("phase",) * 3
+    + ("dic", "two_channel", "ring", "zernike", "projection", "projection")
+)
 PACKED_STYLES = ("membrane", "membrane", "em")
 
 
@@ -151,9 +164,12 @@ def _render_slices(
     other = np.stack([random_texture(rng, size, g) for g in grain])
     pace = rng.uniform(0.1, 0.5)
     frames = []
-    for z, frame in enumerate(labels):
+    for z, (frame, light) in enumerate(
+        zip(labels, _fading(rng, len(labels)), strict=True)
+    ):
         mixed = np.cos(pace * z) * look.textures + np.sin(pace * z) * other
-        frames.append(render(frame, replace(look, textures=mixed.astype("f4")), rng))
+        slice_look = replace(look, textures=mixed.astype("f4"), light=light)
+        frames.append(render(frame, slice_look, rng))
     images = np.stack(frames)
     if not blur:
         return images
@@ -189,15 +205,51 @@ def _moving(
         ways.append({b.number: b.moved + shake for b in bodies if b.moved is not None})
         bodies, next_number = advance(rng, bodies, next_number, speed_change, division)
     look = random_look(rng, str(rng.choice(MOVING_STYLES)), size, next_number)
-    look = expose(look, labels[0])
+    return _render_frames(rng, labels, expose(look, labels[0]), ways), labels, "t"
+
+
+def _growing(
+    rng: np.random.Generator, size: int, length: int
+) -> tuple[npt.NDArray[np.uint8], LabelStack, str]:
+    """Bacteria or yeasts that grow into a colony."""
+    kind = str(rng.choice(["rods", "rods", "yeasts"]))
+    colony, stage = Colony(rng, size, kind), rng.choice([0.0, 0.0, 1.5])
+    labels = np.zeros((length, size, size), np.int32)
+    ways: list[dict[int, npt.NDArray[np.float64]]] = []
+    for t in range(length):
+        shake = rng.normal(0, stage, 2)
+        labels[t] = colony.draw(shake)
+        ways.append({cell.number: cell.moved + shake for cell in colony.cells})
+        colony.grow()
+    style = str(rng.choice(GROWING_STYLES[kind]))
+    look = expose(random_look(rng, style, size, colony.next_number), labels[-1])
+    return _render_frames(rng, labels, look, ways), labels, "t"
+
+
+def _render_frames(
+    rng: np.random.Generator,
+    labels: LabelStack,
+    look: Look,
+    ways: list[dict[int, npt.NDArray[np.float64]]],
+) -> npt.NDArray[np.uint8]:
+    """Render the frames of a time-lapse; textures move with the objects, light fades.
+
+    ``ways`` has, for each frame, the way (y, x) of each object since it appeared.
+    """
     frames = []
-    for frame, way in zip(labels, ways, strict=True):
-        shift = np.zeros((2, next_number + 1), np.int32)
+    for frame, way, light in zip(labels, ways, _fading(rng, len(labels)), strict=True):
+        shift = np.zeros((2, len(look.brightness)), np.int32)
         for number, yx in way.items():
             shift[:, number] = np.round(yx)
         moved = _moved_textures(look.textures, frame, shift)
-        frames.append(render(frame, replace(look, textures=moved), rng))
-    return np.stack(frames), labels, "t"
+        frames.append(render(frame, replace(look, textures=moved, light=light), rng))
+    return np.stack(frames)
+
+
+def _fading(rng: np.random.Generator, length: int) -> list[float]:
+    """Light by frame: bleaching over time, or scattering with depth; often none."""
+    left = rng.uniform(0.25, 0.9) if rng.random() < 0.35 else 1.0
+    return [float(left ** (t / max(length - 1, 1))) for t in range(length)]
 
 
 def _moved_textures(
@@ -248,8 +300,18 @@ KINDS: dict[str, Maker] = {
     "packed": _packed,
     "moving": _moving,
     "tissue": _tissue,
+    "growing": _growing,
 }
-KIND_CYCLE = ("moving", "bodies", "moving", "packed", "bodies", "packed", "tissue")
+KIND_CYCLE = (
+    "moving",
+    "bodies",
+    "growing",
+    "packed",
+    "moving",
+    "bodies",
+    "packed",
+    "tissue",
+)
 
 
 def generate_stack_pool(
@@ -284,7 +346,7 @@ def generate_stack_pool(
     ImageError
         The file in the cache is broken.
     """
-    name = f"stacks_{size}_{length}_{seed}_{count}.npz"
+    name = f"stacks_v{VERSION}_{size}_{length}_{seed}_{count}.npz"
     path = Path(cache) / name if cache else None
     if path is not None and path.is_file():
         arrays = read_arrays(path)

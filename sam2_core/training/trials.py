@@ -1,4 +1,4 @@
-"""Simulated users: one object prompted in an image, one followed through a stack."""
+"""Simulated users of images: one object prompted at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,26 @@ from sam2_core.training.clicks import (
     next_click,
     tight_box,
 )
-from sam2_core.training.labelled_files import choose_objects, draw, frames_with_object
-from sam2_core.training.scores import CLICKS, SetResult, StackResult, mask_iou, mean
+from sam2_core.training.labelled_files import choose_objects
+from sam2_core.training.measures import (
+    NOC_IOU,
+    NOC_LIMIT,
+    calibration_error,
+    clicks_needed,
+)
+from sam2_core.training.scores import (
+    CLICKS,
+    SetResult,
+    mask_iou,
+    mean,
+    predicted_and_reached,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sam2_core.training.baselines import Baseline
-    from sam2_core.training.labelled_files import Array, LabelledFile
+    from sam2_core.training.labelled_files import Array, Labelled
 
 
 class Predictor(Protocol):
@@ -42,40 +54,20 @@ class Predictor(Protocol):
         """Return ``masks`` (C, H, W), ``scores`` (C,) and ``logits`` (C, h, w)."""
 
 
-class Session(Protocol):
-    """The part of :class:`sam2_core.VideoSession` that is used here."""
-
-    def add_prompts(
-        self,
-        frame_index: int,
-        object_id: int,
-        point_coords: Any = None,
-        point_labels: Any = None,
-    ) -> Any:
-        """Prompt an object on a frame."""
-
-    def propagate(
-        self, start: int | None = None, stop: int | None = None, direction: Any = "both"
-    ) -> Iterator[Any]:
-        """Yield results with ``frame_index`` and ``masks`` by object id."""
-
-    def reset(self) -> None:
-        """Forget all objects."""
-
-
 def evaluate_set(
-    files: Sequence[LabelledFile],
+    files: Sequence[Labelled],
     predictor: Predictor | None,
     baselines: Sequence[Baseline] = (),
     max_objects: int | None = None,
     seed: int = 0,
     max_clicks: int = max(CLICKS),
+    noc: bool = True,
 ) -> SetResult:
     """Prompt the objects of one 2D set, by the model, by classical methods, or both.
 
     Parameters
     ----------
-    files : sequence of LabelledFile
+    files : sequence of LabelledFile or LabelledArrays
         The images of the set.
     predictor : Predictor or None
         None leaves the model out.
@@ -87,9 +79,11 @@ def evaluate_set(
         Of that draw.
     max_clicks : int, default 5
         Clicks per object.
+    noc : bool, default True
+        Go on clicking, up to 10 times, until an IoU of 0.85 is reached.
     """
     result = SetResult(files[0].name)
-    encode, click = _Clock(), _Clock()
+    encode, click = Clock(), Clock()
     found: dict[str, dict[str, list[float]]] = {
         method.name: {"click": [], "box": []} for method in baselines
     }
@@ -106,9 +100,9 @@ def evaluate_set(
             for object_id in ids:
                 target = labels == object_id
                 area = int(np.count_nonzero(target))
-                record = {"image": file.image.name, "id": object_id, "area": area}
+                record = {"image": file.title, "id": object_id, "area": area}
                 if predictor is not None:
-                    record |= _prompt(predictor, target, max_clicks, click)
+                    record |= _prompt(predictor, target, max_clicks, noc, click)
                 for method in baselines:
                     scores = found[method.name]
                     by_click = method.from_click(first_click(target))
@@ -122,6 +116,10 @@ def evaluate_set(
         curves = np.array([record["ious"] for record in result.objects])
         result.clicks = {n: float(v) for n, v in enumerate(curves.mean(axis=0), 1)}
         result.box = mean(record["box_iou"] for record in result.objects)
+        if noc:
+            result.noc = mean(record["noc"] for record in result.objects)
+        predicted, reached = predicted_and_reached(result.objects)
+        result.calibration_error = calibration_error(predicted, reached)
         result.encode_ms, result.click_ms = encode.mean_ms, click.mean_ms
     if baselines and n_chosen:
         result.baselines = {
@@ -133,75 +131,8 @@ def evaluate_set(
     return result
 
 
-def evaluate_stack(
-    file: LabelledFile,
-    open_session: Callable[[Array], Session],
-    max_objects: int | None = None,
-    seed: int = 0,
-) -> StackResult:
-    """Follow the objects of one stack from one click each.
-
-    Objects with the same prompted frame share a run, over the range of frames in which
-    any of them exists.
-
-    Parameters
-    ----------
-    file : LabelledFile
-        The stack.
-    open_session : callable
-        Given the (T, H, W[, 3]) frames, returns a `Session`.
-    max_objects : int, optional
-        So many objects, drawn at random, stand for all of them.
-    seed : int, default 0
-        Of that draw.
-    """
-    frames, labels = file.read()
-    present = frames_with_object(labels, file.ids)
-    keep = draw(sorted(present), max_objects, seed)
-    groups: dict[int, list[int]] = {}
-    for i in keep:
-        middle = len(present[i]) // 2 if file.kind == "z" else 0
-        groups.setdefault(present[i][middle], []).append(i)
-    direction = "both" if file.kind == "z" else "forward"
-    session = open_session(frames)
-    clock, n_frames = _Clock(), 0
-    objects = []
-    for frame, members in tqdm(
-        sorted(groups.items()), desc=file.name, mininterval=2, leave=False
-    ):
-        ious: dict[int, dict[int, float]] = {i: {} for i in members}
-        with clock.running():
-            session.reset()
-            for i in members:
-                coords, signs = clicks_to_prompt([first_click(labels[frame] == i)])
-                session.add_prompts(frame, i, point_coords=coords, point_labels=signs)
-            results = session.propagate(
-                min(present[i][0] for i in members),
-                max(present[i][-1] for i in members),
-                direction,
-            )
-        while True:
-            with clock.running():
-                answer = next(results, None)
-            if answer is None:
-                break
-            n_frames += 1
-            t = int(answer.frame_index)
-            for i in members:
-                if i in answer.masks:
-                    ious[i][t] = mask_iou(answer.masks[i], labels[t] == i)
-        for i in members:
-            # A frame that never came back counts as missed.
-            scored = {t: ious[i].get(t, 0.0) for t in present[i] if t != frame}
-            record = {"stack": file.name, "id": i, "prompted_frame": frame}
-            objects.append(record | {"iou": mean(scored.values()), "ious": scored})
-    speed = n_frames / clock.total if clock.total else 0.0
-    iou = mean(record["iou"] for record in objects) or 0.0
-    return StackResult(file.name, len(objects), iou, speed, objects)
-
-
 def _prompt(
-    predictor: Predictor, target: Array, max_clicks: int, clock: _Clock
+    predictor: Predictor, target: Array, max_clicks: int, noc: bool, clock: Clock
 ) -> dict[str, Any]:
     """Click an object up to `max_clicks` times, then box it; return what was found."""
     box = tight_box(target)
@@ -228,20 +159,26 @@ def _prompt(
         logits = answer.logits[best : best + 1]
         ious.append(mask_iou(answer.masks[best], target))
         scores.append(float(answer.scores[best]))
+        unreached = noc and max(ious) < NOC_IOU
+        if len(clicks) >= (NOC_LIMIT if unreached else max_clicks):
+            break
         correction = next_click(target, answer.masks[best])
-        if len(clicks) == max_clicks or correction is None:
+        if correction is None:
             break
         clicks.append(correction)
+    made = min(len(ious), max_clicks)
     # A mask without error needs no further click.
-    missing = max_clicks - len(ious)
-    return {
-        "ious": ious + ious[-1:] * missing,
-        "scores": scores + scores[-1:] * missing,
+    missing = max_clicks - made
+    record = {
+        "ious": ious[:made] + ious[-1:] * missing,
+        "scores": scores[:made] + scores[-1:] * missing,
+        "n_clicks": made,
         **boxed,
     }
+    return record | {"noc": clicks_needed(ious)} if noc else record
 
 
-class _Clock:
+class Clock:
     """Adds up the time spent in calls."""
 
     def __init__(self) -> None:
@@ -250,10 +187,12 @@ class _Clock:
 
     @property
     def mean_ms(self) -> float:
+        """Milliseconds per call."""
         return 1000 * self.total / max(self.calls, 1)
 
     @contextmanager
     def running(self) -> Iterator[None]:
+        """Time a block."""
         start = time.perf_counter()
         yield
         self.total += time.perf_counter() - start

@@ -24,7 +24,8 @@ from sam2_core.training.scores import (
     report,
     summary,
 )
-from sam2_core.training.trials import evaluate_set, evaluate_stack
+from sam2_core.training.stack_trials import evaluate_stack
+from sam2_core.training.trials import evaluate_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +90,7 @@ class DiscPredictor:
 class _Found:
     frame_index: int
     masks: dict[int, np.ndarray]
+    object_scores: dict[int, float]
 
 
 class StillSession:
@@ -101,17 +103,25 @@ class StillSession:
         self.resets = 0
         self.runs: list[tuple[int, int, str, tuple[int, ...]]] = []
         self.prompts: dict[int, np.ndarray] = {}
+        self.clicks: list[tuple[int, int, int]] = []
 
     def reset(self) -> None:
         self.prompts = {}
         self.resets += 1
 
     def add_prompts(
-        self, frame_index: int, object_id: int, point_coords: Any, point_labels: Any
+        self,
+        frame_index: int,
+        object_id: int,
+        point_coords: Any,
+        point_labels: Any,
+        clear_old: bool = True,
     ) -> None:
-        assert point_labels.tolist() == [1]
-        self.frame = frame_index
-        self.prompts[object_id] = point_coords[0]
+        self.clicks.append((frame_index, object_id, int(point_labels[0])))
+        if object_id not in self.prompts:
+            assert point_labels.tolist() == [1]
+            self.frame = frame_index
+            self.prompts[object_id] = point_coords[0]
 
     def propagate(self, start: int, stop: int, direction: str) -> Iterator[_Found]:
         self.runs.append((start, stop, direction, tuple(self.prompts)))
@@ -122,6 +132,7 @@ class StillSession:
             yield _Found(
                 t,
                 {i: _disc(x, y, 8) & (i != 5) for i, (x, y) in self.prompts.items()},
+                dict.fromkeys(self.prompts, 0.5 - 0.1 * t),
             )
 
 
@@ -187,7 +198,7 @@ def test_image_and_labels_must_agree(folder: Path) -> None:
 
 def test_iou_after_each_click_and_from_the_box(folder: Path) -> None:
     predictor = DiscPredictor()
-    result = evaluate_set(find_sets(folder)["discs"], predictor)
+    result = evaluate_set(find_sets(folder)["discs"], predictor, noc=False)
     assert result.n_objects == 6
     assert len(predictor.images) == 2
     assert predictor.images[0].dtype == np.uint16
@@ -201,9 +212,41 @@ def test_iou_after_each_click_and_from_the_box(folder: Path) -> None:
     assert result.objects[0]["scores"][:2] == pytest.approx([0.9, 0.8])
 
 
+def test_clicks_go_on_until_the_iou_is_085(folder: Path) -> None:
+    area = _disc(48, 48, RADIUS).sum()
+    assert _disc(48, 48, 10).sum() / area < 0.85 < _disc(48, 48, 11).sum() / area
+    predictor = DiscPredictor()
+    result = evaluate_set(find_sets(folder)["discs"], predictor, max_objects=1)
+    (record,) = result.objects
+    assert record["noc"] == result.noc == 6  # radius 11
+    assert len(record["ious"]) == record["n_clicks"] == 5
+    clicks = [call for call in predictor.calls if call.get("point_coords") is not None]
+    assert len(clicks) == 6
+    short = evaluate_set(
+        find_sets(folder)["discs"], DiscPredictor(), max_objects=1, noc=False
+    )
+    assert short.noc is None
+    assert short.clicks == result.clicks
+
+
+def test_scores_are_compared_with_what_the_answers_reached(folder: Path) -> None:
+    result = evaluate_set(find_sets(folder)["discs"], DiscPredictor(), max_objects=1)
+    area = _disc(48, 48, RADIUS).sum()
+    click = [_disc(48, 48, 5 + n).sum() / area for n in range(1, 6)]
+    box = area / (2 * RADIUS + 1) ** 2
+    # Interval 0.9 to 1 holds the first click, 0.8 to 0.9 the other clicks and the box
+    # (as float32, 0.8 is just above and 0.9 just below).
+    scores = [float(np.float32(0.9))] + [float(np.float32(0.8))] * 5
+    together = np.sum(np.array(scores) - [*click, box])
+    assert result.calibration_error == pytest.approx(abs(together) / 6)
+    assert summary([result], [])["iou_calibration_error"] == pytest.approx(
+        abs(together) / 6
+    )
+
+
 def test_corrections_carry_all_clicks_and_the_last_logits(folder: Path) -> None:
     predictor = DiscPredictor()
-    evaluate_set(find_sets(folder)["discs"], predictor, max_objects=1)
+    evaluate_set(find_sets(folder)["discs"], predictor, max_objects=1, noc=False)
     clicks = [call for call in predictor.calls if call.get("point_coords") is not None]
     assert [len(call["point_coords"]) for call in clicks] == [1, 2, 3, 4, 5]
     assert [call["multimask_output"] for call in clicks] == [True] + [False] * 4
@@ -250,7 +293,9 @@ def test_a_stack_is_followed_both_ways_from_the_middle(folder: Path) -> None:
         opened.append(StillSession(frames))
         return opened[-1]
 
-    result = evaluate_stack(find_sets(folder)["cells"][0], open_session)
+    result = evaluate_stack(
+        find_sets(folder)["cells"][0], open_session, corrections=0, absent_frames=0
+    )
     (session,) = opened
     # Object 1 lives on frames 1 to 6, object 2 on 0 to 4; 5 has one frame only.
     assert session.runs == [(0, 4, "both", (2,)), (1, 6, "both", (1,))]
@@ -277,12 +322,67 @@ def test_a_time_lapse_is_followed_forward_in_one_run(folder: Path) -> None:
         sessions.append(StillSession(frames))
         return sessions[-1]
 
-    result = evaluate_stack(find_sets(folder)["film"][0], open_session)
+    result = evaluate_stack(
+        find_sets(folder)["film"][0], open_session, corrections=0, absent_frames=0
+    )
     assert sessions[0].runs == [(0, 4, "forward", (2, 5))]
     expected = _disc(48, 48, 8).sum() / _disc(48, 48, RADIUS).sum()
     # Object 5 exists again on frame 3 and is lost there.
     assert [record["iou"] for record in result.objects] == pytest.approx([expected, 0])
     assert result.iou == pytest.approx(expected / 2)
+
+
+def test_corrections_go_to_the_worst_frames(folder: Path) -> None:
+    sessions = []
+
+    class Learning(StillSession):
+        """Right where it was corrected, poor elsewhere and worst on frame 3."""
+
+        def propagate(self, *args: Any) -> Iterator[_Found]:
+            corrected = {t for t, _, _ in self.clicks[1:]}
+            for t in range(5):
+                radius = RADIUS if t in corrected else 4 if t == 3 else 8
+                (x, y) = self.prompts[2]
+                yield _Found(t, {2: _disc(x, y, radius)}, {2: 0.5})
+
+    def open_session(frames: np.ndarray) -> Learning:
+        sessions.append(Learning(frames))
+        return sessions[-1]
+
+    result = evaluate_stack(find_sets(folder)["film"][0], open_session)
+    areas = [_disc(48, 48, r).sum() / _disc(48, 48, RADIUS).sum() for r in (4, 8)]
+    assert result.iou == pytest.approx((3 * areas[1] + areas[0]) / 4)
+    # Then frame 0, the first of the equally poor ones, and frame 1.
+    assert sessions[0].clicks == [(0, 2, 1), (3, 2, 1), (0, 2, 1), (1, 2, 1)]
+    assert result.objects[0]["corrected_frames"] == [3, 0, 1]
+    assert result.corrected == pytest.approx((2 + 2 * areas[1]) / 4)
+
+
+def test_presence_is_judged_on_frames_without_the_object(folder: Path) -> None:
+    result = evaluate_stack(
+        find_sets(folder)["cells"][0], StillSession, corrections=0, absent_frames=9
+    )
+    by_id = {record["id"]: record["presence"] for record in result.objects}
+    # Object 2 is on frames 0 to 4 and clicked on 2, object 1 on 1 to 6 and on 4.
+    assert by_id[2]["present"] == pytest.approx([0.5, 0.4, 0.2, 0.1])
+    assert by_id[2]["absent"] == pytest.approx([0, -0.1])
+    assert by_id[1]["present"] == pytest.approx([0.4, 0.3, 0.2, 0, -0.1])
+    assert by_id[1]["absent"] == pytest.approx([0.5])
+    # Pairs won: 7.5 of 9 against 0, 8.5 against -0.1, half of one against 0.5.
+    assert result.presence_auroc == pytest.approx(16.5 / 27, abs=0.02)
+    assert result.absent_frames == 3
+    assert result.corrected is None
+
+
+def test_the_same_seed_gives_the_same_figures(folder: Path) -> None:
+    def once() -> str:
+        found = evaluate_folder(folder, DiscPredictor(), StillSession, max_objects=3)
+        return json.dumps(
+            [[r.objects for r in part] for part in found]
+            + [[r.noc for r in found[0]], [r.presence_auroc for r in found[1]]]
+        )
+
+    assert once() == once()
 
 
 def test_frames_that_do_not_come_back_count_as_missed(folder: Path) -> None:
@@ -310,17 +410,29 @@ def test_table_is_aligned_and_weights_sets_equally() -> None:
         SetResult("a", 10, {1: 0.5, 3: 0.75, 5: 1.0}, 0.8, 0.25, 0.5),
         SetResult("longer_name", 1000, {1: 0.7, 3: 0.75, 5: 1.0}, 0.9, None, 0.25),
     ]
+    sets[1].noc, sets[1].calibration_error = 4.5, 0.05
     table = report(sets, [StackResult("s", 3, 0.625, 12.34)])
     first, second = table.split("\n\n")
     head, rule, row_a, row_b, _, means = first.splitlines()
     assert len({len(line) for line in (head, rule, row_a, row_b, means)}) == 1
     assert row_b.split() == [
-        *("longer_name", "1000", "0.700", "0.750", "1.000", "0.900", "-", "0.250")
+        *(
+            "longer_name",
+            "1000",
+            "0.700",
+            "0.750",
+            "1.000",
+            "0.900",
+            "4.5",
+            "0.050",
+            "-",
+            "0.250",
+        )
     ]
     assert means.split()[3:] == [
-        *("1010", "0.600", "0.750", "1.000", "0.850", "0.250", "0.375")
+        *("1010", "0.600", "0.750", "1.000", "0.850", "4.5", "0.050", "0.250", "0.375")
     ]
-    assert second.splitlines()[2].split() == ["s", "3", "0.625", "12.3"]
+    assert second.splitlines()[2].split() == [*("s", "3", "0.625", "-", "-", "12.3")]
     assert summary(sets, [])["iou_1_click"] == pytest.approx(0.6)
     assert summary(sets, [])["stack_iou"] is None
 
@@ -376,7 +488,8 @@ def test_command_prints_tables_and_writes_json(
     out = folder / "out.json"
     options = ["--model", "tiny", "--device", "cpu", "--max-objects", "2"]
     result = CliRunner().invoke(
-        app, [str(folder), *options, "--no-baselines", "--json", str(out)]
+        app,
+        [str(folder), *options, "--no-baselines", "--no-speed", "--json", str(out)],
     )
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -387,6 +500,22 @@ def test_command_prints_tables_and_writes_json(
     assert record["summary"]["encode_ms"] > 0
     assert [len(found["objects"]) for found in record["sets"]] == [2, 2]
     assert len(record["sets"][0]["objects"][0]["ious"]) == 5
+    assert record["summary"]["noc85"] == 6
+    assert 0 < record["summary"]["iou_calibration_error"] < 1
+    assert record["speed"] is None
+    assert 0 < record["stacks"][0]["presence_auroc"] < 1
+    assert record["stacks"][0]["corrected"] is not None
+    quick = ["--no-noc", "--no-corrections", "--no-presence"]
+    result = CliRunner().invoke(
+        app,
+        [str(folder), *options, *quick, "--no-baselines", "--json", str(out)],
+    )
+    assert result.exit_code == 0, result.output
+    record = json.loads(out.read_text())
+    assert record["summary"]["noc85"] is None
+    assert record["summary"]["stack_iou_corrected"] is None
+    assert "frames/s" in result.stdout.splitlines()[-1]
+    assert record["speed"]["encode_ms"] > 0
 
 
 def test_command_reports_a_bad_folder_in_one_line(

@@ -7,8 +7,10 @@ import pytest
 from scipy import ndimage
 
 from sam2_core.errors import ImageError
-from sam2_core.training.rendering import STYLES, STYLES_OF_LAYOUT
-from sam2_core.training.shapes import LAYOUTS, boundary_distance
+from sam2_core.training.layouts import LAYOUT_WEIGHTS, LAYOUTS
+from sam2_core.training.rendering import STYLES_OF_LAYOUT
+from sam2_core.training.shapes import boundary_distance
+from sam2_core.training.styles import STYLES
 from sam2_core.training.synthetic import generate_image, generate_pool
 from sam2_core.training.synthetic_stacks import (
     KINDS,
@@ -23,7 +25,7 @@ CASES = [(layout, style) for layout, s in STYLES_OF_LAYOUT.items() for style in 
 
 
 def test_every_layout_has_known_styles() -> None:
-    assert set(STYLES_OF_LAYOUT) == set(LAYOUTS)
+    assert set(STYLES_OF_LAYOUT) == set(LAYOUTS) == set(LAYOUT_WEIGHTS)
     assert {style for _, style in CASES} == set(STYLES)
 
 

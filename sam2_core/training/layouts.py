@@ -1,0 +1,36 @@
+"""What the generator can draw, and how often."""
+
+from __future__ import annotations
+
+from sam2_core.training import colonies, shapes
+
+LAYOUTS: dict[str, shapes.Layout] = {
+    "nuclei": shapes.nuclei,
+    "cells": shapes.cells,
+    "rods": shapes.rods,
+    "filaments": shapes.filaments,
+    "tessellation": shapes.tessellation,
+    "neurites": shapes.neurites,
+    "islands": shapes.islands,
+    "ramified": colonies.ramified,
+    "budding": colonies.budding,
+    "colony": colonies.colony,
+    "strands": colonies.strands,
+    "crowd": colonies.crowd,
+    "vesicles": colonies.vesicles,
+}
+LAYOUT_WEIGHTS = {
+    "nuclei": 4,
+    "cells": 3,
+    "rods": 2,
+    "filaments": 1,
+    "tessellation": 2,
+    "neurites": 2,
+    "islands": 1,
+    "ramified": 2,
+    "budding": 2,
+    "colony": 2,
+    "strands": 1,
+    "crowd": 3,
+    "vesicles": 1,
+}

@@ -1,4 +1,7 @@
-"""Makes the pictures of the docks: dock_2d.png, dock_stack.png and automatic.png.
+"""Makes the pictures of the docks, and those of the tutorial for a stack.
+
+Names on the command line choose among them: 2d, stack, automatic, tutorial (five nuclei
+through 16 slices: stack_clicks, stack_propagation, review, review_light).
 
 Needs a screen and the bundled model; without a screen, start it as
 ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
@@ -97,11 +100,44 @@ def picture_automatic() -> None:
     viewer.close()
 
 
+def picture_tutorial() -> None:
+    """A stack from the first click to the review, in the dark and the light theme."""
+    viewer, segment = open_window("nuclei")
+    segment.keeper.discard_offer()
+    viewer.dims.set_current_step(0, FRAME)
+    for number, (x, y) in enumerate(list(CLICKS_XY.values())[:5]):
+        if number:
+            segment.next_object()
+        segment.add_point((y, x))
+    segment.wait()
+    save(viewer, "stack_clicks.png")
+    state = segment.state
+    state.update(start=FRAME - 8, stop=FRAME + 7)
+    segment.propagate("both")
+    while state.busy and state.done < 9:
+        settle(0.05)
+    viewer.dims.set_current_step(0, FRAME + 4)
+    save(viewer, "stack_propagation.png")
+    segment.wait(1200)
+    segment.check_frame()
+    viewer.dims.set_current_step(0, FRAME)
+    segment.check_frame()
+    segment.next_uncertain()
+    save(viewer, "review.png")
+    viewer.theme = "light"
+    segment.stack.more.heading.setChecked(True)
+    segment.session_fold.heading.setChecked(True)
+    save(viewer, "review_light.png")
+    viewer.close()
+
+
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["2d", "stack", "automatic"]
+    wanted = sys.argv[1:] or ["2d", "stack", "automatic", "tutorial"]
     if "2d" in wanted:
         picture_2d()
     if "stack" in wanted:
         picture_stack()
     if "automatic" in wanted:
         picture_automatic()
+    if "tutorial" in wanted:
+        picture_tutorial()

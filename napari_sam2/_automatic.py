@@ -13,10 +13,10 @@ from napari.layers import Image, Labels
 from napari_sam2 import _labels, _layers
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
 from napari_sam2._chosen import Chosen, choose
-from napari_sam2._engine import PlaneMasks
 from napari_sam2._history import History
 from napari_sam2._images import LayerFrames, frames_of
 from napari_sam2._jobs import JobRunner, run_inline
+from napari_sam2._messages import PlaneMasks
 from napari_sam2._preview import Preview
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions

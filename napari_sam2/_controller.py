@@ -7,12 +7,12 @@ from weakref import WeakKeyDictionary
 
 from napari_sam2 import _labels, _layers, _plan
 from napari_sam2._history import History, Step
-from napari_sam2._images import LayerFrames, frames_of
+from napari_sam2._images import LayerFrames, frames_of, split_position
 from napari_sam2._prompts import Key, ObjectPrompts, Snapshot, collect
 from napari_sam2._stage import Stage, full_coordinates
 from napari_sam2._state import DIRECTIONS, SegmentationState
 from napari_sam2._tasks import Tasks
-from sam2_core.errors import CheckpointError, PromptError, Sam2Error
+from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,6 +136,11 @@ class SegmentController:
         self._apply_defaults()
         self.tasks.rest()
 
+    def free_id(self, count: int = 1) -> int:
+        """The first of ``count`` ids that no object had so far."""
+        self._highest += count
+        return self._highest - count + 1
+
     def set_polarity(self, positive: bool) -> None:
         """Whether the next points add to the object or take away from it."""
         self.state.positive = positive
@@ -143,8 +148,8 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
-        following = self._highest + 1
-        _labels.check_id(self._ensure()[3], following)
+        labels, following = self._ensure()[3], self.free_id()
+        _labels.check_id(labels, following)
         self._begin("next object")
         self.state.positive = True
         self.select_object(following)
@@ -192,7 +197,6 @@ class SegmentController:
         self.stage.remove_prompts(object_id)
         self._last = self.stage.snapshot()
         self.history.drop(object_id)
-
         self.tasks.clear(plane, object_id, step)
 
     def undo(self) -> None:
@@ -228,17 +232,27 @@ class SegmentController:
             step = self.history.last
             for key in [k for k in self.history.written if k not in prompts]:
                 self.history.write_back(labels, key, step)
+                self.history.record.journal.restore(key, step)
                 self.tasks.refresh(key.plane, key.position)
             changed = self.history.stale(prompts)
             if not changed:
                 self.tasks.rest()
                 return
-            self._check_model()
+            self.tasks.check_model()
             groups = _plan.groups(image, prompts, changed, self.state.axis)
         except Sam2Error as error:
             self.tasks.fail(error)
             return
         self.tasks.predict(groups, step)
+
+    def restored(self) -> None:
+        """Prompts and labels came from a session file."""
+        self._last = self.stage.snapshot()
+        self.state.undo_text = ""
+        if self.stage.labels is not None:
+            self._highest = _labels.first_free_id(self.stage.labels) - 1
+            self.select_object(max(1, self._highest))
+        self.sync()
 
     # -- propagation --------------------------------------------------------------
 
@@ -266,19 +280,20 @@ class SegmentController:
         if self.state.axis is None:
             raise PromptError("Choose the axis to propagate along first.")
         frames = self._frames()
-        first, last = start or 0, len(frames) - 1 if stop is None else stop
-        if not 0 <= first <= last < len(frames):
-            raise PromptError(
-                f"The range {first} to {last} is not within 0 to {len(frames) - 1}."
-            )
+        first, last = _plan.check_range(start, stop, len(frames))
         here = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self._prompts(), here, self.state.axis)
         if not prompts:
             raise PromptError("Click on an object in one of these frames first.")
-        self._check_model()
+        self.tasks.check_model()
         total = _plan.frame_count(direction, prompts, frames, first, last)
+        view, span = self._view(), (start, stop, direction)
+        on_screen = split_position(view.plane, view.position, frames.axis)[1]
+        plan = _plan.propagation(
+            self.state, frames, prompts, self.history.record, span, on_screen
+        )
         step = self._begin("propagation")
-        self.tasks.propagate(frames, prompts, (start, stop, direction), total, step)
+        self.tasks.propagate(frames, prompts, plan, total, step)
 
     # -- helpers ------------------------------------------------------------------
 
@@ -332,19 +347,10 @@ class SegmentController:
         if self.state.object_id < 1:
             raise PromptError("Label 0 is the background; choose another label.")
 
-    def _check_model(self) -> None:
-        if self.state.model in self.state.missing:
-            raise CheckpointError(
-                f"{self.state.model} is not on this computer yet; download it first."
-            )
-
     def _default_axis(self) -> None:
         image = self._ensure_image()
-        if image.ndim == 2:
-            self.state.axis = None
-            return
         try:
-            self.state.axis = self._view().others[0]
+            self.state.axis = None if image.ndim == 2 else self._view().others[0]
         except Sam2Error:
             self.state.axis = 0
 
@@ -387,6 +393,6 @@ class SegmentController:
         if layer is self.stage.image:
             self.choose_image(None)
         else:
-            self.tasks.history = History()
+            self.tasks.forget_prompts()
             self._last = None
             self.state.update(labels=self.stage.labels, undo_text="")

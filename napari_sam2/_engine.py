@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_sam2._facts import measure
+from napari_sam2._following import Plan, follow
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._labels import combine
-from napari_sam2._prompts import Key, ObjectPrompts
+from napari_sam2._messages import Choice, Found, PlaneMasks, Say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam2._jobs import Stop
+    from napari_sam2._prompts import Key, ObjectPrompts
 
 MAX_SESSIONS = 2
 
@@ -57,7 +60,7 @@ class FrameMasks(Protocol):
     def frame_index(self) -> int: ...
 
     @property
-    def masks(self) -> dict[int, NDArray[np.bool_]]: ...
+    def masks(self) -> Mapping[int, NDArray[np.bool_]]: ...
 
 
 class Session(Protocol):
@@ -102,50 +105,6 @@ class Backend(Protocol):
     def download(self, name: str, stop: Stop) -> Iterator[tuple[int, int]]: ...
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Model and device to work with."""
-
-    model: str
-    device: str
-
-
-@dataclass(frozen=True)
-class Say:
-    """Message for the status line."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class PlaneMasks:
-    """Masks of some objects in one plane.
-
-    Attributes
-    ----------
-    plane, position
-        Where.
-    ids : (H, W) uint32
-        Object ids, 0 elsewhere.
-    prompts : dict of int to ObjectPrompts
-        The objects ``ids`` speaks about, and the prompts each mask answers; empty
-        prompts for masks that were propagated.
-    """
-
-    plane: tuple[int, int]
-    position: tuple[int, ...]
-    ids: NDArray[np.uint32]
-    prompts: dict[int, ObjectPrompts]
-
-
-@dataclass(frozen=True)
-class Found:
-    """Devices of this computer, and models that need a download (with bytes)."""
-
-    devices: list[str]
-    missing: dict[str, int]
-
-
 @dataclass
 class _OpenSession:
     """A session and the prompts it has been given, per (frame index, object id)."""
@@ -170,6 +129,11 @@ class Engine:
         self._predictor: Predictor | None = None
         self._encoded: tuple[LayerFrames, int] | None = None
         self._sessions: OrderedDict[LayerFrames, _OpenSession] = OrderedDict()
+        self.opened = 0  # sessions so far; says whether a job began with a fresh one
+
+    def forget(self, frames: LayerFrames) -> None:
+        """Begin afresh with these frames: nothing was prompted or followed yet."""
+        self._sessions.pop(frames, None)
 
     def close(self) -> None:
         """Let go of the model and everything computed with it."""
@@ -218,8 +182,8 @@ class Engine:
             for key in sorted(changed, key=_order):
                 if stop():
                     return
-                mask = self._predict_one(prompts[key], frames.shape)
-                yield _plane(key, mask, prompts[key])
+                mask, score = self._predict_one(prompts[key], frames.shape)
+                yield _plane(key, mask, prompts[key], {key.object_id: score}, {})
             return
         opened = self._session(frames)
         yield from self._synchronise(opened, frames, prompts, changed, stop)
@@ -229,9 +193,7 @@ class Engine:
         choice: Choice,
         frames: LayerFrames,
         prompts: Mapping[Key, ObjectPrompts],
-        start: int | None,
-        last: int | None,
-        direction: str,
+        plan: Plan,
         stop: Stop,
     ) -> Iterator[Say | PlaneMasks]:
         """Carry every prompted object through the stack, frame by frame."""
@@ -241,16 +203,8 @@ class Engine:
         if stop():
             return
         yield Say("Propagating …")
-        for result in opened.session.propagate(start, last, direction):
-            if result.masks:
-                yield PlaneMasks(
-                    frames.plane,
-                    frames.position(result.frame_index),
-                    combine(result.masks),
-                    {object_id: ObjectPrompts() for object_id in result.masks},
-                )
-            if stop():
-                return
+        seeds = {index for index, _ in opened.applied}
+        yield from follow(opened.session, frames, seeds, plan, stop)
 
     def _load(self, choice: Choice) -> Iterator[Say]:
         if self._choice == choice:
@@ -272,7 +226,7 @@ class Engine:
 
     def _predict_one(
         self, prompts: ObjectPrompts, shape: tuple[int, int]
-    ) -> NDArray[np.bool_]:
+    ) -> tuple[NDArray[np.bool_], float]:
         assert self._predictor is not None
         coordinates, labels = prompts.point_arrays()
         box, mask = prompts.box_array(), prompts.mask(shape)
@@ -289,12 +243,13 @@ class Engine:
             multimask_output=single,
         )
         best = int(np.argmax(prediction.scores))
-        return np.asarray(prediction.masks[best], bool)
+        return np.asarray(prediction.masks[best], bool), float(prediction.scores[best])
 
     def _session(self, frames: LayerFrames) -> _OpenSession:
         if frames not in self._sessions:
             session = self.backend.session(self._model, frames)
             self._sessions[frames] = _OpenSession(session)
+            self.opened += 1
         self._sessions.move_to_end(frames)
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
@@ -331,7 +286,9 @@ class Engine:
             result = _ask(opened.session, index, object_id, ask, frames.shape)
             opened.applied[index, object_id] = ask
             if key in changed:
-                yield _plane(key, result.masks[object_id], ask)
+                scores = getattr(result, "scores", {})
+                present = getattr(result, "object_scores", {})
+                yield _plane(key, result.masks[object_id], ask, scores, present)
 
     @staticmethod
     def _forget(opened: _OpenSession, wanted: set[tuple[int, int]]) -> None:
@@ -348,9 +305,17 @@ def _order(key: Key) -> tuple[tuple[int, ...], int]:
     return key.position, key.object_id
 
 
-def _plane(key: Key, mask: NDArray[np.bool_], prompts: ObjectPrompts) -> PlaneMasks:
-    ids = combine({key.object_id: mask})
-    return PlaneMasks(key.plane, key.position, ids, {key.object_id: prompts})
+def _plane(
+    key: Key,
+    mask: NDArray[np.bool_],
+    prompts: ObjectPrompts,
+    scores: dict[int, float],
+    object_scores: dict[int, float],
+) -> PlaneMasks:
+    masks = {key.object_id: mask}
+    facts = measure(masks, scores, object_scores, prompted=True)
+    answer = {key.object_id: prompts}
+    return PlaneMasks(key.plane, key.position, combine(masks), answer, facts)
 
 
 def _ask(

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam2 import _labels
 from napari_sam2._prompts import Key, ObjectPrompts, Snapshot
+from napari_sam2._record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_sam2._engine import PlaneMasks
     from napari_sam2._labels import Patch
+    from napari_sam2._messages import PlaneMasks
 
 MAX_STEPS = 200
 MAX_BYTES = 512 * 2**20
@@ -83,7 +84,8 @@ class History:
     The number of steps and their memory are bounded; the oldest are forgotten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, record: Record | None = None) -> None:
+        self.record = record or Record()
         self.steps: list[Step] = []
         self.written: dict[Key, Written] = {}
         self._nbytes = 0
@@ -162,6 +164,7 @@ class History:
         step = self.steps.pop()
         self._nbytes -= step.nbytes
         self.written = step.written
+        self.record.flip(step, undone=True)
         if labels is not None:
             for patch in reversed(step.patches):
                 _labels.revert(labels, patch)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._layers import image_shape, plane_index
-from sam2_core.errors import ImageError
+from sam2_core.errors import ImageError, Sam2Error
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -81,11 +81,20 @@ class LayerFrames:
         return (*self.fixed[:place], index, *self.fixed[place:])
 
     def frame(self, index: int) -> NDArray[np.uint8]:
-        """One frame, (H, W, 3) uint8."""
+        """One frame, (H, W, 3) uint8; ImageError if it cannot be read."""
         from sam2_core.intensity import to_rgb8
 
         position = self.position(index)
-        plane = np.asarray(self.data[plane_index(self.plane, position)])
+        try:
+            plane = np.asarray(self.data[plane_index(self.plane, position)])
+        except (Sam2Error, MemoryError):
+            raise
+        except Exception as error:
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            raise ImageError(
+                f"Frame {index} of the image cannot be read ({reason}); what is done "
+                "stays."
+            ) from error
         if plane.ndim == 3:  # RGB or RGBA
             plane = plane[..., :3]
         return to_rgb8(plane, value_range=self.limits)

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-from sam2_core.errors import Cancelled, InferenceError, Sam2Error
+from sam2_core.errors import (
+    Cancelled,
+    InferenceError,
+    OutOfMemoryError,
+    Sam2Error,
+)
 
 log = logging.getLogger(__name__)
 
@@ -84,19 +89,21 @@ def guarded(job: Job) -> Iterator[Any]:
     except Sam2Error as error:
         yield _End(error)
     except MemoryError:
-        yield _End(InferenceError("Out of memory; try a smaller model or image."))
+        yield _End(OutOfMemoryError("Out of memory; try a smaller model or image."))
     except Exception as error:
         log.exception("A %s job failed", job.kind)
-        yield _End(InferenceError(describe(error)))
+        yield _End(describe(error))
 
 
-def describe(error: Exception) -> str:
+def describe(error: Exception) -> InferenceError:
     """One sentence for an error that is not ours."""
     lines = str(error).strip().splitlines()
     reason = lines[0].rstrip(".") if lines else type(error).__name__
     if "out of memory" in reason.lower():
-        return "The device ran out of memory; choose a smaller model or the CPU."
-    return f"The model could not run: {reason}."
+        return OutOfMemoryError(
+            "The device ran out of memory; choose a smaller model or the CPU."
+        )
+    return InferenceError(f"The model could not run: {reason}.")
 
 
 class JobRunner:

@@ -27,6 +27,10 @@ SHORTCUTS = {
     "undo": Shortcut("Control-Z", "undo", "Ctrl+Z"),
     "clear": Shortcut("Shift-C", "clear_object", "Shift+C"),
     "propagate": Shortcut("Shift-S", "propagate", "Shift+S"),
+    "uncertain": Shortcut("N", "next_uncertain", "N"),
+    "check": Shortcut("K", "check_frame", "K"),
+    "absent": Shortcut("H", "mark_absent", "H"),
+    "ends": Shortcut("Shift-H", "mark_end", "Shift+H"),
     "cancel": Shortcut("Escape", "cancel", "Esc"),
 }
 """Keys that no napari layer uses for prompts; a layer's own key of the same name wins

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam2._layers import plane_index
 from sam2_core.errors import PromptError
+from sam2_core.label_files import combine_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,11 +70,8 @@ def combine(masks: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.uint32]:
     (H, W) uint32
         0 where there is no object.
     """
-    shape = next(iter(masks.values())).shape
-    ids = np.zeros(shape, np.uint32)
-    for object_id in sorted(masks, reverse=True):
-        ids[masks[object_id]] = object_id
-    return ids
+    height, width = next(iter(masks.values())).shape
+    return combine_masks(masks, (height, width))
 
 
 def check_id(labels: Labels, object_id: int) -> None:
@@ -140,7 +138,10 @@ def write_plane(
     if rows.size == 0:
         return None
     columns = np.flatnonzero(changed.any(0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    box = (
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )
     inside = changed[box]
     patch = Patch(
         plane,
@@ -150,19 +151,25 @@ def write_plane(
         current[box][inside].copy(),
         target[box][inside],
     )
-    labels.data[index] = target
+    labels.data[_box_index(patch)] = target[box]
     return patch
 
 
 def revert(labels: Labels, patch: Patch) -> None:
     """Undo a patch in place; pixels that were changed since then are left alone."""
-    index = plane_index(patch.plane, patch.position)
-    current = np.array(labels.data[index])
-    box = current[patch.rows, patch.columns]
+    index = _box_index(patch)
+    box = np.array(labels.data[index])
     changed = patch.changed()
     values = box[changed]
     box[changed] = np.where(values == patch.new, patch.old, values)
-    labels.data[index] = current
+    labels.data[index] = box
+
+
+def _box_index(patch: Patch) -> tuple[int | slice, ...]:
+    """Index of the changed box alone: labels on disk are written in chunks."""
+    index = list(plane_index(patch.plane, patch.position))
+    index[patch.plane[0]], index[patch.plane[1]] = patch.rows, patch.columns
+    return tuple(index)
 
 
 def refresh(labels: Labels) -> None:

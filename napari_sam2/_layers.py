@@ -192,6 +192,15 @@ def world_point(
     return np.asarray(point * factors)
 
 
+def world_factor(viewer: napari.components.ViewerModel, layer: Any, dim: int) -> float:
+    """How many of the sliders' units are in one of the layer's, for an axis ``dim``."""
+    world_units = getattr(viewer.layers, "units", None)
+    if world_units is None or len(world_units) <= dim:
+        return 1.0
+    axis = dim - viewer.dims.ndim + layer.ndim
+    return unit_factor(layer.units[axis], world_units[dim])
+
+
 def unit_factor(source: Any, target: Any) -> float:
     """How many ``target`` units are in one ``source`` unit; 1 if incommensurable."""
     if source == target or source.dimensionality != target.dimensionality:

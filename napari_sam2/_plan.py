@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_sam2._following import Plan
 from napari_sam2._images import LayerFrames, frames_of, split_position
+from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam2._prompts import Key, ObjectPrompts
+    from napari_sam2._record import Record
+    from napari_sam2._state import SegmentationState
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,35 @@ def groups(
         frames = frames_of(image, first.plane, first.position, along)
         result.append(Group(frames, on_line(prompts, first, axis), frozenset(keys)))
     return result
+
+
+def check_range(start: int | None, stop: int | None, length: int) -> tuple[int, int]:
+    """First and last frame of a range; PromptError if it is not within the stack."""
+    first, last = start or 0, length - 1 if stop is None else stop
+    if not 0 <= first <= last < length:
+        raise PromptError(
+            f"The range {first} to {last} is not within 0 to {length - 1}."
+        )
+    return first, last
+
+
+def propagation(
+    state: SegmentationState,
+    frames: LayerFrames,
+    prompts: Mapping[Key, ObjectPrompts],
+    record: Record,
+    span: tuple[int | None, int | None, str],
+    here: int | None,
+) -> Plan:
+    """What a propagation over ``span`` (start, stop, direction) is to do."""
+    firsts: dict[int, int] = {}
+    for key in prompts:
+        index = split_position(key.plane, key.position, frames.axis)[1]
+        firsts[key.object_id] = min(index, firsts.get(key.object_id, index))
+    patience = state.patience if state.stop_when_lost else None
+    bounds = record.marks.bounds(frames, firsts)
+    shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
+    return Plan(*span, patience, here, bounds, shown if patience else {})
 
 
 def frame_count(

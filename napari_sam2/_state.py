@@ -44,8 +44,14 @@ class SegmentationState:
     start, stop : int or None
         First and last frame to propagate over, both included; None is the end of the
         stack.
+    stop_when_lost : bool
+        Whether an object that is lost for ``patience`` frames in a row has ended.
+    patience : int
+        That number of frames.
+    follow_corrections : bool
+        Whether a correction on a propagated line is propagated by itself.
     busy : str
-        "" when idle, else "predict", "propagate", "download" or "prepare".
+        "" when idle, else "predict", "propagate", "restore", "download", "prepare", ...
     status : str
         One line for the user.
     done, total : int
@@ -74,6 +80,9 @@ class SegmentationState:
     direction: str = "both"
     start: int | None = None
     stop: int | None = None
+    stop_when_lost: bool = True
+    patience: int = 3
+    follow_corrections: bool = False
     busy: str = ""
     status: str = ""
     done: int = 0

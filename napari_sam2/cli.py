@@ -13,6 +13,7 @@ from napari_sam2.commands.everything import everything
 from napari_sam2.commands.finetune import finetune
 from napari_sam2.commands.info import info
 from napari_sam2.commands.models import models
+from napari_sam2.commands.replay import replay
 from napari_sam2.commands.segment import segment
 from napari_sam2.commands.track import track
 from sam2_core import __version__
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(track)
+app.command()(replay)
 app.command()(everything)
 app.command()(annotate)
 app.command()(finetune)

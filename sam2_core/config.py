@@ -61,6 +61,9 @@ class ModelConfig:
     # prompts (on tracked frames the mask of the frame before) are compared with what it
     # found and drawn into the mask prompt. The official models know nothing of it.
     guided: bool = False
+    # Whether a further network draws the final mask of each object in a window of the
+    # object's own scale, and follows it there from frame to frame.
+    closeups: bool = False
     # How the network is used over time (none of these changes a weight).
     max_object_pointers: int = 16
     max_conditioning_frames: int = -1
@@ -118,6 +121,7 @@ NANO = ModelConfig(
     decoder_heads=4,
     decoder_ffn=512,
     guided=True,
+    closeups=True,
     # Trained on clips of five frames: older memories would be ages it never saw.
     num_maskmem=4,
     max_object_pointers=8,

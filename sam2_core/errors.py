@@ -26,5 +26,9 @@ class InferenceError(Sam2Error):
     """The model could not run: out of memory, device lost, numeric failure."""
 
 
+class OutOfMemoryError(InferenceError):
+    """The device has not enough memory for this model."""
+
+
 class Cancelled(Sam2Error):
     """The user stopped the job; nothing is wrong."""

@@ -36,6 +36,8 @@ class FollowedObject:
     prompts, starts, drafts : dict
         By frame index: the prompts, what they work on, and what they gave as long as it
         has not been propagated.
+    changed : set of int
+        Frames whose prompts were given or cleared and not yet carried both ways.
     directions : dict
         Frames visited by propagation, and whether in reverse.
     bank : MemoryBank
@@ -45,6 +47,7 @@ class FollowedObject:
     prompts: dict[int, SparsePrompt | NDArray[np.bool_]] = field(default_factory=dict)
     starts: dict[int, Start] = field(default_factory=dict)
     drafts: dict[int, Memory] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
     directions: dict[int, bool] = field(default_factory=dict)
     bank: MemoryBank = field(default_factory=MemoryBank)
 
@@ -57,3 +60,4 @@ class FollowedObject:
         """Forget a frame's prompts and all that came of them there."""
         for known in (self.prompts, self.starts, self.drafts, self.bank.conditioning):
             known.pop(frame_index, None)
+        self.changed.add(frame_index)

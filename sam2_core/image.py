@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sam2_core import transforms
@@ -62,29 +63,37 @@ class ImagePredictor:
 
     def reset(self) -> None:
         """Forget the image."""
-        self._features: ImageFeatures | None = None
+        self._image: NDArray[np.uint8] | None = None
+        self._encoded: ImageFeatures | None = None
         self._closeups: CloseUps | None = None
-        self._image_hw: tuple[int, int] | None = None
 
     @property
     def is_image_set(self) -> bool:
         """Whether :meth:`set_image` has been called."""
-        return self._features is not None
+        return self._image is not None
 
     @property
     def image_hw(self) -> tuple[int, int]:
         """Height and width of the image."""
-        if self._image_hw is None:
+        if self._image is None:
             raise ImageError("No image is set: call set_image first.")
-        return self._image_hw
+        return self._image.shape[0], self._image.shape[1]
+
+    @property
+    def _features(self) -> ImageFeatures:
+        """Of the whole image; models with close-ups seldom need them."""
+        if self._encoded is None:
+            assert self._image is not None
+            self._encoded = encode(self.model, self._image)
+        return self._encoded
 
     def set_image(
         self, image: ArrayLike, value_range: tuple[float, float] | None = None
     ) -> None:
         """Encode an image; the slow step.
 
-        In images much larger than its input, a model with a guide (the bundled one)
-        looks at small objects again, in a window of full resolution around them.
+        The bundled model answers prompts in windows around the objects, and encodes the
+        whole image only when something else is asked of it.
 
         Parameters
         ----------
@@ -104,11 +113,13 @@ class ImagePredictor:
         rgb = to_rgb8(np.asarray(image), value_range)
         from sam2_core.closeups import CloseUps
 
+        self.reset()
         with inference():
-            self._features = encode(self.model, rgb)
-        self._image_hw = (rgb.shape[0], rgb.shape[1])
-        close = CloseUps.worthwhile(self.model, self._image_hw)
-        self._closeups = CloseUps(self.model, rgb) if close else None
+            if self.model.closeup is None:
+                self._encoded = encode(self.model, rgb)
+            else:
+                self._closeups = CloseUps(self.model.closeup, rgb)
+        self._image = rgb
 
     def predict(
         self,
@@ -163,25 +174,73 @@ class ImagePredictor:
             or np.ndim(_or_empty(mask_input)) == 4
         )
         with inference():
-            decoded = self.decode(prompt, previous, multimask_output)
-            masks = torch.cat(
-                [
-                    transforms.logits_to_image(logits, hw) > 0
-                    for logits in torch.split(decoded.logits, PROMPTS_AT_ONCE)
-                ]
-            )
-            low_res = decoded.logits.clamp(-MAX_LOGIT, MAX_LOGIT)
-            prediction = Prediction(
-                masks.cpu().numpy(), decoded.iou.cpu().numpy(), low_res.cpu().numpy()
-            )
             if self._closeups is not None and prompt is not None:
-                prediction = self._closeups.improve(
-                    prediction, prompt, multimask_output
-                )
+                prediction = self._close(prompt, previous, multimask_output)
+            else:
+                prediction = self._predict(prompt, previous, multimask_output)
         if batched:
             return prediction
         return Prediction(
             prediction.masks[0], prediction.scores[0], prediction.logits[0]
+        )
+
+    def _predict(
+        self,
+        prompt: SparsePrompt | None,
+        previous: NDArray[np.float32] | None,
+        multimask_output: bool,
+    ) -> Prediction:
+        """What the network itself says of B prompts."""
+        decoded = self.decode(prompt, previous, multimask_output)
+        masks = torch.cat(
+            [
+                transforms.logits_to_image(logits, self.image_hw) > 0
+                for logits in torch.split(decoded.logits, PROMPTS_AT_ONCE)
+            ]
+        )
+        low_res = decoded.logits.clamp(-MAX_LOGIT, MAX_LOGIT)
+        return Prediction(
+            masks.cpu().numpy(), decoded.iou.cpu().numpy(), low_res.cpu().numpy()
+        )
+
+    def _close(
+        self,
+        prompt: SparsePrompt,
+        previous: NDArray[np.float32] | None,
+        multimask_output: bool,
+    ) -> Prediction:
+        """What close-ups say of B prompts; the whole image where they cannot."""
+        assert self._closeups is not None
+        count = 3 if multimask_output else 1
+        size = self.model.config.low_res_size
+        rows = []
+        for i, (xy, labels) in enumerate(
+            zip(prompt.point_xy, prompt.labels, strict=True)
+        ):
+            earlier = None if previous is None else previous[min(i, len(previous) - 1)]
+            answers = self._closeups.answers(xy, labels, earlier)
+            if not answers:
+                one = SparsePrompt(xy[None], labels[None])
+                mask = None if earlier is None else earlier[None]
+                rows.append(self._predict(one, mask, multimask_output))
+                continue
+            # Fewer answers than asked for: the last one stands for the others.
+            shown = (answers + answers[-1:] * count)[:count]
+            drawn = torch.stack([self._closeups.draw(answer) for answer in shown])
+            # The highest logit of each cell, lest small objects vanish.
+            low_res = F.adaptive_max_pool2d(drawn, (size, size))
+            rows.append(
+                Prediction(
+                    (drawn > 0).cpu().numpy()[None],
+                    np.array([[answer.score for answer in shown]], np.float32),
+                    low_res.clamp(-MAX_LOGIT, MAX_LOGIT).cpu().numpy()[None],
+                )
+            )
+        return Prediction(
+            *(
+                np.concatenate([getattr(row, name) for row in rows])
+                for name in ("masks", "scores", "logits")
+            )
         )
 
     def decode(
@@ -206,12 +265,10 @@ class ImagePredictor:
         DecodedMasks
             float32, logits not clamped.
         """
-        hw = self.image_hw
-        assert self._features is not None
         point_xy = labels = None
         if prompt is not None:
             scaled = transforms.points_to_input(
-                prompt.point_xy, hw, self.model.config.image_size
+                prompt.point_xy, self.image_hw, self.model.config.image_size
             )
             point_xy = torch.from_numpy(scaled)
             labels = torch.from_numpy(np.array(prompt.labels))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sam2_core.errors import InferenceError
+from sam2_core.errors import InferenceError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,17 +20,17 @@ def inference() -> Iterator[None]:
     Raises
     ------
     InferenceError
-        In place of any RuntimeError of torch: out of memory, a lost device, an
-        operation the device lacks.
+        In place of any RuntimeError of torch: a lost device, an operation the device
+        lacks, out of memory (:class:`sam2_core.errors.OutOfMemoryError`).
     """
     try:
         with torch.inference_mode():
             yield
     except (RuntimeError, MemoryError) as error:
-        raise InferenceError(_explain(error)) from error
+        raise _explained(error) from error
 
 
-def _explain(error: Exception) -> str:
+def _explained(error: Exception) -> InferenceError:
     text = str(error).strip().split("\n")[0]
     lowered = text.lower()
     if (
@@ -38,11 +38,11 @@ def _explain(error: Exception) -> str:
         or "out of memory" in lowered
         or "can't allocate memory" in lowered
     ):
-        return (
+        return OutOfMemoryError(
             "Not enough memory to run the model: use a smaller model, fewer prompts at "
             "once or the CPU, or close other programs."
         )
-    return (
+    return InferenceError(
         f"The model could not run ({text or type(error).__name__}): try another device "
         "or dtype, and report this if it happens on the CPU in float32."
     )

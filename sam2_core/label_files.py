@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import tempfile
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sam2_core.errors import ImageError
+from sam2_core.packed import mask_in_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +37,7 @@ class LabelWriter:
     path : path-like
         TIFF file to write, zlib-compressed.
     shape : tuple of int
-        (H, W) or (T, H, W).
+        (H, W), (T, H, W) or more; frames are counted through all leading axes.
     largest : int
         Largest label to come: up to 65535 the file is uint16, above it uint32.
     overwrite : bool
@@ -122,7 +124,7 @@ class LabelWriter:
     def _save(self) -> None:
         import tifffile
 
-        length = self.shape[0] if len(self.shape) == 3 else 1
+        length = math.prod(self.shape[:-2])
         tifffile.imwrite(
             self._file,
             (self._frame(index) for index in range(length)),
@@ -205,7 +207,8 @@ def combine_masks(
     """
     labels = np.zeros(shape, np.uint32)
     for object_id in sorted(masks, reverse=True):
-        labels[masks[object_id]] = object_id
+        window, mask = mask_in_box(masks, object_id)
+        labels[window][mask] = object_id
     return labels
 
 

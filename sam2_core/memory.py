@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from sam2_core.config import ModelConfig
 
@@ -20,20 +20,20 @@ _RECALLED_LOGIT = 10.0
 
 @dataclass(frozen=True)
 class Memory:
-    """One object on one frame.
+    """One object on one frame; N objects while they are worked on together.
 
     Attributes
     ----------
     logits : Tensor
-        (1, 1, h, w) float32 low-resolution mask logits, holes filled.
+        (N, 1, h, w) float32 low-resolution mask logits, holes filled.
     iou : Tensor
-        (1,) float32 predicted IoU.
+        (N,) float32 predicted IoU.
     object_score : Tensor
-        (1, 1) float32 logit; the object is in the frame where it is > 0.
+        (N, 1) float32 logit; the object is in the frame where it is > 0.
     pointer : Tensor
-        (1, dim) object pointer.
+        (N, dim) object pointer.
     spatial : Tensor, optional
-        (1, memory_dim, g, g) bfloat16; missing until the frame's prompts are final.
+        (N, memory_dim, g, g) bfloat16; missing until the frame's prompts are final.
     """
 
     logits: Tensor
@@ -41,6 +41,31 @@ class Memory:
     object_score: Tensor
     pointer: Tensor
     spatial: Tensor | None = None
+
+    def shrunk(self) -> Memory:
+        """With the pointer and the scores only."""
+        return replace(self, logits=self.logits[..., :0, :0], spatial=None)
+
+    def split(self) -> list[Memory]:
+        """The memory of each object for itself."""
+        if len(self.iou) == 1:
+            return [self]
+
+        def rows(tensor: Tensor) -> list[Tensor]:
+            # Copies: a view would keep the memories of all objects alive.
+            return [tensor[i : i + 1].clone() for i in range(len(tensor))]
+
+        count = len(self.iou)
+        spatial = [None] * count if self.spatial is None else rows(self.spatial)
+        parts = zip(
+            rows(self.logits),
+            rows(self.iou),
+            rows(self.object_score),
+            rows(self.pointer),
+            spatial,
+            strict=True,
+        )
+        return [Memory(*part) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,20 @@ class Recollection:
     pointers: list[tuple[int, Tensor]]
     longest_distance: int
     last_logits: Tensor | None = None
+
+    @property
+    def ages(self) -> tuple[Hashable, ...]:
+        """Objects of which this is equal share the codes of their memories."""
+        return (
+            tuple(code for code, _ in self.spatial),
+            tuple(distance for distance, _ in self.pointers),
+            self.longest_distance,
+        )
+
+    @property
+    def length(self) -> tuple[int, int, bool]:
+        """Objects of which this is equal can be worked on together."""
+        return len(self.spatial), len(self.pointers), self.last_logits is not None
 
 
 @dataclass(frozen=True)
@@ -135,14 +174,12 @@ class MemoryBank:
         sign = -1 if reverse else 1
         for index in [t for t in self.tracked if (frame_index - t) * sign > reach]:
             memory = self.tracked[index]
-            if memory.spatial is not None:
+            if memory.logits.numel():
                 self.outlines[index] = Outline.of(memory.logits)
             if (frame_index - index) * sign >= config.max_object_pointers:
                 del self.tracked[index]
-            elif memory.spatial is not None:
-                self.tracked[index] = replace(
-                    memory, logits=memory.logits[..., :0, :0], spatial=None
-                )
+            elif memory.logits.numel():
+                self.tracked[index] = memory.shrunk()
 
     def restart(self) -> None:
         """Take all tracked frames out of memory; their outlines stay."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sam2_core import transforms
+from sam2_core.packed import PackedMask, PackedMasks
+
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -22,8 +24,10 @@ class FrameResult:
     ----------
     frame_index : int
         Which frame.
-    masks : dict
+    masks : mapping
         Object id to (H, W) bool mask; all False where the object is not in the frame.
+        They are kept packed and unpacked anew at each access, so that many objects in
+        large frames take little memory.
     scores : dict
         Object id to the model's estimate of the mask's IoU, 0 to 1.
     object_scores : dict
@@ -31,49 +35,71 @@ class FrameResult:
     """
 
     frame_index: int
-    masks: dict[int, NDArray[np.bool_]]
+    masks: PackedMasks
     scores: dict[int, float]
     object_scores: dict[int, float]
 
-
-@dataclass(frozen=True)
-class PackedResult:
-    """A result that waits for another one of the same frame, masks compressed.
-
-    Attributes
-    ----------
-    objects : dict
-        Object id to packed mask, score and object score.
-    """
-
-    objects: dict[int, tuple[bytes, float, float]]
-
-    @classmethod
-    def of(cls, result: FrameResult) -> PackedResult:
-        """Pack a result."""
-        return cls(
-            {
-                i: (
-                    zlib.compress(np.packbits(mask).tobytes(), 1),
-                    result.scores[i],
-                    result.object_scores[i],
-                )
-                for i, mask in result.masks.items()
-            }
-        )
-
-    def merged(self, result: FrameResult, alive: Collection[int]) -> FrameResult:
+    def joined(self, later: FrameResult, alive: Collection[int]) -> FrameResult:
         """These objects, as far as they are alive, and those of another result."""
-        hw = next(iter(result.masks.values())).shape
-        plane_masks, scores, object_scores = {}, {}, {}
-        for i, (packed, score, object_score) in self.objects.items():
-            if i in alive:
-                bits = np.frombuffer(zlib.decompress(packed), dtype=np.uint8)
-                plane_masks[i] = np.unpackbits(bits)[: hw[0] * hw[1]].reshape(hw) > 0
-                scores[i], object_scores[i] = score, object_score
+        kept = [object_id for object_id in self.masks if object_id in alive]
+        packed = {i: self.masks.packed[i] for i in kept} | later.masks.packed
         return FrameResult(
-            result.frame_index,
-            {**plane_masks, **result.masks},
-            {**scores, **result.scores},
-            {**object_scores, **result.object_scores},
+            later.frame_index,
+            PackedMasks(later.masks.shape, packed),
+            {i: self.scores[i] for i in kept} | later.scores,
+            {i: self.object_scores[i] for i in kept} | later.object_scores,
         )
+
+
+def draw_masks(
+    logits: Mapping[int, NDArray[np.float32]], shape: tuple[int, int], apart: bool
+) -> PackedMasks:
+    """Masks at the size of the frame, each worked on in its own box only.
+
+    Parameters
+    ----------
+    logits : mapping
+        Object id to (h, w) float32 low-resolution mask logits.
+    shape : (int, int)
+        Height and width of the frame.
+    apart : bool
+        Leave each pixel to the object with the highest logit.
+    """
+    parts = {i: transforms.positive_part(plane, shape) for i, plane in logits.items()}
+    return join_parts(parts, shape, apart)
+
+
+def join_parts(
+    parts: Mapping[int, tuple[NDArray[np.float32], int, int]],
+    shape: tuple[int, int],
+    apart: bool,
+) -> PackedMasks:
+    """Masks of objects whose logits are known where they are.
+
+    Parameters
+    ----------
+    parts : mapping
+        Object id to (h, w) float32 logits at the size of the frame, and the row and
+        column of their first pixel.
+    shape : (int, int)
+        Height and width of the frame.
+    apart : bool
+        Leave each pixel to the object with the highest logit.
+    """
+    if not apart or len(parts) < 2:
+        packed = {i: PackedMask.of(part > 0, *at) for i, (part, *at) in parts.items()}
+        return PackedMasks(shape, packed)
+    highest = np.zeros(shape, np.float32)
+    owner = np.zeros(shape, np.int32)
+    boxes = {}
+    for number, (object_id, (part, top, left)) in enumerate(parts.items(), start=1):
+        box = slice(top, top + part.shape[0]), slice(left, left + part.shape[1])
+        higher = part > highest[box]
+        np.copyto(highest[box], part, where=higher)
+        np.copyto(owner[box], number, where=higher)
+        boxes[object_id] = box
+    packed = {
+        object_id: PackedMask.of(owner[box] == number, box[0].start, box[1].start)
+        for number, (object_id, box) in enumerate(boxes.items(), start=1)
+    }
+    return PackedMasks(shape, packed)

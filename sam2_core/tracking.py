@@ -1,4 +1,4 @@
-"""The steps of tracking one object: look with memory, segment, remember.
+"""The steps of tracking objects: look with memory, segment, remember.
 
 Nothing here keeps state; `sam2_core.video` and `sam2_core.compat` do.
 """
@@ -17,17 +17,21 @@ from sam2_core.memory import Memory, Recollection
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, ImageFeatures, Sam2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
 # Logits of a mask that was given instead of predicted: 10 inside, -10 outside.
 MASK_SCALE, MASK_BIAS = 20.0, -10.0
+# What the objects of a frame that are worked on together may need at a time.
+WORKING_BYTES = 2**28
 
 
 def look(
-    model: Sam2, features: ImageFeatures, recollection: Recollection | None
+    model: Sam2, features: ImageFeatures, recollections: Sequence[Recollection]
 ) -> Tensor:
-    """Embedding of a frame for an object, (1, dim, g, g).
+    """Embedding of a frame for each of N objects, (N, dim, g, g).
 
     Parameters
     ----------
@@ -35,29 +39,21 @@ def look(
         The network.
     features : ImageFeatures
         Of the frame.
-    recollection : Recollection, optional
-        What the object remembers; None for a first prompt, which sees the frame alone.
+    recollections : sequence of Recollection
+        What each object remembers, equally much each. None of them for a first prompt,
+        which sees the frame alone; the result is (1, dim, g, g) then.
     """
-    if recollection is None:
+    if not recollections:
         return model.without_memory(features)
-    place = model.memory_positions()
-    memory = [_tokens(spatial).float() for _, spatial in recollection.spatial]
-    code = [place + model.temporal_code(index) for index, _ in recollection.spatial]
-    num_pointer_tokens = 0
-    if recollection.pointers:
-        distances, pointers = zip(*recollection.pointers, strict=True)
-        stacked = torch.stack(pointers, dim=1)  # (1, P, dim)
-        parts = stacked.shape[2] // model.config.memory_dim
-        memory.append(stacked.reshape(1, -1, model.config.memory_dim).float())
-        distance = torch.tensor(distances, device=model.device, dtype=torch.float32)
-        age = model.pointer_positions(distance / recollection.longest_distance)
-        code.append(age.repeat_interleave(parts, dim=0)[None])
-        num_pointer_tokens = len(pointers) * parts
+    memory = torch.cat([_memory_tokens(model, known) for known in recollections])
+    codes = {known.ages: known for known in recollections}
+    if len(codes) == 1:
+        code = _age_code(model, recollections[0])
+    else:
+        code = torch.cat([_age_code(model, known) for known in recollections])
+    spatial_tokens = len(recollections[0].spatial) * model.config.grid_size**2
     return model.attend_to_memory(
-        features.embedding,
-        torch.cat(memory, dim=1),
-        torch.cat(code, dim=1),
-        num_pointer_tokens,
+        features.embedding, memory, code, memory.shape[1] - spatial_tokens
     )
 
 
@@ -69,7 +65,7 @@ def segment(
     labels: Tensor | None = None,
     previous: Tensor | None = None,
 ) -> Memory:
-    """Find an object on a frame, from prompts or from memory alone.
+    """Find N objects on a frame, from prompts or from memory alone.
 
     Parameters
     ----------
@@ -80,9 +76,9 @@ def segment(
     embedding : Tensor
         From :func:`look`.
     point_xy, labels : Tensor, optional
-        (1, N, 2) in pixels of the network input and (1, N).
+        (N, P, 2) in pixels of the network input and (N, P).
     previous : Tensor, optional
-        (1, 1, h, w) logits to refine.
+        (N, 1, h, w) logits to refine.
 
     Returns
     -------
@@ -91,7 +87,7 @@ def segment(
     """
     if point_xy is None or labels is None:
         num_points = 0
-        point_xy, labels = model.empty_points(1)
+        point_xy, labels = model.empty_points(len(embedding))
     else:
         num_points = labels.shape[1]
     if previous is not None:
@@ -166,7 +162,7 @@ def fill_holes(model: Sam2, memory: Memory) -> Memory:
 def remember(
     model: Sam2, features: ImageFeatures, memory: Memory, prompted: bool
 ) -> Tensor:
-    """Spatial memory of an object on a frame.
+    """Spatial memory of N objects on a frame.
 
     Parameters
     ----------
@@ -175,14 +171,14 @@ def remember(
     features : ImageFeatures
         Of the frame.
     memory : Memory
-        The object as found.
+        The objects as found.
     prompted : bool
         Whether a user's prompt shaped the mask; such masks are binarised.
 
     Returns
     -------
     Tensor
-        (1, memory_dim, g, g) bfloat16, the type memories are kept in everywhere.
+        (N, memory_dim, g, g) bfloat16, the type memories are kept in everywhere.
     """
     config = model.config
     logits = transforms.logits_to_input(memory.logits, config.image_size)
@@ -195,15 +191,73 @@ def remember(
     return spatial.to(torch.bfloat16)
 
 
-def follow(model: Sam2, features: ImageFeatures, recollection: Recollection) -> Memory:
-    """Find an object on a frame from memory alone, and remember it."""
-    previous = recollection.last_logits if model.config.guided else None
+def follow(
+    model: Sam2, features: ImageFeatures, recollections: Sequence[Recollection]
+) -> list[Memory]:
+    """Find N objects on a frame from memory alone, and remember them.
+
+    Objects that remember equally much are worked on together, as many at a time as
+    :func:`objects_at_once` allows; what is found of an object does not depend on the
+    others.
+    """
+    found: dict[int, Memory] = {}
+    alike: dict[tuple[int, int, bool], list[int]] = {}
+    for row, known in enumerate(recollections):
+        alike.setdefault(known.length, []).append(row)
+    size = objects_at_once(model)
+    for rows in alike.values():
+        for first in range(0, len(rows), size):
+            part = rows[first : first + size]
+            together = _follow_alike(model, features, [recollections[i] for i in part])
+            found.update(zip(part, together.split(), strict=True))
+    return [found[row] for row in range(len(recollections))]
+
+
+def objects_at_once(model: Sam2) -> int:
+    """How many objects are worked on together, so that memory stays small."""
+    config = model.config
+    # About what one object needs at once: its mask at the size of the network's input,
+    # a few times, and keys and values of all its memories.
+    tokens = config.grid_size**2 * (config.num_maskmem + 1)
+    pixels = 8 * config.image_size**2
+    needed = 4 * (pixels + 4 * tokens * config.hidden_dim)
+    return max(1, WORKING_BYTES // needed)
+
+
+def _follow_alike(
+    model: Sam2, features: ImageFeatures, recollections: Sequence[Recollection]
+) -> Memory:
+    previous = None
+    if model.config.guided:
+        last = [k.last_logits for k in recollections if k.last_logits is not None]
+        previous = torch.cat(last) if last else None
     found = segment(
-        model, features, look(model, features, recollection), previous=previous
+        model, features, look(model, features, recollections), previous=previous
     )
     spatial = remember(model, features, found, prompted=False)
     return replace(fill_holes(model, found), spatial=spatial)
 
 
-def _tokens(spatial: Tensor) -> Tensor:
-    return spatial.flatten(2).transpose(1, 2)
+def _memory_tokens(model: Sam2, recollection: Recollection) -> Tensor:
+    """What one object remembers as tokens, (1, L, memory_dim)."""
+    memory = [
+        spatial.flatten(2).transpose(1, 2).to(model.dtype)
+        for _, spatial in recollection.spatial
+    ]
+    if recollection.pointers:
+        pointers = torch.cat([pointer for _, pointer in recollection.pointers])
+        memory.append(pointers.reshape(1, -1, model.config.memory_dim).to(model.dtype))
+    return torch.cat(memory, dim=1)
+
+
+def _age_code(model: Sam2, recollection: Recollection) -> Tensor:
+    """Position and age of those tokens, (1, L, memory_dim)."""
+    place = model.memory_positions()
+    code = [place + model.temporal_code(index) for index, _ in recollection.spatial]
+    if recollection.pointers:
+        distances = [distance for distance, _ in recollection.pointers]
+        distance = torch.tensor(distances, device=model.device, dtype=torch.float32)
+        age = model.pointer_positions(distance / recollection.longest_distance)
+        parts = model.config.hidden_dim // model.config.memory_dim
+        code.append(age.repeat_interleave(parts, dim=0)[None])
+    return torch.cat(code, dim=1)

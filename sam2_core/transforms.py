@@ -7,6 +7,7 @@ in the original: images a float resize, frames Pillow's resize in uint8.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +92,37 @@ def logits_to_image(logits: Tensor, image_hw: tuple[int, int]) -> Tensor:
     return _resize(logits.float(), image_hw)
 
 
+def positive_part(
+    logits: NDArray[np.float32], image_hw: tuple[int, int]
+) -> tuple[NDArray[np.float32], int, int]:
+    """The part of a mask, drawn at image size, outside which no logit is positive.
+
+    Parameters
+    ----------
+    logits : ndarray
+        (h, w) mask logits.
+    image_hw : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    tuple
+        (rows, columns) float32, equal to that part of :func:`logits_to_image`, and the
+        image row and column it begins at. Small objects in large images cost little.
+    """
+    positive = logits > 0
+    below, above, share = _bilinear(logits.shape[0], image_hw[0])
+    rows, wanted = _part(np.flatnonzero(positive.any(1)), below, above)
+    y0, y1, v = below[rows] - wanted.start, above[rows] - wanted.start, share[rows]
+    left, right, share = _bilinear(logits.shape[1], image_hw[1])
+    columns, wide = _part(np.flatnonzero(positive.any(0)), left, right)
+    x0, x1, u = left[columns] - wide.start, right[columns] - wide.start, share[columns]
+    window = logits[wanted, wide]
+    across = window[:, x0] * (1 - u) + window[:, x1] * u
+    v = v[:, None]
+    return across[y0] * (1 - v) + across[y1] * v, rows.start, columns.start
+
+
 def logits_to_input(logits: Tensor, size: int) -> Tensor:
     """Mask logits (N, C, h, w), drawn at network input size, float32."""
     return _resize(logits.float(), (size, size))
@@ -123,3 +155,28 @@ def _resize(pixels: Tensor, hw: tuple[int, int], antialias: bool = False) -> Ten
         pixels, size=hw, mode="bilinear", align_corners=False, antialias=antialias
     )
     return resized.to(device)
+
+
+@lru_cache(maxsize=16)
+def _bilinear(
+    size: int, drawn: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each drawn pixel its two neighbours and the share of the second."""
+    scale = np.float32(size) / np.float32(drawn)
+    place = scale * (np.arange(drawn, dtype=np.float32) + np.float32(0.5))
+    place = np.maximum(place - np.float32(0.5), 0)
+    first = np.minimum(place.astype(np.intp), size - 1)
+    return first, np.minimum(first + 1, size - 1), place - first.astype(np.float32)
+
+
+def _part(
+    used: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]
+) -> tuple[slice, slice]:
+    """Drawn pixels that have a used neighbour, and all that these are drawn from."""
+    if not len(used):
+        return slice(0, 0), slice(0, 0)
+    start = int(np.searchsorted(second, used[0]))
+    stop = int(np.searchsorted(first, used[-1], side="right"))
+    if start >= stop:
+        return slice(0, 0), slice(0, 0)
+    return slice(start, stop), slice(int(first[start]), int(second[stop - 1]) + 1)

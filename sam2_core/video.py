@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-
-from sam2_core import masks, tracking, transforms
+from sam2_core.close_tracker import CloseTracker
 from sam2_core.errors import ImageError, PromptError
-from sam2_core.features import FrameFeatures
+from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
@@ -20,16 +16,17 @@ from sam2_core.prompts import (
     check_object_id,
     frame_prompt,
 )
-from sam2_core.results import FrameResult, PackedResult
+from sam2_core.propagation import Propagation
+from sam2_core.results import FrameResult
+from sam2_core.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from sam2_core.memory import Memory
-    from sam2_core.nn.sam2 import ImageFeatures, Sam2
+    from sam2_core.nn.sam2 import Sam2
 
 __all__ = ["Direction", "FrameResult", "VideoSession"]
 
@@ -57,10 +54,18 @@ class VideoSession:
     value_range : tuple of float, optional
         Intensities to show as black and white, one pair for the whole stack.
 
+    cache_bytes : int, optional
+        How many bytes of encoded frames to keep. A frame that is kept need not be
+        encoded again for a click, a correction, the second direction or another
+        propagation. Default: an eighth of the memory that is free where the model runs.
+        Everything else a session keeps hardly grows with the length of the stack.
+
     Raises
     ------
     ImageError
         If this is no stack.
+    PromptError
+        If ``cache_bytes`` is negative.
     """
 
     def __init__(
@@ -68,12 +73,22 @@ class VideoSession:
         model: Sam2,
         frames: Any,
         value_range: tuple[float, float] | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
+        if cache_bytes is not None and cache_bytes < 0:
+            raise PromptError(
+                f"cache_bytes is {cache_bytes}: give 0 or more bytes, or None."
+            )
         self.model = model
         self.frames = open_frames(frames, value_range)
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
-        self._features = FrameFeatures(model, self.frames)
+        self._features = FeatureCache(model, self.frames, cache_bytes)
+        self._tracker: Tracker = (
+            MemoryTracker(self._features)
+            if model.closeup is None
+            else CloseTracker(model.closeup, self.frames, model.config)
+        )
         self._objects: dict[int, FollowedObject] = {}
 
     @property
@@ -86,6 +101,15 @@ class VideoSession:
         """Height and width of a frame."""
         height, width = self.frames.shape
         return height, width
+
+    @property
+    def cache_bytes(self) -> int:
+        """Byte budget of the encoded frames that are kept; may be set at any time."""
+        return self._features.cache_bytes
+
+    @cache_bytes.setter
+    def cache_bytes(self, value: int) -> None:
+        self._features.cache_bytes = value
 
     @property
     def object_ids(self) -> list[int]:
@@ -162,12 +186,12 @@ class VideoSession:
         else:
             previous = None
         with inference():
-            features = self._features[frame_index]
             start = known.starts.get(frame_index) or self._start(known, frame_index)
             logits = start.logits if previous is None else previous.logits
-            draft = self._draft(known, frame_index, features, prompt, start, logits)
+            draft = self._tracker.prompted(known, frame_index, prompt, start, logits)
             # Nothing has changed so far, so that an error leaves all as it was.
             known.prompts[frame_index] = prompt
+            known.changed.add(frame_index)
             known.starts[frame_index] = start
             known.drafts[frame_index] = draft
             self._objects[object_id] = known
@@ -197,6 +221,7 @@ class VideoSession:
         start: int | None = None,
         stop: int | None = None,
         direction: Direction = "both",
+        only_changed: bool = False,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -208,6 +233,14 @@ class VideoSession:
         direction : {"both", "forward", "backward"}
             "forward" goes from an object's first prompted frame to ``stop``, "backward"
             from there to ``start``, "both" does one after the other.
+        only_changed : bool
+            Do only what prompts have changed since they were last carried both ways:
+            each object on its own goes outward from the frames whose prompts are new,
+            corrected or cleared, and rests in each direction once three masks in a row
+            have an IoU above 0.99 with the ones found before. New objects go all the
+            way. Results hold the objects that were followed again, frames without any
+            do not come. Masks close to a correction may differ a little from those of
+            a complete run, which reads memories that are forgotten by then.
 
         Returns
         -------
@@ -241,88 +274,10 @@ class VideoSession:
             raise PromptError(
                 "There is nothing to propagate: add a prompt on some frame first."
             )
-        return self._propagate(low, high, direction)
-
-    def _propagate(
-        self, low: int, high: int, direction: Direction
-    ) -> Iterator[FrameResult]:
-        swept = dict(self._objects)
-        for known in swept.values():
-            self._commit(known)
-        firsts = [known.first for known in swept.values()]
-        seen: dict[int, PackedResult] = {}
-        if direction != "backward":
-            yield from self._sweep(
-                swept, range(min(firsts), high + 1), (low, high), seen, False
-            )
-        if direction != "forward":
-            yield from self._sweep(
-                swept, range(max(firsts), low - 1, -1), (low, high), seen, True
-            )
-
-    def _sweep(
-        self,
-        swept: dict[int, FollowedObject],
-        frames: range,
-        limits: tuple[int, int],
-        seen: dict[int, PackedResult],
-        reverse: bool,
-    ) -> Iterator[FrameResult]:
-        """One direction; ``seen`` hands results over from the first to the second."""
-        last_first = max(known.first for known in swept.values())
-        firsts = {object_id: known.first for object_id, known in swept.items()}
-        for known in swept.values():
-            known.bank.restart()
-        for frame_index in frames:
-            due = {
-                object_id: known
-                for object_id, known in swept.items()
-                if self._objects.get(object_id) is known
-                and known.bank.conditioning
-                and (frame_index - firsts[object_id]) * (-1 if reverse else 1) >= 0
-            }
-            earlier = seen.pop(frame_index, None)
-            if earlier is not None:
-                # What the forward sweep began with need not be found again.
-                due = {i: o for i, o in due.items() if i not in earlier.objects}
-            if not due:
-                continue
-            with inference():
-                found = {
-                    object_id: self._step(known, frame_index, reverse)
-                    for object_id, known in due.items()
-                }
-            if not limits[0] <= frame_index <= limits[1]:
-                continue
-            with inference():
-                result = self._result(frame_index, found)
-            if earlier is not None:
-                result = earlier.merged(result, self._objects)
-            if not reverse and frame_index <= last_first:
-                seen[frame_index] = PackedResult.of(result)
-            yield result
-
-    def _step(self, known: FollowedObject, frame_index: int, reverse: bool) -> Memory:
-        known.directions[frame_index] = reverse
-        memory = known.bank.conditioning.get(frame_index)
-        if memory is None:
-            recollection = known.bank.recall(
-                frame_index, self.num_frames, self.model.config, reverse
-            )
-            features = self._features[frame_index]
-            memory = tracking.follow(self.model, features, recollection)
-            known.bank.track(frame_index, memory)
-        known.bank.forget(frame_index, self.model.config, reverse)
-        return memory
-
-    def _commit(self, known: FollowedObject) -> None:
-        """Remember the prompted frames as their prompts stand."""
-        for frame_index, draft in list(known.drafts.items()):
-            with inference():
-                features = self._features[frame_index]
-                spatial = tracking.remember(self.model, features, draft, prompted=True)
-            known.bank.condition(frame_index, replace(draft, spatial=spatial))
-            del known.drafts[frame_index]
+        run = Propagation(self.model, self._tracker, self._objects, self._result)
+        if only_changed:
+            return run.changes(low, high, direction)
+        return run.everything(low, high, direction)
 
     # ------------------------------------------------------------------ helpers
 
@@ -331,43 +286,6 @@ class VideoSession:
             return Start()
         logits = known.bank.logits(frame_index, self.model.device)
         return Start(logits, known.directions[frame_index])
-
-    def _draft(
-        self,
-        known: FollowedObject,
-        frame_index: int,
-        features: ImageFeatures,
-        prompt: SparsePrompt | NDArray[np.bool_],
-        start: Start,
-        previous: Tensor | None,
-    ) -> Memory:
-        model = self.model
-        if not isinstance(prompt, SparsePrompt):
-            found = tracking.segment_mask(model, features, prompt)
-            return tracking.fill_holes(model, found)
-        recollection = None
-        if start.logits is not None:
-            recollection = known.bank.recall(
-                frame_index,
-                self.num_frames,
-                model.config,
-                start.reverse,
-                correcting=True,
-            )
-            if not recollection.spatial:
-                recollection = None
-        xy = transforms.points_to_input(
-            prompt.point_xy, self.shape, model.config.image_size
-        )
-        found = tracking.segment(
-            model,
-            features,
-            tracking.look(model, features, recollection),
-            torch.from_numpy(xy).to(model.device),
-            torch.from_numpy(prompt.labels).to(model.device),
-            previous,
-        )
-        return tracking.fill_holes(model, found)
 
     def _prompted(self, frame_index: int) -> dict[int, Memory]:
         found = {}
@@ -380,14 +298,9 @@ class VideoSession:
         return found
 
     def _result(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
-        logits = torch.cat([memory.logits for memory in found.values()])
-        drawn = transforms.logits_to_image(logits, self.shape)
-        if self.model.config.non_overlap_masks:
-            drawn = masks.without_overlaps(drawn)
-        planes = (drawn[:, 0] > 0).cpu().numpy()
         return FrameResult(
             frame_index,
-            dict(zip(found, planes, strict=True)),
+            self._tracker.draw(found),
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )

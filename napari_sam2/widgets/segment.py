@@ -29,6 +29,7 @@ from napari_sam2.widgets._progress import ProgressRow
 from napari_sam2.widgets._prompting import PromptPanel
 from napari_sam2.widgets._source import SourcePanel
 from napari_sam2.widgets._stack import StackPanel
+from napari_sam2.widgets._stack_methods import StackMethods
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import Sam2Error
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(StackMethods, QWidget):
     """Segment objects with SAM 2, by hand or from a script.
 
     A script does the same as a user::
@@ -89,6 +90,7 @@ class SegmentWidget(QWidget):
         engine = Engine(backend or Sam2Backend())
         self.controller = SegmentController(viewer, self.state, self.runner, engine)
         self._error: Sam2Error | None = None
+        self._make_stack_parts()
 
         self.source = SourcePanel(viewer, self.state)
         self.prompts = PromptPanel(self.state, self.controller.stage.label_color)
@@ -251,7 +253,15 @@ class SegmentWidget(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(8)
-        for panel in (self.source, self.prompts, self.stack):
+        for panel in (
+            self.offer,
+            self.remedy,
+            self.source,
+            self.prompts,
+            self.stack,
+            self.review,
+            self.session_fold,
+        ):
             column.addWidget(panel)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -288,6 +298,7 @@ class SegmentWidget(QWidget):
         self.stack.direction_requested.connect(self._on_direction)
         self.stack.propagate_requested.connect(self._on_propagate)
         self.progress.cancel_requested.connect(self.cancel)
+        self._connect_stack_parts()
         self._show_status()
         controller.tasks.failed.connect(self._on_failed)
         events.status.connect(self._show_status)
@@ -301,6 +312,8 @@ class SegmentWidget(QWidget):
             self.controller.prepare()
         else:
             self._try("choose_image", image)
+        for layer in images:
+            self._load_session_of(layer)
         self._show_status()
 
     # -- slots --------------------------------------------------------------------

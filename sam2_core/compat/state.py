@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sam2_core.features import FrameFeatures
+from sam2_core.features import FeatureCache
 from sam2_core.memory import Memory, MemoryBank
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ class TrackedObject:
     bank: MemoryBank = field(default_factory=MemoryBank)
     directions: dict[int, bool] = field(default_factory=dict)
 
+    def is_first(self, frame_index: int) -> bool:
+        """Whether a prompt on the frame makes it a conditioning one.
+
+        That is so where propagation has not been, as in the original, and for an object
+        that has lost all conditioning frames, where the original fails.
+        """
+        is_known = bool(self.bank.conditioning or self.drafts[True])
+        return frame_index not in self.directions or not is_known
+
     def logits(self, frame_index: int, conditioning: bool) -> Tensor | None:
         """Latest logits on a frame, of a draft or of a propagated result."""
         found = self.drafts[conditioning].get(frame_index) or self.bank.find(
@@ -55,7 +64,7 @@ class InferenceState:
 
     def __init__(self, model: Sam2, frames: FrameSource) -> None:
         self.frames = frames
-        self.features = FrameFeatures(model, frames)
+        self.features = FeatureCache(model, frames)
         self.objects: dict[int, TrackedObject] = {}
 
     def object(self, obj_id: int) -> TrackedObject:

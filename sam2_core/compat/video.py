@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sam2_core import masks, tracking, transforms
 from sam2_core.compat.stacks import open_stack
-from sam2_core.compat.state import InferenceState, TrackedObject
+from sam2_core.compat.state import InferenceState
 from sam2_core.errors import PromptError
 from sam2_core.inference import inference
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, Sam2
@@ -162,11 +162,11 @@ class SAM2VideoPredictor:
         if not clear_old_points and isinstance(earlier, SparsePrompt):
             prompt = earlier.followed_by(prompt)
         known.prompts[frame_idx] = prompt
-        first = frame_idx not in known.directions
+        first = known.is_first(frame_idx)
         conditioning = first or self.model.config.all_corrections_condition
         with inference():
             features = inference_state.features[frame_idx]
-            recollection = None
+            remembered = []
             if not first:
                 recollection = known.bank.recall(
                     frame_idx,
@@ -174,10 +174,11 @@ class SAM2VideoPredictor:
                     self.model.config,
                     known.directions[frame_idx],
                 )
+                remembered = [recollection]
             found = tracking.segment(
                 self.model,
                 features,
-                tracking.look(self.model, features, recollection),
+                tracking.look(self.model, features, remembered),
                 torch.from_numpy(prompt.point_xy).to(self.model.device),
                 torch.from_numpy(prompt.labels).to(self.model.device),
                 known.logits(frame_idx, conditioning),
@@ -201,7 +202,7 @@ class SAM2VideoPredictor:
         check_frame_index(frame_idx, inference_state.num_frames)
         known = inference_state.object(obj_id)
         known.prompts[frame_idx] = mask_hw
-        first = frame_idx not in known.directions
+        first = known.is_first(frame_idx)
         conditioning = first or self.model.config.all_corrections_condition
         with inference():
             found = tracking.segment_mask(
@@ -262,11 +263,8 @@ class SAM2VideoPredictor:
             order = range(start, min(start + span, state.num_frames - 1) + 1)
         for frame_idx in order:
             with inference():
-                logits = [
-                    self._step(state, known, frame_idx, reverse)
-                    for known in state.objects.values()
-                ]
-                drawn = self._draw(state, torch.cat(logits))
+                logits = self._step(state, frame_idx, reverse)
+                drawn = self._draw(state, logits)
             yield frame_idx, state.obj_ids, drawn
 
     def propagate_in_video_preflight(self, inference_state: InferenceState) -> None:
@@ -351,19 +349,31 @@ class SAM2VideoPredictor:
 
     # ------------------------------------------------------------------ inside
 
-    def _step(
-        self, state: InferenceState, known: TrackedObject, frame_idx: int, reverse: bool
-    ) -> Tensor:
-        known.directions[frame_idx] = reverse
-        memory = known.bank.conditioning.get(frame_idx)
-        if memory is None:
-            recollection = known.bank.recall(
-                frame_idx, state.num_frames, self.model.config, reverse
-            )
+    def _step(self, state: InferenceState, frame_idx: int, reverse: bool) -> Tensor:
+        """Logits of all objects; those not prompted here are followed together."""
+        followed = [
+            known
+            for known in state.objects.values()
+            if frame_idx not in known.bank.conditioning
+        ]
+        if followed:
+            recollections = [
+                known.bank.recall(
+                    frame_idx, state.num_frames, self.model.config, reverse
+                )
+                for known in followed
+            ]
             features = state.features[frame_idx]
-            memory = tracking.follow(self.model, features, recollection)
-            known.bank.tracked[frame_idx] = memory
-        return memory.logits
+            found = tracking.follow(self.model, features, recollections)
+            for known, memory in zip(followed, found, strict=True):
+                known.bank.tracked[frame_idx] = memory
+        logits = []
+        for known in state.objects.values():
+            known.directions[frame_idx] = reverse
+            found_here = known.bank.find(frame_idx)
+            assert found_here is not None
+            logits.append(found_here.logits)
+        return torch.cat(logits)
 
     def _updated(self, state: InferenceState, frame_idx: int) -> Output:
         conditioning = any(

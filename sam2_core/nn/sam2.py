@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from sam2_core.nn.closeup import CloseUp
 from sam2_core.nn.guide import Guide
 from sam2_core.nn.hiera import Hiera
 from sam2_core.nn.hints import DrawnHints, PromptHints, first_guess, hint_maps
@@ -47,6 +48,14 @@ class ImageFeatures:
     high_res: tuple[Tensor, Tensor]
     guide: Tensor | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        tensors = [self.embedding, *self.high_res]
+        if self.guide is not None:
+            tensors.append(self.guide)
+        return sum(tensor.nbytes for tensor in tensors)
+
     def __getitem__(self, index: int) -> ImageFeatures:
         """The features of one image, batch axis kept."""
         rows = slice(index, index + 1)
@@ -77,6 +86,7 @@ class Sam2(nn.Module):
         )
         self.guide = Guide(dim) if config.guided else None
         self.prompt_hints = PromptHints(dim) if config.guided else None
+        self.closeup = CloseUp() if config.closeups else None
         self.obj_ptr_proj = MLP(dim, dim, dim, 3)
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.maskmem_tpos_enc = nn.Parameter(
@@ -324,12 +334,15 @@ def _drawn(
     point_xy: Tensor, labels: Tensor, mask_logits: Tensor | None, guide: Tensor
 ) -> tuple[Tensor | None, Tensor]:
     """The mask prompt with points and boxes drawn into it, and the hint maps."""
+    if not bool((labels >= 0).any()):
+        # Frames without a prompt carry padding only; those of a first look stay
+        # without a mask.
+        shape = (len(labels), 1, *guide.shape[-2:])
+        blank = torch.zeros(shape, device=guide.device)
+        drawn = blank if mask_logits is None else mask_logits.to(blank.dtype)
+        return mask_logits, hint_maps(guide, point_xy, labels, drawn, blank)
     spread = first_guess(point_xy, labels, guide)
     if mask_logits is None:
-        # Frames without a prompt carry padding only and stay without a mask.
-        if not bool((labels >= 0).any()):
-            blank = torch.zeros_like(spread)
-            return None, hint_maps(guide, point_xy, labels, blank, spread)
         mask_logits = spread
     drawn = draw_prompts(point_xy, labels, mask_logits.to(spread.dtype))
     return drawn, hint_maps(guide, point_xy, labels, drawn, spread)

@@ -170,6 +170,15 @@ class TestTrack:
         assert filled.tolist() == [False, True, True, True, False, False]
         assert "3 of 6 frames" in done.out
 
+    def test_no_frame_in_the_direction_is_a_mistake(
+        self, engine, stack, out, capfd
+    ) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet")
+        limits = ("--start", 2, "--direction", "backward")
+        done = run(capfd, "track", stack, *arguments, *limits)
+        assert_one_line_error(done, "No frame from 2 to 5", "--direction")
+        assert list(out.parent.iterdir()) == []
+
     def test_prompts_on_several_frames(
         self, engine, stack, out, tmp_path, capfd
     ) -> None:

@@ -1,108 +1,173 @@
-"""Small objects of large images are answered in a window of full resolution."""
+"""Objects seen at their own scale, with a network that knows only bright things."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from bright import Bright, iou
 from micro import micro_model
 
-from sam2_core import closeups
+from sam2_core.closeups import CloseUps, follow
 from sam2_core.image import ImagePredictor
 
-SIDE = 128  # of the micro model's input
+HW = (120, 160)
+DISCS = {"small": (30, 40, 5), "large": (100, 60, 30)}  # x, y, radius
+
+
+def disc(x, y, radius):
+    rows, columns = np.mgrid[: HW[0], : HW[1]]
+    return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+
+
+def picture(*names):
+    image = np.full((*HW, 3), 20, np.uint8)
+    for name in names:
+        image[disc(*DISCS[name])] = 200
+    return image
+
+
+def click(name, label=1):
+    x, y, _ = DISCS[name]
+    return np.array([[x, y]], np.float32), np.array([label], np.int32)
+
+
+@pytest.fixture
+def network():
+    return Bright().eval()
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_a_click_finds_the_scale_of_the_object(network, name):
+    close = CloseUps(network, picture("small", "large"))
+    best = close.answers(*click(name))[0]
+    assert iou((close.draw(best) > 0).numpy(), disc(*DISCS[name])) > 0.9
+    # The object has half of the side of the last window.
+    assert best.window.side == pytest.approx(4 * DISCS[name][2], rel=0.3)
+
+
+def test_answers_are_distinct_and_best_first(network):
+    close = CloseUps(network, picture("small", "large"))
+    answers = close.answers(*click("small"))
+    scores = [answer.score for answer in answers]
+    assert scores == sorted(scores, reverse=True)
+    drawn = [(close.draw(answer) > 0).numpy() for answer in answers]
+    for i, mask in enumerate(drawn):
+        assert all(iou(mask, other) < 0.75 for other in drawn[i + 1 :])
+
+
+def test_a_box_says_the_scale(network):
+    close = CloseUps(network, picture("small", "large"))
+    x, y, r = DISCS["large"]
+    corners = np.array([[x - r, y - r], [x + r, y + r]], np.float32)
+    best = close.answers(corners, np.array([2, 3], np.int32))[0]
+    assert iou((close.draw(best) > 0).numpy(), disc(x, y, r)) > 0.95
+    assert network.calls == [2]
+
+
+def test_answers_are_kept_and_corrections_build_on_them(network):
+    close = CloseUps(network, picture("large"))
+    xy, labels = click("large")
+    close.answers(xy, labels)
+    before = len(network.calls)
+    close.answers(xy, labels)
+    assert len(network.calls) == before
+    both = np.concatenate((xy, xy + 40)), np.array([1, 0], np.int32)
+    close.answers(*both)
+    assert network.calls[before:] == [1]
+    # The mask so far went in, and so did both clicks.
+    assert network.maps[0, 9].max() > 0.9
+    assert network.maps[0, 9].min() < -0.9
+    assert network.maps[0, 5].max() > 0.5
+
+
+def test_order_of_box_and_clicks_does_not_matter(network):
+    image = picture("large")
+    xy = np.array([[100, 60], [70, 30], [130, 90]], np.float32)
+    one = CloseUps(network, image).answers(xy, np.array([1, 2, 3], np.int32))[0]
+    order = [1, 2, 0]
+    labels = np.array([2, 3, 1], np.int32)
+    other = CloseUps(network, image).answers(xy[order], labels)[0]
+    torch.testing.assert_close(one.logits, other.logits)
+
+
+def test_without_a_place_there_is_no_answer(network):
+    close = CloseUps(network, picture("large"))
+    assert close.answers(*click("large", label=0)) == []
+
+
+def test_an_earlier_mask_says_where_the_object_is(network):
+    close = CloseUps(network, picture("small", "large"))
+    logits = np.full((1, 30, 40), -8, np.float32)
+    logits[0, 8:22, 18:32] = 8  # about the large disc, at a quarter of the size
+    found = close.answers(*click("small", label=0), logits)[0]
+    assert iou((close.draw(found) > 0).numpy(), disc(*DISCS["large"])) > 0.9
+
+
+@pytest.mark.parametrize("step", [0, 6])
+def test_a_moved_object_is_followed(network, step):
+    before, now = picture("large"), np.roll(picture("large"), step, axis=1)
+    close, later = CloseUps(network, before), CloseUps(network, now)
+    found = follow(close, later, close.answers(*click("large"))[:1])[0]
+    x, y, r = DISCS["large"]
+    assert iou((later.draw(found) > 0).numpy(), disc(x + step, y, r)) > 0.9
+    assert found.present > 0.9
+
+
+def test_an_object_that_is_gone_is_not_present(network):
+    close = CloseUps(network, picture("small"))
+    later = CloseUps(network, np.full((*HW, 3), 20, np.uint8))
+    found = follow(close, later, close.answers(*click("small"))[:1])[0]
+    assert found.present < 0.1
+
+
+# ---------------------------------------------------------------- in the predictor
 
 
 @pytest.fixture(scope="module")
 def model():
-    return micro_model(guided=True)
+    model = micro_model(guided=True, closeups=True)
+    model.closeup = Bright().eval()
+    return model
 
 
-@pytest.fixture
-def image():
-    """Noise of 320 x 400 pixels; what it shows does not matter here."""
-    return np.random.default_rng(0).integers(0, 255, (320, 400, 3), np.uint8)
+def test_the_predictor_draws_close_ups(model):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("small", "large"))
+    x, y, r = DISCS["small"]
+    three = predictor.predict([[x, y]], [1])
+    assert three.masks.shape == (3, *HW)
+    assert three.logits.shape == (3, 32, 32)
+    assert iou(three.masks[0], disc(x, y, r)) > 0.85
+    assert three.scores.argmax() == 0
+    # A cell of the coarse logits is object where any of its pixels is.
+    assert three.logits[0, int(y * 32 / 120), int(x * 32 / 160)] > 0
+    one = predictor.predict([[x, y]], [1], multimask_output=False)
+    np.testing.assert_array_equal(one.masks[0], three.masks[0])
 
 
-@pytest.fixture
-def windows(monkeypatch):
-    """Shapes of all images that were encoded."""
-    shapes = []
-    encode = closeups.encode
-    monkeypatch.setattr(
-        closeups, "encode", lambda m, i: shapes.append(i.shape) or encode(m, i)
+def test_several_boxes_are_answered_in_order(model):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("small", "large"))
+    boxes = [[x - r, y - r, x + r, y + r] for x, y, r in DISCS.values()]
+    found = predictor.predict(box=boxes, multimask_output=False)
+    for mask, (x, y, r) in zip(found.masks[:, 0], DISCS.values(), strict=True):
+        assert iou(mask, disc(x, y, r)) > 0.85
+
+
+def test_the_chosen_candidate_is_corrected(model):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("small", "large"))
+    x, y, r = DISCS["large"]
+    boxed = predictor.predict(box=[x - r, y - r, x + r, y + r], multimask_output=False)
+    corrected = predictor.predict(
+        [[x, y], [20, 100]], [1, 0], mask_input=boxed.logits, multimask_output=False
     )
-    return shapes
+    assert iou(corrected.masks[0], disc(x, y, r)) > 0.9
 
 
-BOX = np.array([200, 150, 220, 176])
-
-
-def test_a_boxed_object_is_seen_as_in_its_window(model, image):
+def test_negative_clicks_alone_are_left_to_the_whole_image(model):
     predictor = ImagePredictor(model)
-    predictor.set_image(image)
-    found = predictor.predict(box=BOX, multimask_output=False)
-
-    # Centre (210, 163), window of 128 on a grid of 32: from (160, 96) on.
-    x, y = 160, 96
-    alone = ImagePredictor(model)
-    alone.set_image(image[y : y + SIDE, x : x + SIDE])
-    expected = alone.predict(box=BOX - [x, y, x, y], multimask_output=False)
-    np.testing.assert_array_equal(
-        found.masks[0, y : y + SIDE, x : x + SIDE], expected.masks[0]
-    )
-    assert found.masks[0].sum() == expected.masks[0].sum()
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
-    assert found.logits.shape == (1, 32, 32)
-    # 32 cells a side, 10 pixels high and 12.5 wide: those that hold part of the mask.
-    for row, column in np.ndindex(32, 32):
-        rows = slice(row * 10, row * 10 + 10)
-        columns = slice(column * 25 // 2, -(-(column + 1) * 25 // 2))
-        cell = found.masks[0, rows, columns]
-        assert (found.logits[0, row, column] > 0) == cell.any()
-
-
-def test_windows_are_encoded_once_and_shared(model, image, windows):
-    predictor = ImagePredictor(model)
-    predictor.set_image(image)
-    predictor.predict(box=BOX, multimask_output=False)
-    predictor.predict(box=BOX + 4, multimask_output=False)
-    assert windows == [(SIDE, SIDE, 3)]
-    predictor.predict(box=BOX - 140, multimask_output=False)
-    assert len(windows) == 2
-
-
-def test_several_prompts_are_each_answered_in_their_window(model, image):
-    predictor = ImagePredictor(model)
-    predictor.set_image(image)
-    boxes = np.stack((BOX, BOX - 140))
-    together = predictor.predict(box=boxes, multimask_output=False)
-    for row, box in enumerate(boxes):
-        alone = predictor.predict(box=box, multimask_output=False)
-        np.testing.assert_array_equal(together.masks[row], alone.masks)
-
-
-def test_large_objects_are_answered_by_the_whole_image(model, image, windows):
-    predictor = ImagePredictor(model)
-    predictor.set_image(image)
-    predictor.predict(box=[20, 30, 300, 200], multimask_output=False)
-    assert windows == []
-
-
-def test_clicks_outside_the_window(model, image):
-    predictor = ImagePredictor(model)
-    predictor.set_image(image)
-    far, near = [[390, 310]], [[212, 160]]
-    plain = predictor.predict(near, [1], box=BOX, multimask_output=False)
-    barred = predictor.predict(near + far, [1, 0], box=BOX, multimask_output=False)
-    # A far negative click says nothing about the window; a positive one rules it out.
-    np.testing.assert_array_equal(barred.masks, plain.masks)
-    wide = predictor.predict(near + far, [1, 1], box=BOX, multimask_output=False)
-    assert wide.masks.shape == plain.masks.shape
-
-
-@pytest.mark.parametrize("guided", [True, False])
-def test_small_images_and_official_models_are_seen_whole(image, windows, guided):
-    predictor = ImagePredictor(micro_model(guided=guided))
-    predictor.set_image(image[:150, :150] if guided else image)
-    predictor.predict(box=[20, 30, 40, 50], multimask_output=False)
-    assert windows == []
+    predictor.set_image(picture("large"))
+    found = predictor.predict([[10, 10]], [0])
+    assert found.masks.shape == (3, *HW)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
+import dask.array as da
 import numpy as np
 import pytest
 import torch
 from micro import micro_model, moving_disc
 
-from sam2_core import features, tracking
+from sam2_core import tracking
 from sam2_core.compat import SAM2VideoPredictor
 from sam2_core.errors import ImageError, InferenceError, PromptError
 from sam2_core.video import VideoSession
@@ -328,23 +331,6 @@ def test_frames_are_read_one_at_a_time(model):
     assert source.read == [3, 4, 5, 6, 7]
 
 
-def test_kept_features_have_a_budget(model):
-    source = Source(FRAMES)
-    kept = features.FrameFeatures(model, source, budget=0)
-    one = kept[0]
-    size = sum(t.numel() * 4 for t in (one.embedding, *one.high_res))
-    kept = features.FrameFeatures(model, source, budget=2 * size)
-    source.read.clear()
-    for index in (0, 1, 0, 2, 0, 1, 2):
-        kept[index]
-    # 1 goes when 2 comes since 0 was used later; then 2 goes when 1 comes.
-    assert source.read == [0, 1, 2, 1, 2]
-    kept.clear()
-    kept[2]
-    assert source.read[-1] == 2
-    assert len(source.read) == 6
-
-
 def test_memory_does_not_grow_with_the_stack(model):
     def kept(num_frames: int) -> int:
         session = VideoSession(model, moving_disc(num_frames, (20, 24)))
@@ -448,3 +434,37 @@ def test_an_error_of_the_model_leaves_the_session_usable(session, monkeypatch):
 def test_an_empty_stack_is_refused(model):
     with pytest.raises(ImageError):
         VideoSession(model, np.zeros((0, 4, 4), np.uint8))
+
+
+def test_nothing_is_read_of_long_stacks_before_it_is_needed(model, monkeypatch):
+    """10,000 frames: ready at once; the first mask takes one pass of the encoder."""
+    read = []
+
+    def block(block_info=None):
+        t = block_info[None]["chunk-location"][0]
+        read.append(t)
+        return np.full((1, 24, 24), t % 200, np.uint8)
+
+    frames = da.map_blocks(block, chunks=((1,) * 10_000, (24,), (24,)), dtype=np.uint8)
+    encoded = []
+    encode = model.encode_image
+    monkeypatch.setattr(
+        model, "encode_image", lambda pixels: encoded.append(1) or encode(pixels)
+    )
+    began = time.perf_counter()
+    session = VideoSession(model, frames)
+    assert time.perf_counter() - began < 1
+    assert read == []
+    session.add_prompts(7000, 1, point_coords=[[8, 8]])
+    assert encoded == [1]
+    assert set(read) <= {7000, *np.linspace(0, 9999, 16).round().astype(int)}
+
+
+def test_results_take_little_memory(model):
+    session = VideoSession(model, moving_disc(2, (300, 400)))
+    for object_id in range(1, 9):
+        session.add_prompts(0, object_id, **CLICK)
+    for result in session.propagate():
+        full = sum(mask.nbytes for mask in result.masks.values())
+        assert full == 8 * 300 * 400
+        assert result.masks.nbytes <= full / 8

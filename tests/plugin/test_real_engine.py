@@ -7,8 +7,10 @@ import pytest
 from napari.layers import Image
 
 from napari_sam2._backend import Sam2Backend
-from napari_sam2._engine import Choice, Engine, PlaneMasks
+from napari_sam2._engine import Engine
+from napari_sam2._following import Plan
 from napari_sam2._images import frames_of
+from napari_sam2._messages import Choice, PlaneMasks
 from napari_sam2._prompts import Key, ObjectPrompts
 
 CHOICE = Choice("sam2_nano", "cpu")
@@ -75,7 +77,7 @@ def test_session_takes_every_kind_of_prompt_and_propagates(engine):
     inside = next(m for m in masks if 3 in m.prompts).ids
     assert inside.shape == (40, 60)
     del prompts[Key((1, 2), (0,), 1)], prompts[Key((1, 2), (1,), 2)]
-    items = engine.propagate(CHOICE, frames, prompts, 0, 2, "both", lambda: False)
+    items = engine.propagate(CHOICE, frames, prompts, Plan(0, 2, "both"), lambda: False)
     filled = [item for item in items if isinstance(item, PlaneMasks)]
     assert {m.position for m in filled} == {(0,), (1,), (2,)}
     assert set().union(*(m.prompts for m in filled)) == {1, 3}

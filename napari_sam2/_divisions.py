@@ -1,0 +1,208 @@
+"""Divisions: where one is likely, and what becomes of the labels if it was one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2._facts import measure
+from napari_sam2._labels import combine, read_mask
+from napari_sam2._messages import PlaneMasks
+from napari_sam2._prompts import ObjectPrompts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_sam2._facts import Facts
+
+SHRINKS = 0.75  # a mother that goes on as one daughter loses at least a quarter
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A likely division.
+
+    Attributes
+    ----------
+    parent : int
+        The object that divides.
+    frame : int
+        First frame after the division.
+    daughter : int
+        An object that appears beside the parent; 0 where the parent's own mask is in
+        two parts.
+    """
+
+    parent: int
+    frame: int
+    daughter: int = 0
+
+    @property
+    def question(self) -> str:
+        """What to ask the user."""
+        if self.daughter:
+            return (
+                f"Object {self.daughter} appears beside object {self.parent} in frame "
+                f"{self.frame}. Did {self.parent} divide?"
+            )
+        return (
+            f"Object {self.parent} is in two parts from frame {self.frame}. "
+            "Did it divide?"
+        )
+
+
+def find_suspects(
+    line: Mapping[int, Mapping[int, Facts]], answered: Collection[tuple[int, int]]
+) -> list[Suspect]:
+    """Divisions to ask about, by frame.
+
+    Parameters
+    ----------
+    line : dict of int to dict of int to Facts
+        Per object and frame, time going up.
+    answered : collection of (int, int)
+        Parent and frame of those that were asked already.
+    """
+    found = []
+    for parent, row in line.items():
+        for frame in sorted(row):
+            before, after = row.get(frame - 1), row[frame]
+            if before is None or before.parts != 1 or after.parts < 2:
+                continue
+            # One frame in two parts is often a flaw of the mask.
+            later = row.get(frame + 1)
+            if later is None or later.parts > 1:
+                found.append(Suspect(parent, frame))
+                break
+    for daughter, row in line.items():
+        first = min((f for f, facts in row.items() if facts.area), default=None)
+        if first is not None:
+            found += _mothers(line, daughter, first)
+    asked = set(answered)
+    return sorted(
+        (s for s in found if (s.parent, s.frame) not in asked),
+        key=lambda s: (s.frame, s.parent, s.daughter),
+    )
+
+
+def _mothers(
+    line: Mapping[int, Mapping[int, Facts]], daughter: int, first: int
+) -> Iterator[Suspect]:
+    born = line[daughter][first].centre
+    for parent, row in line.items():
+        before, after = row.get(first - 1), row.get(first)
+        if parent == daughter or before is None or not before.area or born is None:
+            continue
+        assert before.centre is not None
+        radius = math.sqrt(before.area / math.pi)
+        near = math.dist(born, before.centre) < 2 * radius
+        left = 0 if after is None else after.area
+        if near and left < SHRINKS * before.area:
+            yield Suspect(parent, first, daughter)
+
+
+def divide(
+    labels: Any,
+    plane: tuple[int, int],
+    positions: Collection[tuple[int, ...]],
+    parent: int,
+    daughters: tuple[int, int],
+) -> Iterator[PlaneMasks]:
+    """Give the two parts of an object labels of their own, frame after frame.
+
+    Parameters
+    ----------
+    labels : napari.layers.Labels
+        Or anything with the array ``data``.
+    plane, positions
+        Frames from the division on, in order of time.
+    parent : int
+        The object that is in two parts on the first of these frames.
+    daughters : (int, int)
+        New ids.
+
+    Yields
+    ------
+    PlaneMasks
+        Up to the first frame without the parent.
+    """
+    former: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    for position in positions:
+        mask = read_mask(labels, plane, tuple(position), parent)
+        if not mask.any():
+            return
+        former = _part(mask, former)
+        masks = {parent: np.zeros_like(mask)} | dict(
+            zip(daughters, former, strict=True)
+        )
+        objects = {object_id: ObjectPrompts() for object_id in masks}
+        facts = measure(masks, {}, {})
+        facts[parent] = measure({parent: masks[parent]}, {}, {}, prompted=True)[parent]
+        yield PlaneMasks(plane, tuple(position), combine(masks), objects, facts)
+
+
+def _part(
+    mask: NDArray[np.bool_], former: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Share the pixels of a mask between two daughters."""
+    from scipy.ndimage import label
+
+    pieces, count = label(mask)
+    sizes = np.bincount(pieces.ravel())[1:]
+    if former is None and count >= 2:
+        first, second = np.argsort(-sizes, kind="stable")[:2] + 1
+        centres = [_centre(pieces == first), _centre(pieces == second)]
+    elif former is None:
+        return mask, np.zeros_like(mask)
+    else:
+        if not former[0].any() or not former[1].any():
+            alive = 0 if former[0].any() else 1
+            rest = np.zeros_like(mask)
+            return (mask, rest) if alive == 0 else (rest, mask)
+        centres = [_centre(former[0]), _centre(former[1])]
+    rows, columns = np.nonzero(mask)
+    own = _nearer(rows, columns, centres)
+    if count >= 2:  # whole pieces stay whole
+        piece = pieces[rows, columns]
+        votes = np.bincount(piece, own, count + 1) * 2 > np.bincount(
+            piece, minlength=count + 1
+        )
+        own = votes[piece]
+    one, other = np.zeros_like(mask), np.zeros_like(mask)
+    one[rows[~own], columns[~own]] = True
+    other[rows[own], columns[own]] = True
+    return one, other
+
+
+def _centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.array([axis.mean() for axis in np.nonzero(mask)])
+
+
+def _nearer(
+    rows: NDArray[Any], columns: NDArray[Any], centres: list[NDArray[np.float64]]
+) -> NDArray[np.bool_]:
+    """Whether pixels are nearer to the second centre than to the first."""
+    (a, b), (c, d) = centres
+    first = (rows - a) ** 2 + (columns - b) ** 2
+    return np.asarray((rows - c) ** 2 + (columns - d) ** 2 < first)
+
+
+def positions_from(
+    plane: tuple[int, int],
+    position: tuple[int, ...],
+    axis: int,
+    frame: int,
+    length: int,
+) -> list[tuple[int, ...]]:
+    """Positions along an axis from a frame on, the others as in ``position``."""
+    others = [i for i in range(len(position) + 2) if i not in plane]
+    place = others.index(axis)
+    return [
+        (*position[:place], index, *position[place + 1 :])
+        for index in range(frame, length)
+    ]

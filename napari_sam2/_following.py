@@ -1,0 +1,174 @@
+"""Propagation as the user wants it: nearest side first, marks respected, lost is lost.
+
+Runs in the worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2._facts import measure
+from napari_sam2._labels import combine
+from napari_sam2._messages import PlaneMasks
+from napari_sam2._prompts import ObjectPrompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from napari_sam2._images import LayerFrames
+    from napari_sam2._jobs import Stop
+    from napari_sam2._marks import Bounds
+
+LOST_SCORE = 0.5  # an object below this probability is not in the frame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a propagation is to do.
+
+    Attributes
+    ----------
+    start, stop : int or None
+        First and last frame to fill, both included; None is the end of the stack.
+    direction : str
+        "both", "forward" or "backward".
+    patience : int or None
+        An object that is lost on this many frames in a row has ended; None: never.
+    here : int or None
+        Frame on screen: "both" begins on its side.
+    bounds : dict of int to Bounds
+        What marks say of each object.
+    shown : dict of int to frozenset of int
+        Frames on which each object is now; where following ends, the rest is erased.
+    """
+
+    start: int | None = None
+    stop: int | None = None
+    direction: str = "both"
+    patience: int | None = None
+    here: int | None = None
+    bounds: Mapping[int, Bounds] = field(default_factory=dict)
+    shown: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+
+def directions(plan: Plan, seeds: set[int]) -> tuple[str, ...]:
+    """The sweeps of a plan in the order they are done.
+
+    Tracking goes from the prompts outwards, so the frame on screen comes first where
+    the sweep on its side does.
+    """
+    if plan.direction != "both":
+        return (plan.direction,)
+    if plan.here is not None and seeds and plan.here < min(seeds):
+        return ("backward", "forward")
+    return ("forward", "backward")
+
+
+def follow(
+    session: Any, frames: LayerFrames, seeds: set[int], plan: Plan, stop: Stop
+) -> Iterator[PlaneMasks]:
+    """Masks of every object, frame by frame.
+
+    Parameters
+    ----------
+    session : Session
+        Knows all prompts.
+    seeds : set of int
+        Prompted frames.
+    """
+    done: set[tuple[int, int]] = set()
+    for direction in directions(plan, seeds):
+        start, last = _limits(plan, direction, len(frames))
+        if start > last:
+            continue
+        lost: dict[int, int] = {}
+        for result in session.propagate(start, last, direction):
+            index = result.frame_index
+            masks = {i: m for i, m in result.masks.items() if (index, i) not in done}
+            done.update((index, i) for i in masks)
+            if masks:
+                yield _plane(result, masks, frames, plan, lost)
+            if stop():
+                return
+            if plan.patience and _all_lost(result.masks, lost, plan):
+                yield from _erase_rest(result, frames, plan, direction)
+                break
+
+
+def _limits(plan: Plan, direction: str, length: int) -> tuple[int, int]:
+    """First and last frame that a sweep has to fill."""
+    start = 0 if plan.start is None else plan.start
+    last = length - 1 if plan.stop is None else plan.stop
+    if plan.bounds and direction == "forward":
+        last = min(last, max(bounds.high for bounds in plan.bounds.values()))
+    elif plan.bounds:
+        start = max(start, min(bounds.low for bounds in plan.bounds.values()))
+    return start, last
+
+
+def _plane(
+    result: Any,
+    masks: dict[int, Any],
+    frames: LayerFrames,
+    plan: Plan,
+    lost: dict[int, int],
+) -> PlaneMasks:
+    index = result.frame_index
+    ious = dict(getattr(result, "scores", {}))
+    scores = dict(getattr(result, "object_scores", {}))
+    shown = {}
+    for object_id, mask in masks.items():
+        bounds = plan.bounds.get(object_id)
+        ended = plan.patience is not None and lost.get(object_id, 0) >= plan.patience
+        denied = bounds is not None and not bounds.allow(index)
+        if ended or denied:
+            mask = np.zeros_like(mask)
+        if denied:  # the user has said so
+            ious[object_id] = scores[object_id] = 1.0
+        present = mask.any() and scores.get(object_id, 1.0) >= LOST_SCORE
+        if present:
+            lost[object_id] = 0
+        elif not ended and not (bounds is not None and index in bounds.absent):
+            lost[object_id] = lost.get(object_id, 0) + 1
+        shown[object_id] = mask
+    return PlaneMasks(
+        frames.plane,
+        frames.position(index),
+        combine(shown),
+        {object_id: ObjectPrompts() for object_id in shown},
+        measure(shown, ious, scores),
+    )
+
+
+def _all_lost(masks: dict[int, Any], lost: dict[int, int], plan: Plan) -> bool:
+    """Whether nothing is left to follow; objects that are still to come count."""
+    assert plan.patience is not None
+    waiting = set(plan.bounds) - set(masks)
+    return not waiting and all(lost.get(i, 0) >= plan.patience for i in masks)
+
+
+def _erase_rest(
+    result: Any, frames: LayerFrames, plan: Plan, direction: str
+) -> Iterator[PlaneMasks]:
+    """Take objects off the frames beyond the one on which the last was given up."""
+    sign = -1 if direction == "backward" else 1
+    first = 0 if plan.start is None else plan.start
+    last = len(frames) - 1 if plan.stop is None else plan.stop
+    stale: dict[int, dict[int, Any]] = {}
+    nothing = np.zeros(frames.shape, bool)
+    for object_id in result.masks:
+        for index in plan.shown.get(object_id, ()):
+            if (index - result.frame_index) * sign > 0 and first <= index <= last:
+                stale.setdefault(index, {})[object_id] = nothing
+    for index in sorted(stale, reverse=sign < 0):
+        masks = stale[index]
+        yield PlaneMasks(
+            frames.plane,
+            frames.position(index),
+            combine(masks),
+            {object_id: ObjectPrompts() for object_id in masks},
+            measure(masks, {}, dict.fromkeys(masks, 0.0)),
+        )

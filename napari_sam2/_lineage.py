@@ -1,0 +1,124 @@
+"""Time-lapses: tracks from the labels, and the question whether an object divided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2._divisions import Suspect, divide, find_suspects, positions_from
+from napari_sam2._jobs import Job, Stop
+from napari_sam2._marks import END, Mark
+from napari_sam2._tracks import collect_rows, make_tracks
+from sam2_core.errors import PromptError, Sam2Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari.layers import Tracks
+
+    from napari_sam2._stacking import StackTools
+
+
+class LineageTools:
+    """Tracks and divisions of a stack.
+
+    Parameters
+    ----------
+    tools : StackTools
+        Knows the line of frames and the record.
+    """
+
+    def __init__(self, tools: StackTools) -> None:
+        self.tools = tools
+        self.controller = tools.controller
+        self.tracks: Tracks | None = None
+
+    def suspects(self) -> list[Suspect]:
+        """Likely divisions that were not asked about yet."""
+        return find_suspects(self.tools.line(), self.tools.record.divisions)
+
+    def answer(self, suspect: Suspect, divided: bool) -> tuple[int, ...]:
+        """The user says whether it was a division; it is never asked again.
+
+        An object in two parts becomes two objects from that frame on, and ends before
+        it. Undo takes the answer back.
+
+        Returns
+        -------
+        tuple of int
+            The daughters; () if it was none.
+        """
+        controller, record = self.controller, self.tools.record
+        frames, labels = self.tools.need_frames(), controller.stage.labels
+        assert labels is not None
+        assert frames.axis is not None
+        step = controller._begin("answer")
+        daughters: tuple[int, ...] = ()
+        if divided and suspect.daughter:
+            daughters = (suspect.daughter,)
+        elif divided:
+            plane, before = frames.plane, frames.position(max(0, suspect.frame - 1))
+            positions = positions_from(
+                plane, before, frames.axis, suspect.frame, len(frames)
+            )
+            first = controller.free_id(2)
+            pair = (first, first + 1)
+            record.mark(Mark(suspect.parent, plane, before, END), step)
+            record.journal.divide(suspect.parent, pair, plane, positions, step)
+
+            def work(stop: Stop) -> Iterator[Any]:
+                return divide(labels, plane, positions, suspect.parent, pair)
+
+            controller.tasks.rewrite(work, step)
+            daughters = pair
+        record.answer(suspect.parent, suspect.frame, daughters, step)
+        self.tools.refresh()
+        return daughters
+
+    def make_tracks(self) -> None:
+        """Show the paths of all objects as a Tracks layer; the old one is replaced.
+
+        Raises
+        ------
+        Sam2Error
+            If there are no labels, or time is not the first axis.
+        """
+        controller, state = self.controller, self.controller.state
+        image, _, _, labels = controller.stage.ensure()
+        if state.axis != 0 or image.ndim < 3:
+            raise PromptError("Tracks need a stack whose first axis is time.")
+        rows: list[Any] = []
+        data, total = labels.data, int(labels.data.shape[0])
+
+        def work(stop: Stop) -> Iterator[Any]:
+            return collect_rows(data, stop)
+
+        def on_start() -> None:
+            state.update(busy="tracks", done=0, total=total)
+
+        def on_item(item: Any) -> None:
+            rows.append(item[1])
+            state.done = item[0] + 1
+
+        def on_end(error: Sam2Error | None) -> None:
+            state.update(busy="", done=0, total=0)
+            try:
+                if error is not None:
+                    raise error
+                self._show(np.concatenate(rows), image)
+            except Sam2Error as problem:
+                controller.tasks.fail(problem)
+
+        controller.runner.submit(Job("tracks", work, on_item, on_end, on_start))
+
+    def _show(self, rows: Any, image: Any) -> None:
+        viewer, old = self.controller.viewer, self.tracks
+        tracks = make_tracks(rows, self.tools.record.divisions, image)
+        if old is not None and old in viewer.layers:
+            viewer.layers.remove(old)
+        active = viewer.layers.selection.active
+        self.tracks = viewer.add_layer(tracks)
+        viewer.layers.selection.active = active
+        number = len(np.unique(rows[:, 0]))
+        self.controller.state.status = f"{number} tracks."

@@ -1,0 +1,154 @@
+"""What the user says about an object's absence: not on this frame, or ended here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_sam2._images import split_position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from napari_sam2._images import LayerFrames
+    from napari_sam2._prompts import Key
+
+ABSENT, END = "absent", "ends"
+KINDS = (ABSENT, END)
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """A word about one object on one frame.
+
+    Attributes
+    ----------
+    object_id : int
+        Which object.
+    plane, position
+        Where, as in :class:`napari_sam2._prompts.Key`.
+    kind : str
+        "absent": the object is not on this frame. "ends": this is the last frame with
+        it, seen from its first prompt.
+    """
+
+    object_id: int
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where marks let an object be, along one line of frames.
+
+    Attributes
+    ----------
+    low, high : int
+        First and last frame it may be on.
+    absent : frozenset of int
+        Frames between them without it.
+    """
+
+    low: int
+    high: int
+    absent: frozenset[int] = frozenset()
+
+    def allow(self, index: int) -> bool:
+        """Whether the object may be on a frame."""
+        return self.low <= index <= self.high and index not in self.absent
+
+
+class Marks:
+    """All marks of an image; ``changed`` is emitted when they do."""
+
+    changed = Signal()
+
+    def __init__(self, marks: Iterable[Mark] = ()) -> None:
+        self._marks = set(marks)
+
+    def __iter__(self) -> Any:
+        return iter(sorted(self._marks))
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def __contains__(self, mark: object) -> bool:
+        return mark in self._marks
+
+    def toggle(self, mark: Mark) -> bool:
+        """Set a mark or take it away; returns whether it is set now.
+
+        An object that ends on a frame is on it, so one kind replaces the other.
+        """
+        on = mark not in self._marks
+        self._marks = {other for other in self._marks if not _same_place(other, mark)}
+        if on:
+            self._marks.add(mark)
+        self.changed.emit()
+        return on
+
+    def replace(self, marks: Iterable[Mark]) -> None:
+        """Have these marks and no others."""
+        marks = set(marks)
+        if marks != self._marks:
+            self._marks = marks
+            self.changed.emit()
+
+    def drop(self, object_id: int) -> None:
+        """Forget what was said about an object."""
+        self.replace(mark for mark in self._marks if mark.object_id != object_id)
+
+    def contradict(self, keys: Iterable[Key]) -> None:
+        """A prompt shows the object where a mark denies it: the prompt counts."""
+        prompted = {(key.object_id, key.plane, key.position) for key in keys}
+        self.replace(
+            mark
+            for mark in self._marks
+            if mark.kind != ABSENT
+            or (mark.object_id, mark.plane, mark.position) not in prompted
+        )
+
+    def bounds(
+        self, frames: LayerFrames, firsts: Mapping[int, int]
+    ) -> dict[int, Bounds]:
+        """Where each object may be on a line of frames.
+
+        Parameters
+        ----------
+        frames : LayerFrames
+            The line.
+        firsts : dict of int to int
+            First prompted frame of every object.
+        """
+        low = dict.fromkeys(firsts, 0)
+        high = dict.fromkeys(firsts, len(frames) - 1)
+        absent: dict[int, set[int]] = {i: set() for i in firsts}
+        for mark in self._marks:
+            first = firsts.get(mark.object_id)
+            index = index_on(frames, mark.plane, mark.position)
+            if first is None or index is None:
+                continue
+            if mark.kind == ABSENT:
+                absent[mark.object_id].add(index)
+            elif index >= first:
+                high[mark.object_id] = min(high[mark.object_id], index)
+            else:
+                low[mark.object_id] = max(low[mark.object_id], index)
+        return {i: Bounds(low[i], high[i], frozenset(absent[i])) for i in firsts}
+
+
+def index_on(
+    frames: LayerFrames, plane: tuple[int, int], position: tuple[int, ...]
+) -> int | None:
+    """Frame index of a position on a line of frames; None if it lies beside it."""
+    if plane != frames.plane:
+        return None
+    fixed, index = split_position(plane, position, frames.axis)
+    return index if fixed == frames.fixed else None
+
+
+def _same_place(a: Mark, b: Mark) -> bool:
+    return (a.object_id, a.plane, a.position) == (b.object_id, b.plane, b.position)

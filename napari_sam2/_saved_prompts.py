@@ -1,0 +1,174 @@
+"""Prompt layers and marks as plain JSON, per object and frame, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_sam2._marks import Mark
+from napari_sam2._prompts import Snapshot, view_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+OWN = ("polarity", "object_id", "plane")  # columns that have a place of their own
+
+
+def objects_as_json(
+    snapshot: Snapshot | None,
+    marks: Iterable[Mark],
+    names: Mapping[int, str],
+    ndim: int,
+) -> list[dict[str, Any]]:
+    """Everything the user said, sorted by object and frame.
+
+    Parameters
+    ----------
+    snapshot : Snapshot or None
+        Content of the prompt layers.
+    marks : iterable of Mark
+        Where objects are absent or end.
+    names : dict of int to str
+        Names of objects; objects without prompts are listed if they have one.
+    ndim : int
+        Axes of the image.
+    """
+    found: dict[tuple[int, str, tuple[int, ...]], dict[str, Any]] = {}
+    if snapshot is not None:
+        table = snapshot.point_features
+        for row, at in enumerate(snapshot.points):
+            features = _row(table, row)
+            frame, view = _frame(found, at, features, ndim)
+            y, x = (float(at[i]) for i in view.plane)
+            positive = features["polarity"] == "positive"
+            point = [x, y, int(positive)]
+            frame.setdefault("points", []).append(point + _rest(features))
+        table = snapshot.shape_features
+        for row, (vertices, kind) in enumerate(
+            zip(snapshot.shapes, snapshot.shape_types, strict=True)
+        ):
+            features = _row(table, row)
+            frame, view = _frame(found, vertices[0], features, ndim)
+            xy = vertices[:, [view.plane[1], view.plane[0]]].astype(float).tolist()
+            shape = {"type": kind, "xy": xy}
+            more = _rest(features)
+            frame.setdefault("shapes", []).append(shape | (more[0] if more else {}))
+    objects: dict[int, dict[str, Any]] = {}
+    for (object_id, _, _), frame in sorted(found.items(), key=lambda item: item[0]):
+        _object(objects, object_id, names)["prompts"].append(frame)
+    for mark in marks:
+        content = {
+            "kind": mark.kind,
+            "plane": list(mark.plane),
+            "position": list(mark.position),
+        }
+        _object(objects, mark.object_id, names).setdefault("marks", []).append(content)
+    for object_id in names:
+        _object(objects, object_id, names)
+    return [objects[i] for i in sorted(objects)]
+
+
+def snapshot_from_json(objects: Sequence[Mapping[str, Any]], ndim: int) -> Snapshot:
+    """Content of the prompt layers, as :func:`objects_as_json` saw it."""
+    points: list[NDArray[Any]] = []
+    point_rows: list[dict[str, Any]] = []
+    shapes: list[NDArray[Any]] = []
+    kinds: list[str] = []
+    shape_rows: list[dict[str, Any]] = []
+    for thing in objects:
+        for frame in thing["prompts"]:
+            plane = (int(frame["plane"][0]), int(frame["plane"][1]))
+            row = {"object_id": int(thing["id"]), "plane": f"{plane[0]}-{plane[1]}"}
+            for x, y, label, *more in frame.get("points", ()):
+                points.append(_full([(x, y)], plane, frame["position"], ndim)[0])
+                polarity = "positive" if label else "negative"
+                point_rows.append({"polarity": polarity, **row, **_first(more)})
+            for shape in frame.get("shapes", ()):
+                shapes.append(_full(shape["xy"], plane, frame["position"], ndim))
+                kinds.append(str(shape["type"]))
+                more = {k: v for k, v in shape.items() if k not in ("type", "xy")}
+                shape_rows.append({**row, **more})
+    return Snapshot(
+        np.array(points, float).reshape(-1, ndim),
+        _table(point_rows, ["polarity", "object_id", "plane"]),
+        tuple(shapes),
+        tuple(kinds),
+        _table(shape_rows, ["object_id", "plane"]),
+    )
+
+
+def marks_from_json(objects: Sequence[Mapping[str, Any]]) -> list[Mark]:
+    """The marks of all objects."""
+    return [
+        Mark(
+            int(thing["id"]),
+            (mark["plane"][0], mark["plane"][1]),
+            tuple(mark["position"]),
+            str(mark["kind"]),
+        )
+        for thing in objects
+        for mark in thing.get("marks", ())
+    ]
+
+
+def names_from_json(objects: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Names of the objects that have one."""
+    return {int(t["id"]): str(t["name"]) for t in objects if t.get("name")}
+
+
+def _object(
+    objects: dict[int, dict[str, Any]], object_id: int, names: Mapping[int, str]
+) -> dict[str, Any]:
+    empty = {"id": object_id, "name": names.get(object_id, ""), "prompts": []}
+    return objects.setdefault(object_id, empty)
+
+
+def _frame(
+    found: dict[tuple[int, str, tuple[int, ...]], dict[str, Any]],
+    at: NDArray[Any],
+    features: Mapping[str, Any],
+    ndim: int,
+) -> tuple[dict[str, Any], Any]:
+    view = view_at(at, features["plane"], ndim)
+    key = (int(features["object_id"]), view.tag, view.position)
+    empty = {"plane": list(view.plane), "position": list(view.position)}
+    return found.setdefault(key, empty), view
+
+
+def _full(
+    xy: Sequence[Sequence[float]],
+    plane: tuple[int, int],
+    position: Sequence[int],
+    ndim: int,
+) -> NDArray[np.float64]:
+    full = np.empty((len(xy), ndim))
+    full[:, [i for i in range(ndim) if i not in plane]] = position
+    full[:, [plane[1], plane[0]]] = xy
+    return full
+
+
+def _row(table: Any, row: int) -> dict[str, Any]:
+    return {name: table[name].iloc[row] for name in table.columns}
+
+
+def _rest(features: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Columns that others added, as plain values; [] without any."""
+    more = {name: _plain(v) for name, v in features.items() if name not in OWN}
+    return [more] if more else []
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _first(more: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return more[0] if more else {}
+
+
+def _table(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    return table.astype({"object_id": int})

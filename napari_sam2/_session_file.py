@@ -1,0 +1,166 @@
+"""A session as one readable JSON file."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam2._image_reference import ImageReference
+from napari_sam2._journal import UNREADABLE, Journal
+from sam2_core import __version__
+from sam2_core.errors import ImageError
+
+if TYPE_CHECKING:
+    import os
+
+FORMAT, VERSION = "napari-sam2 session", 1
+SUFFIX = ".sam2.json"
+
+
+@dataclass
+class SessionFile:
+    """What a session file holds.
+
+    Attributes
+    ----------
+    image : ImageReference
+        What was segmented.
+    model : dict
+        "name" and "sha256" of the model in use when it was saved.
+    settings : dict
+        Choices of the dock.
+    objects : list of dict
+        Per object "id", "name", "prompts" and "marks": what the layers show.
+    checked : list of dict
+        Frames that were checked.
+    divisions : list of dict
+        Answers to "did it divide?".
+    labels : dict
+        "shape", "dtype" and, where they live on disk, "path".
+    journal : Journal
+        What was computed, in order.
+    saved : str
+        When.
+    """
+
+    image: ImageReference
+    model: dict[str, str]
+    settings: dict[str, Any]
+    labels: dict[str, Any]
+    journal: Journal
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    checked: list[dict[str, Any]] = field(default_factory=list)
+    divisions: list[dict[str, Any]] = field(default_factory=list)
+    saved: str = ""
+
+    @property
+    def prompt_count(self) -> int:
+        """Number of points and shapes."""
+        return sum(
+            len(prompt.get("points", ())) + len(prompt.get("shapes", ()))
+            for thing in self.objects
+            for prompt in thing["prompts"]
+        )
+
+    def as_text(self) -> str:
+        """The file's content."""
+        return readable(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """The file's content as plain values."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "program": __version__,
+            "saved": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "image": self.image.as_json(),
+            "model": self.model,
+            "settings": self.settings,
+            "labels": self.labels,
+            "objects": self.objects,
+            "checked": self.checked,
+            "divisions": self.divisions,
+            **self.journal.as_json(),
+        }
+
+    @classmethod
+    def from_text(cls, text: str) -> SessionFile:
+        """Read a file's content; ImageError if it is none of ours."""
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise ImageError(f"{UNREADABLE}: it is no JSON ({error}).") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ImageError(f"{UNREADABLE}: it does not come from napari-sam2.")
+        if content.get("version") != VERSION:
+            raise ImageError(
+                f"{UNREADABLE}: its version is {content.get('version')}, this program "
+                f"knows version {VERSION}."
+            )
+        try:
+            return cls(
+                ImageReference.from_json(content["image"]),
+                dict(content["model"]),
+                dict(content["settings"]),
+                dict(content["labels"]),
+                Journal.from_json(content),
+                [dict(thing) for thing in content["objects"]],
+                [dict(frame) for frame in content["checked"]],
+                [dict(answer) for answer in content["divisions"]],
+                str(content["saved"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImageError(f"{UNREADABLE}: {error!r}.") from error
+
+
+def read_session(path: str | os.PathLike[str]) -> SessionFile:
+    """Read a session file.
+
+    Raises
+    ------
+    ImageError
+        If it is not there or no session.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"{path} cannot be read: {error}") from error
+    return SessionFile.from_text(text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is there completely or not at all; ImageError if it cannot."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise ImageError(f"{path} cannot be written ({reason}).") from error
+
+
+def readable(content: Any) -> str:
+    """JSON with one line for whatever is short.
+
+    Lists and objects that hold no others, and fit into 100 characters, stay on a line.
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    innermost = re.compile(r"([\[{])\s*\n([^\[\]{}]*?)\n\s*([\]}])")
+
+    def join(match: re.Match[str]) -> str:
+        inside = " ".join(part.strip() for part in match.group(2).split("\n"))
+        # Newlines inside strings are escaped in JSON, so this touches layout only.
+        line = match.group(1) + inside + match.group(3)
+        return line if len(line) <= 100 else match.group(0)
+
+    before = ""
+    while text != before:
+        before, text = text, innermost.sub(join, text)
+    return text + "\n"

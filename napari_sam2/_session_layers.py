@@ -1,0 +1,65 @@
+"""Session files in napari's File menu: a reader and a writer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sam2_core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_sam2._image_reference import LayerData
+
+SESSION_PATH = "napari_sam2_session"  # in the image's metadata, for the dock to load
+METADATA = "napari_sam2"  # in the labels' metadata: the session as it is now
+
+
+def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
+    """A reader for session files; None for other JSON files."""
+    if not isinstance(path, str) or not path.lower().endswith(".json"):
+        return None
+    from napari_sam2._session_file import FORMAT
+
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            start = file.read(200)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return read_layers if json.dumps(FORMAT) in start else None
+
+
+def read_layers(path: str) -> list[LayerData]:
+    """The image of a session; the Segment dock then brings the rest back."""
+    from napari_sam2._image_reference import open_layer
+    from napari_sam2._session_file import read_session
+
+    reference = read_session(path).image
+    data, attributes, kind = open_layer(reference)
+    attributes = {"name": reference.name, **attributes}
+    attributes["metadata"] = {
+        **attributes.get("metadata", {}),
+        SESSION_PATH: str(Path(path).absolute()),
+    }
+    return [(data, attributes, kind)]
+
+
+def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save the session that a labels layer belongs to."""
+    return write_layers(path, [(data, attributes, "labels")])
+
+
+def write_layers(path: str, layers: list[LayerData]) -> list[str]:
+    """Save the session that the labels among these layers belong to."""
+    from napari_sam2._session_file import readable, write_text
+
+    for _, attributes, _ in layers:
+        content = attributes.get("metadata", {}).get(METADATA)
+        if content:
+            write_text(Path(path), readable(content))
+            return [path]
+    raise ImageError(
+        "None of these layers has a session: save the labels layer of the Segment dock."
+    )

@@ -1,0 +1,288 @@
+"""Stack tools: marks, frames to look at, corrections that follow by themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_sam2 import _layers
+from napari_sam2._flags import Flag, find_flags
+from napari_sam2._marks import ABSENT, Mark, index_on
+from napari_sam2._review import least_certain
+from sam2_core.errors import PromptError, Sam2Error
+
+if TYPE_CHECKING:
+    from napari_sam2._controller import SegmentController
+    from napari_sam2._facts import Facts
+    from napari_sam2._images import LayerFrames
+    from napari_sam2._record import Record
+
+
+class StackTools:
+    """What one does with a stack besides prompting and propagating.
+
+    Parameters
+    ----------
+    controller : SegmentController
+        The tool this belongs to.
+
+    Attributes
+    ----------
+    flags : list of Flag
+        What to look at along the line of frames on display.
+    """
+
+    changed = Signal()  # another line of frames, other facts, marks, or flags
+    measured = Signal(int, object)  # frame index on the line, object ids
+    moved = Signal()  # another frame is on display, or it was looked at or checked
+
+    def __init__(self, controller: SegmentController) -> None:
+        self.controller = controller
+        self.flags: list[Flag] = []
+        self._record: Record | None = None
+        self._frames: LayerFrames | None = None
+        self._corrected = False
+        tasks, state = controller.tasks, controller.state
+        tasks.history_changed.connect(self._on_record)
+        tasks.ended.connect(self._on_ended)
+        for name in ("image", "axis", "plane", "labels"):
+            state.events[name].connect(self._on_line)
+        controller.stage.prompts_changed.connect(self._on_prompts)
+        for name in ("current_step", "order", "ndisplay"):
+            controller.viewer.dims.events[name].connect(self._on_dims)
+        self._on_record()
+
+    # -- reading ------------------------------------------------------------------
+
+    @property
+    def record(self) -> Record:
+        """Everything remembered of the labels in use."""
+        return self.controller.history.record
+
+    def frames(self) -> LayerFrames | None:
+        """The line of frames on display; None where there is none."""
+        if self.controller.stage.image is None or self.controller.state.axis is None:
+            return None
+        try:
+            frames = self.controller._frames()
+        except Sam2Error:
+            return None
+        return frames if frames.axis is not None else None
+
+    def here(self) -> int | None:
+        """Index of the frame on display."""
+        frames = self.frames()
+        if frames is None:
+            return None
+        view = self.controller._view()
+        return index_on(frames, view.plane, view.position)
+
+    def line(self) -> dict[int, dict[int, Facts]]:
+        """Facts per object and frame along the line on display."""
+        frames = self.frames()
+        if frames is None:
+            return {}
+        return self.record.review.line(frames.plane, frames.fixed, frames.axis)
+
+    def settled(self) -> tuple[set[int], set[int]]:
+        """Frames on the line that were looked at, and those that were checked."""
+        frames = self.frames()
+        if frames is None or frames.axis is None:
+            return set(), set()
+        review, line = self.record.review, (frames.plane, frames.fixed, frames.axis)
+        return (
+            review.frame_indices(review.seen, line),
+            review.frame_indices(review.checked, line),
+        )
+
+    def marks_here(self) -> set[str]:
+        """Kinds of the current object's marks on the frame on display."""
+        if self.frames() is None:
+            return set()
+        view, object_id = self.controller._view(), self.controller.state.object_id
+        return {
+            mark.kind
+            for mark in self.record.marks
+            if mark.object_id == object_id
+            and (mark.plane, mark.position) == (view.plane, view.position)
+        }
+
+    # -- doing --------------------------------------------------------------------
+
+    def toggle_mark(self, kind: str, object_id: int | None = None) -> bool:
+        """Say that the object is absent on this frame, or that it ends here.
+
+        Its pixels there, or beyond, are erased; propagation will not fill them again.
+        The same again takes the mark away.
+
+        Raises
+        ------
+        Sam2Error
+            If there is no stack on display.
+        """
+        controller = self.controller
+        controller._take_object(object_id)
+        frames = self.need_frames()
+        view, object_id = controller._view(), controller.state.object_id
+        here = index_on(frames, view.plane, view.position)
+        assert here is not None
+        if kind == ABSENT and here in self._prompted(frames, object_id):
+            raise PromptError(
+                f"Object {object_id} has prompts on this frame; delete them first."
+            )
+        step = controller._begin("mark")
+        mark = Mark(object_id, view.plane, view.position, kind)
+        on = self.record.mark(mark, step)
+        if on:
+            where = [here] if kind == ABSENT else self._beyond(frames, object_id, here)
+            positions = [frames.position(index) for index in where]
+            controller.tasks.erase(view.plane, positions, object_id, step)
+        else:
+            controller.state.status = "Mark removed; propagate to fill the frames."
+        return on
+
+    def next_uncertain(self) -> int | None:
+        """Go to the least certain frame that was not looked at yet."""
+        self.need_frames()
+        seen, checked = self.settled()
+        flagged = {flag.frame for flag in self.flags}
+        index = least_certain(self.line(), seen | checked, flagged)
+        if index is None:
+            known = bool(self.line())
+            self.controller.state.status = (
+                "Every frame has been looked at." if known else "Propagate first."
+            )
+            return None
+        self.go_to(index)
+        reasons = [
+            f"object {flag.object_id} {flag.text}"
+            for flag in self.flags
+            if flag.frame == index
+        ]
+        self.controller.state.status = f"Frame {index}" + (
+            f": {', '.join(reasons)}" if reasons else ": least certain so far"
+        )
+        return index
+
+    def check(self, on: bool | None = None) -> bool:
+        """Mark the frame on display as checked, or not; None switches."""
+        self.need_frames()
+        view = self.controller._view()
+        return self.record.review.check(view.plane, view.position, on)
+
+    def go_to(self, index: int) -> None:
+        """Show a frame of the line."""
+        frames, image = self.need_frames(), self.controller.stage.image
+        assert image is not None
+        assert frames.axis is not None
+        viewer = self.controller.viewer
+        view = self.controller._view()
+        full = [0.0] * image.ndim
+        others = zip(view.others, frames.position(index), strict=True)
+        for axis, position in others:
+            full[axis] = float(position)
+        world = image.data_to_world(full)[frames.axis]
+        dim = frames.axis + viewer.dims.ndim - image.ndim
+        viewer.dims.set_point(dim, world * _layers.world_factor(viewer, image, dim))
+
+    def refresh(self) -> None:
+        """Find out again what to look at."""
+        self.flags = find_flags(self.line())
+        self.changed.emit()
+
+    # -- helpers ------------------------------------------------------------------
+
+    def need_frames(self) -> LayerFrames:
+        """The line of frames on display; PromptError if there is none."""
+        frames = self.frames()
+        if frames is None:
+            raise PromptError("Choose a stack, and the axis to follow it along.")
+        return frames
+
+    def _prompted(self, frames: LayerFrames, object_id: int) -> list[int]:
+        """Frames of the line on which an object has prompts."""
+        return [
+            index
+            for key in self.controller._prompts()
+            if key.object_id == object_id
+            and (index := index_on(frames, key.plane, key.position)) is not None
+        ]
+
+    def _beyond(self, frames: LayerFrames, object_id: int, here: int) -> list[int]:
+        """Frames that an end on frame ``here`` cuts off."""
+        prompted = self._prompted(frames, object_id)
+        forward = not prompted or here >= min(prompted)
+        cut = range(here + 1, len(frames)) if forward else range(here)
+        review = self.record.review
+        shown = review.shown(frames.plane, frames.fixed, frames.axis)
+        known = shown.get(object_id)
+        return list(cut) if known is None else [i for i in cut if i in known]
+
+    # -- events -------------------------------------------------------------------
+
+    def _on_record(self) -> None:
+        if self._record is not None:
+            review = self._record.review
+            review.measured.disconnect(self._on_measured)
+            review.looked.disconnect(self._on_looked)
+            review.reset.disconnect(self.refresh)
+            self._record.marks.changed.disconnect(self._on_marks)
+        self._record = self.record
+        review = self._record.review
+        review.measured.connect(self._on_measured)
+        review.looked.connect(self._on_looked)
+        review.reset.connect(self.refresh)
+        self._record.marks.changed.connect(self._on_marks)
+        self._on_line()
+
+    def _on_line(self, *_: Any) -> None:
+        self.refresh()
+        self._on_dims()
+
+    def _on_measured(self, plane: Any, position: Any, objects: Any) -> None:
+        frames = self.frames()
+        index = None if frames is None else index_on(frames, plane, position)
+        if index is not None:
+            self.measured.emit(index, objects)
+            if index == self.here():
+                self.record.review.look(plane, position)
+
+    def _on_looked(self) -> None:
+        self.moved.emit()
+
+    def _on_marks(self) -> None:
+        self.changed.emit()
+
+    def _on_dims(self, event: Any = None) -> None:
+        frames = self.frames()
+        if frames is not None:
+            view = self.controller._view()
+            self.record.review.look(view.plane, view.position)
+            if frames.fixed != getattr(self._frames, "fixed", None):
+                self._frames = frames
+                self.refresh()
+        self.moved.emit()
+
+    def _on_prompts(self) -> None:
+        try:
+            prompts = self.controller._prompts()
+        except Sam2Error:
+            return
+        self.record.contradict(prompts, self.controller.history.last)
+        self._corrected = True
+
+    def _on_ended(self, kind: str) -> None:
+        if kind in ("predict", "propagate", "clear", "restore"):
+            self.refresh()
+        if kind != "predict" or self.controller.runner.busy or not self._corrected:
+            return
+        self._corrected = False
+        followed = any(
+            not facts.prompted for row in self.line().values() for facts in row.values()
+        )
+        if self.controller.state.follow_corrections and followed:
+            try:
+                self.controller.propagate()
+            except Sam2Error as error:
+                self.controller.state.status = str(error)

@@ -1,0 +1,125 @@
+"""Notes on top of the dock that offer a choice, and are not there otherwise."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_sam2._keeping import SessionKeeper
+    from napari_sam2._remedies import Remedy
+    from napari_sam2._session_file import SessionFile
+
+
+class Banner(QFrame):
+    """A sentence and a row of buttons."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.StyledPanel)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self._row = QHBoxLayout()
+        self._row.setSpacing(4)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.setSpacing(6)
+        column.addWidget(self.text)
+        column.addLayout(self._row)
+
+    def add_button(self, text: str, tip: str) -> QPushButton:
+        """Append a button; all share the width."""
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
+        self._row.addWidget(button)
+        return button
+
+
+class OfferBanner(Banner):
+    """Says that there is unsaved work on this image."""
+
+    restore_requested = Signal()
+    discard_requested = Signal()
+
+    def __init__(self, keeper: SessionKeeper, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._keeper = keeper
+        self.restore = self.add_button(
+            "Restore", "Bring the prompts back and compute the masks again"
+        )
+        self.discard = self.add_button("Discard", "Delete this work for good")
+        self.restore.clicked.connect(self._on_restore)
+        self.discard.clicked.connect(self._on_discard)
+        keeper.offered.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show or hide."""
+        offer = self._keeper.offer
+        self.setVisible(offer is not None)
+        if offer is not None:
+            self.text.setText(f"Unsaved work on this image: {describe(offer.session)}")
+
+    def _on_restore(self) -> None:
+        self.restore_requested.emit()
+
+    def _on_discard(self) -> None:
+        self.discard_requested.emit()
+
+
+class RemedyBanner(Banner):
+    """Offers a smaller model after the device ran out of memory."""
+
+    chosen = Signal(str, str)  # model, device
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.text.setText("Not enough memory on the device. What is done is kept.")
+        self.buttons = [self.add_button("", "") for _ in range(2)]
+        self._remedies: Sequence[Remedy] = ()
+        for button in self.buttons:
+            button.clicked.connect(self._on_clicked)
+        self.hide()
+
+    def show_remedies(self, remedies: Sequence[Remedy]) -> None:
+        """Offer these, at most two; hide without any."""
+        self._remedies = remedies[: len(self.buttons)]
+        for button in self.buttons:
+            button.hide()
+        for button, remedy in zip(self.buttons, self._remedies, strict=False):
+            button.setText(remedy.text)
+            button.setToolTip(f"Go on with {remedy.model} on {remedy.device}")
+            button.show()
+        self.setVisible(bool(remedies))
+
+    def _on_clicked(self) -> None:
+        remedy = self._remedies[self.buttons.index(self.sender())]
+        self.hide()
+        self.chosen.emit(remedy.model, remedy.device)
+
+
+def describe(session: SessionFile) -> str:
+    """What is in a session, for people: "3 objects, 14 prompts, 12:31"."""
+    objects, prompts = len(session.objects), session.prompt_count
+    text = f"{objects} object{'s' * (objects != 1)}, "
+    text += f"{prompts} prompt{'s' * (prompts != 1)}"
+    try:
+        when = datetime.fromisoformat(session.saved)
+    except ValueError:
+        return text
+    day = "" if when.date() == datetime.now().date() else f"{when:%d %b} "
+    return f"{text}, {day}{when:%H:%M}"

@@ -1,0 +1,188 @@
+"""Objects followed through a stack by close-ups, each in its own window."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam2_core.closeups import Answer, CloseUps, follow
+from sam2_core.memory import Memory
+from sam2_core.prompts import SparsePrompt
+from sam2_core.results import join_parts
+from sam2_core.windows import paste
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sam2_core.config import ModelConfig
+    from sam2_core.followed import FollowedObject, Start
+    from sam2_core.frames import FrameSource
+    from sam2_core.memory import MemoryBank
+    from sam2_core.nn.closeup import CloseUp
+    from sam2_core.packed import PackedMasks
+
+KEPT_FRAMES = 8
+PATIENCE = 4  # frames for which an object that was lost is looked for
+CERTAIN = 10.0  # logit of a mask that was given, and of objects that are not there
+
+
+@dataclass(frozen=True)
+class CloseMemory(Memory):
+    """One object on one frame, as a close-up saw it.
+
+    Attributes
+    ----------
+    answer : Answer, optional
+        The mask; of an absent object where it was last seen. None once forgotten.
+    seen_on : int
+        Frame of ``answer``.
+    """
+
+    answer: Answer | None = None
+    seen_on: int = 0
+
+    def shrunk(self) -> CloseMemory:
+        """Without anything large."""
+        return replace(self, logits=self.logits[..., :0, :0], answer=None)
+
+
+class CloseTracker:
+    """Answers prompts on the frames of a stack, and follows what was found.
+
+    Parameters
+    ----------
+    network : CloseUp
+        Of the model.
+    frames : FrameSource
+        The stack.
+    config : ModelConfig
+        Of the model.
+    """
+
+    def __init__(
+        self, network: CloseUp, frames: FrameSource, config: ModelConfig
+    ) -> None:
+        self.network = network
+        self.frames = frames
+        self.config = config
+        self._kept: OrderedDict[int, CloseUps] = OrderedDict()
+
+    def __getitem__(self, frame_index: int) -> CloseUps:
+        """Close-ups of a frame; those of the last few are kept."""
+        if frame_index not in self._kept:
+            frame = self.frames.frame(frame_index)
+            self._kept[frame_index] = CloseUps(self.network, frame)
+            if len(self._kept) > KEPT_FRAMES:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(frame_index)
+        return self._kept[frame_index]
+
+    def prompted(
+        self,
+        known: FollowedObject,
+        frame_index: int,
+        prompt: SparsePrompt | NDArray[np.bool_],
+        start: Start,
+        previous: Tensor | None,
+    ) -> CloseMemory:
+        """See :class:`sam2_core.trackers.Tracker`."""
+        close = self[frame_index]
+        if not isinstance(prompt, SparsePrompt):
+            logits = np.where(prompt, CERTAIN, -CERTAIN).astype(np.float32)[None]
+            given = close.from_logits(logits)
+            answers = [] if given is None else [replace(given, score=1.0)]
+        else:
+            earlier = None if previous is None else previous[0].float().cpu().numpy()
+            answers = close.answers(prompt.point_xy[0], prompt.labels[0], earlier)
+        if not answers:
+            return self._memory(close.nothing(), frame_index, -CERTAIN)
+        # Whoever prompts an object says that it is there.
+        return self._memory(answers[0], frame_index, CERTAIN)
+
+    def final(self, frame_index: int, draft: Memory) -> Memory:
+        """Nothing is missing."""
+        return draft
+
+    def follow(
+        self, banks: Sequence[MemoryBank], frame_index: int, reverse: bool
+    ) -> list[Memory]:
+        """See :class:`sam2_core.trackers.Tracker`."""
+        neighbour = frame_index + (1 if reverse else -1)
+        before = [self._last(bank, neighbour) for bank in banks]
+        found: dict[int, Memory] = {
+            row: self._absent(memory)
+            for row, memory in enumerate(before)
+            if memory.answer is None or abs(frame_index - memory.seen_on) > PATIENCE
+        }
+        alike: dict[int, list[int]] = {}
+        for row, memory in enumerate(before):
+            if row not in found:
+                alike.setdefault(memory.seen_on, []).append(row)
+        for seen_on, rows in alike.items():
+            known = [before[row].answer for row in rows]
+            answers = follow(
+                self[seen_on], self[frame_index], [a for a in known if a is not None]
+            )
+            for row, answer in zip(rows, answers, strict=True):
+                there = answer.present > 0.5 and bool((answer.logits > 0).any())
+                if there:
+                    score = float(np.log(answer.present / (1 - answer.present + 1e-6)))
+                    found[row] = self._memory(answer, frame_index, max(score, 1e-3))
+                else:
+                    found[row] = self._absent(before[row], answer)
+        return [found[row] for row in range(len(before))]
+
+    def _last(self, bank: MemoryBank, frame_index: int) -> CloseMemory:
+        """The object on a frame it has been on, from its outline if need be."""
+        memory = bank.find(frame_index)
+        if isinstance(memory, CloseMemory) and memory.answer is not None:
+            return memory
+        close = self[frame_index]
+        logits = bank.logits(frame_index, close.image.device)
+        given = None if logits is None else close.from_logits(logits[0].cpu().numpy())
+        if given is None:
+            return self._memory(close.nothing(), frame_index - PATIENCE, -CERTAIN)
+        return self._memory(given, frame_index, CERTAIN)
+
+    def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
+        """See :class:`sam2_core.trackers.Tracker`."""
+        parts = {}
+        height, width = self.frames.shape
+        for object_id, memory in found.items():
+            part, top, left = np.zeros((0, 0), np.float32), 0, 0
+            answer = memory.answer if isinstance(memory, CloseMemory) else None
+            if answer is not None and bool(memory.object_score > 0):
+                drawn, (rows, columns) = paste(
+                    answer.logits[None], answer.window, (height, width)
+                )
+                part, top, left = drawn[0].cpu().numpy(), rows.start, columns.start
+            parts[object_id] = (part, top, left)
+        return join_parts(parts, (height, width), self.config.non_overlap_masks)
+
+    def _memory(self, answer: Answer, seen_on: int, object_score: float) -> CloseMemory:
+        logits = answer.logits
+        return CloseMemory(
+            logits=answer.over(self.frames.shape, self.config.low_res_size)[None, None],
+            iou=logits.new_tensor([answer.score]),
+            object_score=logits.new_tensor([[object_score]]),
+            pointer=logits.new_zeros(1, 0),
+            answer=answer,
+            seen_on=seen_on,
+        )
+
+    def _absent(self, memory: CloseMemory, answer: Answer | None = None) -> CloseMemory:
+        present = 0.0 if answer is None else min(answer.present, 0.499)
+        score = float(np.log(max(present, 1e-4) / (1 - present)))
+        return replace(
+            memory,
+            logits=torch.full_like(memory.logits, -CERTAIN),
+            iou=torch.zeros_like(memory.iou),
+            object_score=torch.full_like(memory.object_score, score),
+        )

@@ -1,0 +1,138 @@
+"""How a session finds objects: from a prompt on a frame, and from frame to frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from sam2_core import tracking, transforms
+from sam2_core.prompts import SparsePrompt
+from sam2_core.results import draw_masks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sam2_core.features import FeatureCache
+    from sam2_core.followed import FollowedObject, Start
+    from sam2_core.memory import Memory, MemoryBank
+    from sam2_core.packed import PackedMasks
+
+
+class Tracker(Protocol):
+    """What :class:`sam2_core.VideoSession` and its propagation rely on."""
+
+    def prompted(
+        self,
+        known: FollowedObject,
+        frame_index: int,
+        prompt: SparsePrompt | NDArray[np.bool_],
+        start: Start,
+        previous: Tensor | None,
+    ) -> Memory:
+        """An object as its prompts on a frame say.
+
+        Parameters
+        ----------
+        known : FollowedObject
+            The object, as far as it is known.
+        frame_index : int
+            Which frame.
+        prompt : SparsePrompt or ndarray
+            Of one object, in pixels of the frame, or its (H, W) bool mask.
+        start : Start
+            What the prompts of the frame work on.
+        previous : Tensor, optional
+            (1, 1, h, w) logits of the mask there so far.
+        """
+
+    def final(self, frame_index: int, draft: Memory) -> Memory:
+        """The same once the prompts of the frame are final, ready to be followed."""
+
+    def follow(
+        self, banks: Sequence[MemoryBank], frame_index: int, reverse: bool
+    ) -> list[Memory]:
+        """Objects on a frame, from what each of them remembers."""
+
+    def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
+        """Masks at the size of the frame, by object id."""
+
+
+class MemoryTracker:
+    """SAM 2's own way: every frame is read in the light of the object's memories.
+
+    Parameters
+    ----------
+    features : FeatureCache
+        The encoded frames, with the network.
+    """
+
+    def __init__(self, features: FeatureCache) -> None:
+        self.features = features
+        self.model = features.model
+        self.num_frames = len(features.frames)
+        height, width = features.frames.shape
+        self.shape = (height, width)
+
+    def prompted(
+        self,
+        known: FollowedObject,
+        frame_index: int,
+        prompt: SparsePrompt | NDArray[np.bool_],
+        start: Start,
+        previous: Tensor | None,
+    ) -> Memory:
+        """See :class:`Tracker`."""
+        model, features = self.model, self.features[frame_index]
+        if not isinstance(prompt, SparsePrompt):
+            found = tracking.segment_mask(model, features, prompt)
+            return tracking.fill_holes(model, found)
+        remembered = []
+        if start.logits is not None:
+            recollection = known.bank.recall(
+                frame_index,
+                self.num_frames,
+                model.config,
+                start.reverse,
+                correcting=True,
+            )
+            if recollection.spatial:
+                remembered = [recollection]
+        xy = transforms.points_to_input(
+            prompt.point_xy, self.shape, model.config.image_size
+        )
+        found = tracking.segment(
+            model,
+            features,
+            tracking.look(model, features, remembered),
+            torch.from_numpy(xy).to(model.device),
+            torch.from_numpy(prompt.labels).to(model.device),
+            previous,
+        )
+        return tracking.fill_holes(model, found)
+
+    def final(self, frame_index: int, draft: Memory) -> Memory:
+        """With spatial memory."""
+        features = self.features[frame_index]
+        spatial = tracking.remember(self.model, features, draft, prompted=True)
+        return replace(draft, spatial=spatial)
+
+    def follow(
+        self, banks: Sequence[MemoryBank], frame_index: int, reverse: bool
+    ) -> list[Memory]:
+        """See :class:`Tracker`."""
+        recollections = [
+            bank.recall(frame_index, self.num_frames, self.model.config, reverse)
+            for bank in banks
+        ]
+        return tracking.follow(self.model, self.features[frame_index], recollections)
+
+    def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
+        """See :class:`Tracker`."""
+        logits = {i: memory.logits[0, 0].cpu().numpy() for i, memory in found.items()}
+        return draw_masks(logits, self.shape, self.model.config.non_overlap_masks)

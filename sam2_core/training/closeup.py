@@ -1,0 +1,206 @@
+"""Train the close-up network: ``python -m sam2_core.training.closeup --help``."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
+
+from sam2_core.nn.closeup import CloseUp
+from sam2_core.training.closeup_step import closeup_step
+from sam2_core.training.dataset import load_split, stack_slices
+from sam2_core.training.object_windows import ObjectWindows
+from sam2_core.training.synthetic import generate_pool
+from sam2_core.training.synthetic_stacks import generate_stack_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sam2_core.training.object_windows import WindowBatch
+
+SET_WEIGHTS = {
+    "ndev_scratch": 0.3,  # its automatic labels are poor
+    "synthetic": 1.5,  # many kinds of images in one set
+}
+WARMUP = 200
+EMA = 0.999
+SAVE_EVERY = 250
+
+logger = logging.getLogger(__name__)
+
+
+class CloseUpTrainer:
+    """Trains the network for a given time and survives being stopped.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``checkpoint.pt``, ``log.jsonl`` and ``closeup.safetensors`` go; an
+        existing checkpoint is resumed.
+    minutes : float
+        Whole length over all starts; sets the learning-rate schedule.
+    lr : float
+        Peak learning rate.
+    seed : int
+        Of weights and corrective clicks.
+    """
+
+    def __init__(self, folder: Path, minutes: float, lr: float, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.folder = folder
+        self.seconds_planned = 60 * minutes
+        self.lr = lr
+        self.model = CloseUp(learning=True)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step = 0
+        self.seconds = 0.0
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.02
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        """File from which training goes on."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def weights(self) -> Path:
+        """The moving average of the weights, float32."""
+        return self.folder / "closeup.safetensors"
+
+    def start_from(self, weights: Path) -> None:
+        """Begin with the weights of an earlier run."""
+        self.model.load_state_dict(load_file(weights))
+        self.average.load_state_dict(self.model.state_dict())
+
+    def run(self, batches: Iterator[WindowBatch]) -> None:
+        """Train until the planned time is over."""
+        self.model.train()
+        last = time.time()
+        while self.seconds < self.seconds_planned:
+            result = closeup_step(self.model, next(batches), self.generator)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._rate()
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(result.loss)
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+            if torch.isfinite(norm):
+                self.optimizer.step()
+                self._follow()
+            now = time.time()
+            self.seconds += now - last
+            last = now
+            entry = {"step": self.step, "seconds": round(self.seconds, 1)}
+            entry |= {"loss": round(float(result.loss.detach()), 4)}
+            entry |= {name: round(iou, 3) for name, iou in result.report.items()}
+            with (self.folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+            self.step += 1
+            if self.step % SAVE_EVERY == 0:
+                self.save()
+        self.save()
+
+    def save(self) -> None:
+        """Write checkpoint and weights, each atomically."""
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+        average = {k: v.contiguous() for k, v in self.average.state_dict().items()}
+        part = self.weights.with_suffix(".part")
+        save_file(average, part)
+        os.replace(part, self.weights)
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        logger.info("resumed at step %d", self.step)
+
+    def _rate(self) -> float:
+        rise = min((self.step + 1) / WARMUP, 1.0)
+        done = min(self.seconds / self.seconds_planned, 1.0)
+        return self.lr * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        decay = min(EMA, (1 + self.step) / (10 + self.step))
+        new = self.model.state_dict()
+        for name, kept in self.average.state_dict().items():
+            if kept.is_floating_point():
+                kept.lerp_(new[name], 1 - decay)
+            else:
+                kept.copy_(new[name])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train, or go on training, and write the weights."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # denormals make a CPU crawl
+    trainer = CloseUpTrainer(options.out, options.minutes, options.lr, options.seed)
+    if options.start_from and trainer.step == 0:
+        trainer.start_from(options.start_from)
+    split = load_split(options.data)
+    pool = options.pool or options.out / "pool"
+    images = list(split.images)
+    for stack in split.stacks:
+        images += stack_slices(stack, every=3)
+    images += generate_pool(options.synthetic, seed=options.seed, cache=pool)
+    stacks = split.stacks + generate_stack_pool(
+        options.synthetic_stacks, size=256, length=12, seed=options.seed, cache=pool
+    )
+    # Another seed after each resume, or the same windows would come again.
+    windows = ObjectWindows(
+        images, stacks, options.batch, options.seed + trainer.step, SET_WEIGHTS
+    )
+    loader = DataLoader(windows, batch_size=None, num_workers=1, prefetch_factor=8)
+    trainer.run(iter(loader))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sam2_core.training.closeup", description=__doc__
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="training folder, docs/training.md")
+    add("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
+    add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
+    add("--start-from", type=Path, help="weights to begin with instead of random ones")
+    add("--minutes", type=float, default=90, help="whole length over all starts")
+    add("--lr", type=float, default=2e-3)
+    add("--batch", type=int, default=32, help="windows a step")
+    add("--synthetic", type=int, default=1200, help="synthetic images")
+    add("--synthetic-stacks", type=int, default=160)
+    add("--threads", type=int, default=1)
+    add("--seed", type=int, default=0)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

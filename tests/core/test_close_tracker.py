@@ -1,0 +1,115 @@
+"""Stacks followed by close-ups, with the network that knows only bright things."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bright import Bright, iou
+from micro import micro_model
+
+from sam2_core.close_tracker import PATIENCE
+from sam2_core.video import VideoSession
+
+HW = (100, 140)
+RADIUS = 12
+LENGTH = 14
+
+
+def disc(t):
+    rows, columns = np.mgrid[: HW[0], : HW[1]]
+    return (columns - 30 - 5 * t) ** 2 + (rows - 50) ** 2 <= RADIUS**2
+
+
+def stack(gone=()):
+    """(T, H, W, 3) uint8 of a disc that walks 5 pixels a frame."""
+    frames = np.full((LENGTH, *HW, 3), 20, np.uint8)
+    for t in range(LENGTH):
+        if t not in gone:
+            frames[t][disc(t)] = 200
+    return frames
+
+
+@pytest.fixture
+def model():
+    model = micro_model(guided=True, closeups=True)
+    model.closeup = Bright().eval()
+    return model
+
+
+def prompted(model, frames, at=0):
+    session = VideoSession(model, frames)
+    session.add_prompts(at, 1, point_coords=[[30 + 5 * at, 50]], point_labels=[1])
+    return session
+
+
+def test_a_moving_object_is_found_on_every_frame(model):
+    session = prompted(model, stack(), at=6)
+    results = {r.frame_index: r for r in session.propagate()}
+    assert sorted(results) == list(range(LENGTH))
+    for t, result in results.items():
+        assert iou(result.masks[1], disc(t)) > 0.85
+        assert result.object_scores[1] > 0.9
+
+
+def test_the_whole_frame_is_never_encoded(model, monkeypatch):
+    monkeypatch.setattr(type(model), "encode_image", None)
+    session = prompted(model, stack())
+    assert len(list(session.propagate())) == LENGTH
+
+
+def test_a_hidden_object_is_found_again(model):
+    session = prompted(model, stack(gone=(4, 5)))
+    results = list(session.propagate(direction="forward"))
+    for t in (4, 5):
+        assert not results[t].masks[1].any()
+        assert results[t].object_scores[1] < 0.5
+        assert results[t].scores[1] == 0
+    assert iou(results[6].masks[1], disc(6)) > 0.85
+
+
+def test_an_object_lost_for_long_is_given_up(model):
+    gone = tuple(range(2, 2 + PATIENCE + 1))
+    session = prompted(model, stack(gone))
+    results = list(session.propagate(direction="forward"))
+    assert not any(result.masks[1].any() for result in results[2:])
+    calls = len(model.closeup.calls)
+    list(session.propagate(direction="forward"))
+    # Two frames of it, then as many as patience lasts; nothing after that.
+    assert len(model.closeup.calls) - calls == 1 + PATIENCE
+
+
+def test_a_mask_starts_an_object(model):
+    session = VideoSession(model, stack())
+    session.add_prompts(3, 7, mask=disc(3))
+    results = {r.frame_index: r for r in session.propagate()}
+    assert iou(results[3].masks[7], disc(3)) > 0.9
+    assert iou(results[9].masks[7], disc(9)) > 0.85
+
+
+def test_objects_are_followed_together_as_alone(model):
+    frames = stack()
+    frames[:, 80:90, 100:110] = 200  # a square that stays
+    one, other = prompted(model, frames), VideoSession(model, frames)
+    other.add_prompts(0, 2, box=[100, 80, 109, 89])
+    both = prompted(model, frames)
+    both.add_prompts(0, 2, box=[100, 80, 109, 89])
+    alone = [list(s.propagate()) for s in (one, other)]
+    for t, result in enumerate(both.propagate()):
+        np.testing.assert_array_equal(result.masks[1], alone[0][t].masks[1])
+        np.testing.assert_array_equal(result.masks[2], alone[1][t].masks[2])
+
+
+def test_a_correction_on_a_visited_frame_holds(model):
+    session = prompted(model, stack(gone=(5, 6)))
+    list(session.propagate())
+    fixed = session.add_prompts(8, 1, point_coords=[[70, 50]], point_labels=[1])
+    assert iou(fixed.masks[1], disc(8)) > 0.85
+    results = {r.frame_index: r for r in session.propagate()}
+    assert iou(results[8].masks[1], disc(8)) > 0.85
+    assert iou(results[12].masks[1], disc(12)) > 0.85
+
+
+def test_a_negative_click_alone_finds_nothing(model):
+    session = VideoSession(model, stack())
+    found = session.add_prompts(0, 1, point_coords=[[100, 20]], point_labels=[0])
+    assert not found.masks[1].any()

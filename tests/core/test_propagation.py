@@ -1,0 +1,177 @@
+"""A correction is carried outward until nothing changes any more, and it stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from micro import micro_model, moving_disc
+
+from sam2_core import propagation
+from sam2_core.memory import Memory
+from sam2_core.propagation import Route
+from sam2_core.video import VideoSession
+
+LENGTH = 24
+FRAMES = moving_disc(LENGTH)
+CLICK = {"point_coords": [[20, 20]]}
+OTHER = {"box": [2, 2, 30, 30]}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return micro_model()
+
+
+@pytest.fixture
+def session(model):
+    session = VideoSession(model, FRAMES)
+    session.add_prompts(2, 1, **CLICK)
+    return session
+
+
+def run(session, **kwargs):
+    """Frames in order, and the last masks of each object and frame."""
+    order, masks = [], {}
+    for result in session.propagate(**kwargs):
+        order.append(result.frame_index)
+        masks.update({(result.frame_index, i): m for i, m in result.masks.items()})
+    return order, masks
+
+
+def test_a_new_object_goes_all_the_way_and_others_are_left_alone(model, session):
+    run(session)
+    session.add_prompts(9, 2, **OTHER)
+    order, masks = run(session, only_changed=True)
+    assert order == [*range(9, LENGTH), *range(8, -1, -1)]
+    assert {i for _, i in masks} == {2}
+    alone = VideoSession(model, FRAMES)
+    alone.add_prompts(9, 2, **OTHER)
+    expected = run(alone)[1]
+    assert masks.keys() == expected.keys()
+    for key, mask in masks.items():
+        np.testing.assert_array_equal(mask, expected[key])
+
+
+def test_nothing_changed_is_nothing_to_do(session):
+    run(session)
+    assert run(session, only_changed=True) == ([], {})
+
+
+def test_a_first_run_of_changes_is_a_whole_run(model, session):
+    fresh = VideoSession(model, FRAMES)
+    fresh.add_prompts(2, 1, **CLICK)
+    order, masks = run(session, only_changed=True)
+    expected_order, expected = run(fresh)
+    assert order == expected_order
+    assert all((masks[key] == expected[key]).all() for key in expected)
+
+
+@pytest.mark.parametrize("iou", [0.0, 1.1])
+def test_a_correction_goes_as_far_as_it_changes_something(session, monkeypatch, iou):
+    """Everything passes for the same, or nothing does."""
+    run(session)
+    monkeypatch.setattr(propagation, "_iou", lambda one, other: iou)
+    session.add_prompts(12, 1, **OTHER)
+    order, _ = run(session, only_changed=True)
+    if iou > 1:
+        assert order == [12, 13, 14, 15, 11, 10, 9]
+    else:
+        assert order == [*range(12, LENGTH), *range(11, -1, -1)]
+    assert run(session, only_changed=True)[0] == []
+
+
+def test_two_corrections_are_two_places(session, monkeypatch):
+    run(session)
+    monkeypatch.setattr(propagation, "_iou", lambda one, other: 1.0)
+    session.add_prompts(8, 1, **OTHER)
+    session.add_prompts(18, 1, **OTHER)
+    order, _ = run(session, only_changed=True)
+    forward, backward = [8, 9, 10, 11, 18, 19, 20, 21], [17, 16, 15, 7, 6, 5]
+    assert order == forward + backward
+
+
+def test_directions_and_ranges(session, monkeypatch):
+    run(session)
+    monkeypatch.setattr(propagation, "_iou", lambda one, other: 0.0)
+    session.add_prompts(12, 1, **OTHER)
+    assert run(session, only_changed=True, direction="forward")[0] == [*range(12, 24)]
+    order, _ = run(session, only_changed=True, direction="backward", start=9)
+    assert order == [12, 11, 10, 9]
+    # Not carried both ways in one go, so it is still to do.
+    order, _ = run(session, only_changed=True, start=11, stop=14)
+    assert order == [12, 13, 14, 11]
+
+
+def test_a_correction_sticks(session):
+    """Nothing that is found later moves the corrected frame."""
+    run(session)
+    corrected = session.add_prompts(12, 1, **OTHER).masks[1]
+    masks = run(session, only_changed=True)[1]
+    np.testing.assert_array_equal(masks[12, 1], corrected)
+    session.add_prompts(15, 1, **CLICK)
+    for kwargs in ({"only_changed": True}, {}, {"direction": "backward"}):
+        for result in session.propagate(**kwargs):
+            if result.frame_index == 12:
+                np.testing.assert_array_equal(result.masks[1], corrected)
+
+
+def test_masks_around_a_correction_are_new(session):
+    _, before = run(session)
+    session.add_prompts(12, 1, **OTHER)
+    order, masks = run(session, only_changed=True)
+    assert {11, 12, 13} <= set(order)
+    assert (masks[12, 1] != before[12, 1]).any()
+
+
+def test_a_cleared_correction_is_found_again(session, monkeypatch):
+    run(session)
+    session.add_prompts(12, 1, **OTHER)
+    run(session, only_changed=True)
+    monkeypatch.setattr(propagation, "_iou", lambda one, other: 1.0)
+    session.clear_prompts(12, 1)
+    order, _ = run(session, only_changed=True)
+    assert order == [12, 13, 14, 15, 10, 9, 8]
+    assert session.prompted_frames == {1: [2]}
+
+
+def test_a_stopped_run_is_still_to_do(session):
+    run(session)
+    session.add_prompts(12, 1, **OTHER)
+    next(session.propagate(only_changed=True))
+    assert run(session, only_changed=True)[0][0] == 12
+
+
+def test_prompts_given_on_the_way_are_still_to_do(session):
+    run(session)
+    for _ in session.propagate():
+        session.add_prompts(5, 1, **OTHER)
+    assert run(session, only_changed=True)[0][0] == 5
+
+
+def memory(mask: torch.Tensor) -> Memory:
+    return Memory(mask * 2.0 - 1, torch.ones(1), torch.ones(1, 1), torch.zeros(1, 4))
+
+
+def test_three_frames_in_a_row_must_agree(session):
+    route = Route(session._objects[1], {0}, until_same=True)
+    mask = torch.zeros(1, 1, 20, 20)
+    mask[..., 5:15, 5:15] = 1
+    other = mask.clone()
+    other[..., 5, 5:8] = 0  # IoU 0.97
+    route.enter(0)
+    assert route.underway
+    for t, now, underway in (
+        (5, mask, True),
+        (6, mask, True),
+        (7, other, True),
+        (8, mask, True),
+        (9, mask, True),
+        (10, mask, False),
+    ):
+        route.compare(t, mask * 20 - 10, memory(now))
+        assert route.underway == underway, t
+    route.enter(0)
+    for t in range(5, 9):  # nothing was there before
+        route.compare(t, None, memory(mask))
+    assert route.underway

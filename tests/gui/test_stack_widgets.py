@@ -1,0 +1,233 @@
+"""The stack's controls, the confidence strip, sessions: pressed, clicked, looked at."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_sam2._autosaves import find_offer
+from napari_sam2._image_reference import checksum
+from napari_sam2.widgets._banners import describe
+from napari_sam2.widgets._strip import EMPTY, GUTTER, HIGH, LOW, colors, squeeze
+
+STACK = np.zeros((8, 40, 60), np.float32)
+
+
+@pytest.fixture
+def stack(segment):
+    """A dock of fixed width on a stack with object 1 prompted on frame 3."""
+
+    def make(data=STACK):
+        w = segment(data, axis_labels=("z", "y", "x"))
+        w.resize(320, 900)
+        w.show()
+        at(w, 3)
+        w.add_point((10, 20))
+        return w
+
+    return make
+
+
+def at(w, frame):
+    w.viewer_model.dims.set_current_step(0, frame)
+
+
+def press(qtbot, button):
+    assert button.isEnabled()
+    qtbot.mouseClick(button, Qt.LeftButton)
+
+
+def filled(w, object_id=1):
+    return np.flatnonzero((w.labels.data == object_id).any((1, 2))).tolist()
+
+
+def shown_frame(w):
+    return w.viewer_model.dims.current_step[0]
+
+
+def test_range_slider_and_boxes_are_the_same_range(stack, qtbot):
+    w = stack()
+    w.stack.range.setValue((2, 5))
+    assert (w.state.start, w.state.stop) == (2, 5)
+    assert (w.stack.start.value(), w.stack.stop.value()) == (2, 5)
+    w.stack.stop.setValue(6)
+    assert w.stack.range.value() == (2, 6)
+    press(qtbot, w.stack.propagate)
+    assert filled(w) == [2, 3, 4, 5, 6]
+    w.stack.range.setValue((0, 7))
+    assert (w.state.start, w.state.stop) == (None, None)
+
+
+def test_marks_are_buttons_of_the_frame_on_display(stack, qtbot):
+    w = stack()
+    press(qtbot, w.stack.propagate)
+    at(w, 5)
+    press(qtbot, w.stack.absent)
+    assert filled(w) == [0, 1, 2, 3, 4, 6, 7]
+    assert w.stack.absent.isChecked()
+    at(w, 6)
+    assert not w.stack.absent.isChecked()
+    press(qtbot, w.stack.ends)
+    assert filled(w) == [0, 1, 2, 3, 4, 6]
+    press(qtbot, w.stack.propagate)
+    assert filled(w) == [0, 1, 2, 3, 4, 6]  # respected
+    press(qtbot, w.prompts.undo)
+    press(qtbot, w.prompts.undo)
+    assert not w.stack.ends.isChecked()
+    assert filled(w) == [0, 1, 2, 3, 4, 6, 7]
+    at(w, 3)
+    press(qtbot, w.stack.absent)
+    assert "prompts on this frame" in w.status.text()
+    assert not w.stack.absent.isChecked()
+    assert 3 in filled(w)
+
+
+def test_a_prompt_counts_more_than_absent(stack):
+    w = stack()
+    at(w, 5)
+    assert w.mark_absent()
+    w.add_point((10, 22))
+    assert not w.stack.absent.isChecked()
+    assert 5 in filled(w)
+    w.undo()
+    assert w.stack.absent.isChecked()
+
+
+def test_corrections_follow_by_themselves_when_asked(stack, qtbot):
+    w = stack()
+    press(qtbot, w.stack.propagate)
+    w.stack.more.heading.click()
+    at(w, 5)
+    w.add_point((30, 40))
+    before = w.labels.data[7].copy()
+    w.stack.follow.click()
+    assert w.state.follow_corrections
+    w.add_point((32, 40))
+    assert (w.labels.data[7] != before).any()
+
+
+def test_patience_is_kept_in_the_state(stack):
+    w = stack()
+    assert w.state.stop_when_lost
+    w.stack.patience.setValue(7)
+    assert w.state.patience == 7
+    w.stack.lost.click()
+    assert not w.state.stop_when_lost
+    assert not w.stack.patience.isEnabled()
+
+
+def test_the_strip_shows_objects_and_frames_and_a_click_goes_there(stack, qtbot):
+    w = stack()
+    w.next_object()
+    w.add_point((30, 20))
+    press(qtbot, w.stack.propagate)
+    strip = w.review.strip
+    assert strip.ids == [1, 2]
+    assert strip.values.shape == (2, 8)
+    assert not np.isnan(strip.values).any()
+    assert strip._prompted == {(0, 3), (1, 3)}
+    column = (strip.width() - GUTTER) / 8
+    row = strip.height() / 4
+    place = QPoint(round(GUTTER + 6.5 * column), round(row))
+    qtbot.mouseClick(strip, Qt.LeftButton, pos=place)
+    assert shown_frame(w) == 6
+    assert w.object_id == 1
+    assert "frame 6" in strip.explain(place.x(), place.y())
+    grabbed = strip.grab().toImage()
+    assert grabbed.width() == strip.width()
+
+
+def test_the_key_goes_from_uncertain_frame_to_uncertain_frame(stack, qtbot, backend):
+    w = stack()
+    press(qtbot, w.stack.propagate)
+    line = w.tools.line()[1]
+    record = w.tools.record.review
+    for frame, certainty in ((6, 0.3), (1, 0.5)):
+        facts = line[frame].__class__(**{**vars(line[frame]), "iou": certainty})
+        record.put([((1, 2), (frame,), 1, facts)])
+    press(qtbot, w.review.next)
+    assert shown_frame(w) == 6
+    w.viewer_model.keymap["N"](w.viewer_model)
+    assert shown_frame(w) == 1
+    press(qtbot, w.review.checked)
+    assert w.tools.settled()[1] == {1}
+    assert "1 checked" in w.review.summary.text()
+    w.viewer_model.keymap["K"](w.viewer_model)
+    assert w.tools.settled()[1] == set()
+    for _ in range(5):
+        press(qtbot, w.review.next)
+    assert w.tools.next_uncertain() is None
+    assert "Every frame" in w.status.text()
+
+
+def test_colours_go_from_low_to_high_and_the_worst_frame_shows():
+    rgba = colors(np.array([[0.2, 0.99, np.nan, EMPTY]]))
+    assert tuple(rgba[0, 0, :3]) == LOW
+    assert tuple(rgba[0, 1, :3]) == HIGH
+    assert rgba[0, 2, 3] == 0
+    assert 0 < rgba[0, 3, 3] < 60
+    values = np.array([[0.9, 0.4, EMPTY, 0.8, np.nan, np.nan, EMPTY, np.nan]])
+    np.testing.assert_array_equal(squeeze(values, 4), [[0.4, 0.8, np.nan, EMPTY]])
+    assert squeeze(values, 20) is values
+
+
+def test_offered_work_is_restored_by_a_button(stack, segment, qtbot):
+    w = stack()
+    w.propagate()
+    expected = w.labels.data.copy()
+    w.keeper._autosave.flush()
+    w.keeper._autosave._lock.release()
+    other = segment(STACK)
+    other.show()
+    assert other.offer.isVisible()
+    assert describe(other.keeper.offer.session) in other.offer.text.text()
+    press(qtbot, other.offer.restore)
+    assert not other.offer.isVisible()
+    np.testing.assert_array_equal(other.labels.data, expected)
+
+
+def test_a_closed_dock_leaves_its_work_to_the_next(qtbot, backend):
+    from napari.components import ViewerModel
+
+    from napari_sam2._jobs import run_inline
+    from napari_sam2.widgets.segment import SegmentWidget
+
+    viewer = ViewerModel()
+    viewer.add_image(STACK)
+    w = SegmentWidget(viewer, backend=backend, start=run_inline)
+    w.add_point((3, 10, 20))
+    folder, labels, closed = w.keeper.folder, w.labels, weakref.ref(w)
+    assert find_offer(folder, checksum(STACK)) is None
+    del w
+    gc.collect()
+    assert closed() is None
+    assert labels.data[3, 10, 20] == 1
+    assert find_offer(folder, checksum(STACK)).session.prompt_count == 1
+
+
+def test_out_of_memory_shows_a_way_out(stack, backend, qtbot):
+    w = stack()
+    w.choose_model("sam2.1_hiera_large", "cuda")
+    backend.error = RuntimeError("CUDA out of memory")
+    w.add_point((12, 20))
+    assert w.remedy.isVisible()
+    backend.error = None
+    press(qtbot, w.remedy.buttons[0])
+    assert not w.remedy.isVisible()
+    assert w.state.model == "sam2.1_hiera_base_plus"
+    assert w.labels.data[3, 12, 20] == 1
+
+
+def test_the_dock_fits_320_pixels(stack):
+    w = stack()
+    w.propagate()
+    w.session_fold.heading.setChecked(True)
+    w.stack.more.heading.setChecked(True)
+    QApplication.processEvents()
+    for child in (w.stack, w.review, w.session_fold):
+        assert child.minimumSizeHint().width() <= 300

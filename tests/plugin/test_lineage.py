@@ -1,0 +1,189 @@
+"""Tracks and divisions: from numbers, from masks, and as the user answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import FakeBackend, disc
+
+from napari_sam2._divisions import Suspect, divide, find_suspects
+from napari_sam2._engine import Engine
+from napari_sam2._facts import Facts
+from napari_sam2._history import History
+from napari_sam2._keeping import SessionKeeper
+from napari_sam2._lineage import LineageTools
+from napari_sam2._messages import PlaneMasks
+from napari_sam2._prompts import ObjectPrompts
+from napari_sam2._record import Record
+from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._session_file import read_session
+from napari_sam2._stacking import StackTools
+from napari_sam2._tracks import graph_of, make_tracks, rows_of_frame
+from sam2_core import PromptError
+
+SHAPE = (40, 60)
+STACK = np.zeros((7, *SHAPE), np.float32)
+
+
+def facts(area=100, centre=(10.0, 10.0), parts=1):
+    return Facts(0.9, 1.0, area, centre if area else None, parts)
+
+
+def test_rows_are_the_centres_of_the_objects():
+    frame = np.zeros((5, 8), np.uint16)
+    frame[1:4, 2] = 3
+    frame[0, 5:8] = 1
+    expected = [[1, 9, 0, 6], [3, 9, 2, 2]]
+    np.testing.assert_array_equal(rows_of_frame(frame, 9), expected)
+    volume = np.stack([frame, frame])
+    np.testing.assert_array_equal(rows_of_frame(volume, 0)[1], [3, 0, 0.5, 2, 2])
+    assert rows_of_frame(np.zeros((4, 4), int), 0).shape == (0, 4)
+
+
+def test_graph_names_only_tracks_that_are_there():
+    answers = {(1, 4): (7, 8), (2, 3): (), (7, 6): (9,)}
+    assert graph_of(answers, {1, 2, 7, 8}) == {7: [1], 8: [1]}
+
+
+def test_two_parts_are_asked_about_once_if_they_stay():
+    steady = {0: facts(), 1: facts(parts=2), 2: facts(parts=2), 3: facts(parts=2)}
+    flaw = {0: facts(), 1: facts(parts=2), 2: facts()}
+    line = {1: steady, 2: flaw}
+    assert find_suspects(line, ()) == [Suspect(1, 1)]
+    assert find_suspects(line, {(1, 1)}) == []
+    assert "Object 1 is in two parts" in Suspect(1, 1).question
+
+
+def test_an_object_that_appears_beside_a_shrinking_one_is_asked_about():
+    mother = {0: facts(100), 1: facts(100), 2: facts(55)}
+    daughter = {2: facts(50, (12.0, 18.0))}
+    far = {2: facts(50, (12.0, 58.0))}
+    steady = {0: facts(90, (13.0, 20.0)), 2: facts(90)}
+    line = {1: mother, 2: daughter, 3: far, 4: steady}
+    assert find_suspects(line, ()) == [Suspect(1, 2, 2)]
+
+
+def test_parts_become_daughters_that_keep_their_sides():
+    class Labels:
+        data = np.zeros((4, *SHAPE), np.uint16)
+
+    for t, (a, b) in enumerate([(20, 34), (18, 36), (24, 32), (16, 40)]):
+        Labels.data[t][disc(SHAPE, a, 20) | disc(SHAPE, b, 20)] = 5
+    # In frame 2 the discs touch: one piece, shared by the nearer centre.
+    items = list(divide(Labels, (1, 2), [(t,) for t in range(4)], 5, (8, 9)))
+    assert len(items) == 4
+    for t, item in enumerate(items):
+        left, right = item.ids == 8, item.ids == 9
+        np.testing.assert_array_equal(left | right, Labels.data[t] == 5)
+        assert left.any()
+        assert right.any()
+        assert np.nonzero(left)[1].max() <= np.nonzero(right)[1].min() + 3
+        assert set(item.prompts) == {5, 8, 9}
+    np.testing.assert_array_equal(items[0].ids == 8, disc(SHAPE, 20, 20))
+
+
+@pytest.fixture
+def lapse(tool, tmp_path):
+    """Object 1 in one piece up to frame 2 and in two from frame 3 on."""
+    t = tool(STACK)
+    t.tools = StackTools(t)
+    t.lineage = LineageTools(t.tools)
+    t.keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.add_point((0, 20, 20))
+    t.propagate("forward")
+    step = t._begin("test")
+    for frame in range(3, 7):
+        two = disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
+        known = facts(int(two.sum()), (20.0, 26.0), parts=2)
+        ids = two.astype(np.uint32)
+        item = PlaneMasks((1, 2), (frame,), ids, {1: ObjectPrompts()}, {1: known})
+        t.tasks._on_item(item, step)
+    t.tools.refresh()
+    return t
+
+
+def test_a_division_makes_two_objects_and_undo_one_again(lapse):
+    (suspect,) = lapse.lineage.suspects()
+    assert suspect == Suspect(1, 3)
+    before = lapse.stage.labels.data.copy()
+    assert lapse.lineage.answer(suspect, divided=True) == (2, 3)
+    labels = lapse.stage.labels.data
+    assert set(np.unique(labels[3:])) == {0, 2, 3}
+    assert set(np.unique(labels[:3])) == {0, 1}
+    np.testing.assert_array_equal(labels > 0, before > 0)
+    assert lapse.lineage.suspects() == []
+    assert lapse.next_object() == 4
+    lapse.undo()
+    lapse.undo()
+    np.testing.assert_array_equal(lapse.stage.labels.data, before)
+    assert lapse.lineage.suspects() == [suspect]
+    assert len(lapse.history.record.marks) == 0
+
+
+def test_no_is_an_answer_too(lapse):
+    (suspect,) = lapse.lineage.suspects()
+    before = lapse.stage.labels.data.copy()
+    assert lapse.lineage.answer(suspect, divided=False) == ()
+    np.testing.assert_array_equal(lapse.stage.labels.data, before)
+    assert lapse.lineage.suspects() == []
+
+
+def test_tracks_layer_with_the_division_as_graph(lapse):
+    lapse.lineage.answer(lapse.lineage.suspects()[0], divided=True)
+    lapse.lineage.make_tracks()
+    assert lapse.errors == []
+    tracks = lapse.lineage.tracks
+    assert {k: list(v) for k, v in tracks.graph.items()} == {2: [1], 3: [1]}
+    assert set(tracks.data[:, 0]) == {1, 2, 3}
+    np.testing.assert_allclose(tracks.data[tracks.data[:, 0] == 2][0], [2, 3, 20, 12])
+    lapse.lineage.make_tracks()
+    names = [layer.name for layer in lapse.viewer.layers]
+    assert names.count("SAM2 tracks") == 1
+
+
+def test_no_tracks_without_labels(tool):
+    t = tool(STACK)
+    lineage = LineageTools(StackTools(t))
+    lineage.make_tracks()
+    assert "empty" in str(t.errors[0])
+    t.choose_axis(None)
+    with pytest.raises(PromptError, match="time"):
+        lineage.make_tracks()
+    with pytest.raises(PromptError, match="empty"):
+        make_tracks(np.empty((0, 4)), {}, t.stage.image)
+
+
+def test_divisions_are_part_of_a_session(tool, tmp_path, monkeypatch):
+    # A model that sees two parts from frame 3 on.
+    class Splitting(FakeBackend):
+        def session(self, model, frames):
+            session = super().session(model, frames)
+            found = session._mask
+
+            def mask(index, object_id):
+                if index < 3:
+                    return found(index, object_id)
+                return disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
+
+            session._mask = mask
+            return session
+
+    t = tool(STACK)
+    t.tasks.engine = Engine(Splitting())
+    tools = StackTools(t)
+    lineage = LineageTools(tools)
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.add_point((0, 20, 20))
+    t.propagate("forward")
+    lineage.answer(lineage.suspects()[0], divided=True)
+    session = read_session(keeper.save(tmp_path / "a"))
+    assert session.divisions == [{"parent": 1, "frame": 3, "daughters": [2, 3]}]
+
+    class Labels:
+        name, data = "labels", np.zeros(STACK.shape, np.uint16)
+
+    history = History(Record(session.journal))
+    for item in rerun(session.journal, STACK, Engine(Splitting()), lambda: False):
+        if isinstance(item, Redo):
+            apply(item, Labels, history)
+    np.testing.assert_array_equal(Labels.data, t.stage.labels.data)

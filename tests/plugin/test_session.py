@@ -1,0 +1,310 @@
+"""Work that is saved, done again, restored and offered back: to the pixel."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from fakes import FakeBackend
+
+from napari_sam2._autosaves import find_offer
+from napari_sam2._engine import Engine
+from napari_sam2._history import History
+from napari_sam2._image_reference import ImageReference, checksum, open_layer
+from napari_sam2._keeping import SessionKeeper
+from napari_sam2._marks import ABSENT, END
+from napari_sam2._record import Record
+from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._session_file import SessionFile, read_session, readable
+from napari_sam2._session_layers import get_reader, write_layers
+from napari_sam2._stacking import StackTools
+from sam2_core import ImageError, Sam2Error
+
+STACK = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)
+
+
+class Labels:
+    """As much of a labels layer as a replay needs."""
+
+    name = "labels"
+
+    def __init__(self, like):
+        self.data = np.zeros_like(like)
+
+
+def at(t, frame):
+    t.viewer.dims.set_current_step(0, frame)
+
+
+def story(t, tools):
+    """Everything that changes labels: prompts, propagation, undo, marks, clearing."""
+    at(t, 3)
+    t.add_point((10, 20))
+    t.add_point((14, 20), positive=False)
+    t.propagate("both")
+    t.next_object()
+    t.add_shape([(20, 30), (20, 45), (32, 45), (32, 30)])
+    t.propagate("forward", 3, 7)
+    t.undo()
+    at(t, 5)
+    t.add_point((10, 26))  # a correction on a frame that was visited
+    t.propagate("forward")
+    t.select_object(1)
+    at(t, 6)
+    t.add_point((11, 24))
+    t.stage.points.remove([len(t.stage.points.data) - 1])
+    at(t, 7)
+    tools.toggle_mark(ABSENT)
+    at(t, 1)
+    tools.toggle_mark(END)
+    t.propagate("both")
+    t.select_object(3)
+    at(t, 4)
+    t.add_point((30, 50))
+    t.propagate("both", 2, 6)
+    t.clear_object()
+    t.select_object(4)
+    t.add_shape([(2, 2), (2, 9), (9, 9)], "polygon")
+    t.propagate("backward")
+
+
+def redo(session, data, backend):
+    labels = Labels(np.empty(session.labels["shape"], session.labels["dtype"]))
+    history = History(Record(session.journal))
+    engine = Engine(backend)
+    for item in rerun(session.journal, data, engine, lambda: False):
+        if isinstance(item, Redo):
+            apply(item, labels, history)
+    return labels.data
+
+
+@pytest.fixture
+def kept(tool, tmp_path):
+    """A controller with its tools and the keeper of its sessions."""
+
+    def make(data=STACK, **kwargs):
+        t = tool(data, **kwargs)
+        t.tools = StackTools(t)
+        t.keeper = SessionKeeper(t, tmp_path / "autosaves")
+        return t
+
+    return make
+
+
+def test_replay_gives_the_labels_of_the_dock(kept, tmp_path):
+    t = kept()
+    story(t, t.tools)
+    assert t.errors == []
+    labels = t.stage.labels.data
+    assert set(np.unique(labels)) == {0, 1, 2, 4}
+    path = t.keeper.save(tmp_path / "work")
+    assert path.name == "work.sam2.json"
+    session = read_session(path)
+    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+
+
+def test_the_file_is_readable(kept, tmp_path):
+    t = kept(name="cells")
+    at(t, 3)
+    t.add_point((10.5, 20))
+    t.history.record.names[1] = "mother"
+    t.tools.check()
+    text = t.keeper.save(tmp_path / "work.json").read_text()
+    content = json.loads(text)
+    assert list(content)[:4] == ["format", "version", "program", "saved"]
+    assert content["image"]["name"] == "cells"
+    assert content["image"]["checksum"] == checksum(STACK)
+    assert content["model"]["name"] == "sam2_nano"
+    assert len(content["model"]["sha256"]) == 64
+    assert content["objects"] == [
+        {
+            "id": 1,
+            "name": "mother",
+            "prompts": [
+                {"plane": [1, 2], "position": [3], "points": [[20.0, 10.5, 1]]}
+            ],
+        }
+    ]
+    assert content["checked"] == [{"plane": [1, 2], "position": [3]}]
+    assert text.count("\n") < 90  # points and positions on lines of their own
+
+
+def test_readable_keeps_the_content():
+    content = {"a [b": ["x {", [1, 2], {"k": []}], "n": None, "long": list(range(99))}
+    text = readable(content)
+    assert json.loads(text) == content
+    assert "[1, 2]" in text
+
+
+def test_what_was_cancelled_is_repeated_as_far_as_it_came(kept, backend, tmp_path):
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+
+    def cancel_soon():
+        if backend.answers == 6:
+            t.runner.cancel("propagate")
+
+    backend.on_answer = cancel_soon
+    t.propagate("forward")
+    labels = t.stage.labels.data
+    assert 1 < labels.any((1, 2)).sum() < 6
+    session = read_session(t.keeper.save(tmp_path / "a.json"))
+    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+
+
+def test_another_image_is_told_apart(kept, tmp_path):
+    t = kept()
+    t.add_point((3, 10, 20))
+    session = read_session(t.keeper.save(tmp_path / "a.json"))
+    assert session.image.why_not(STACK) == ""
+    assert "checksum" in session.image.why_not(STACK + 1)
+    assert "shape" in session.image.why_not(STACK[:5])
+    assert "pixels are" in session.image.why_not(STACK.astype(float))
+
+
+def test_files_that_are_no_sessions_say_so(tmp_path):
+    for text in ("{", "[1]", '{"format": "other"}'):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(ImageError, match="session file cannot be read"):
+            read_session(tmp_path / "a.json")
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_session(tmp_path / "missing.json")
+    good = {"format": "napari-sam2 session", "version": 99}
+    with pytest.raises(ImageError, match="version"):
+        SessionFile.from_text(json.dumps(good))
+    with pytest.raises(ImageError):
+        SessionFile.from_text(json.dumps(good | {"version": 1}))
+
+
+def test_loading_brings_prompts_marks_and_masks_back(kept, tmp_path):
+    t = kept()
+    story(t, t.tools)
+    t.tools.check(True)
+    labels = t.stage.labels.data.copy()
+    snapshot = t.stage.snapshot()
+    marks = list(t.history.record.marks)
+    facts = t.history.record.review.line((1, 2), (), 0)
+    path = t.keeper.save(tmp_path / "work")
+
+    other = kept()
+    other.keeper.load(path)
+    assert other.errors == []
+    np.testing.assert_array_equal(other.stage.labels.data, labels)
+    back = other.stage.snapshot()
+    order = np.lexsort(snapshot.points.T), np.lexsort(back.points.T)
+    np.testing.assert_array_equal(snapshot.points[order[0]], back.points[order[1]])
+    assert sorted(back.shape_types) == sorted(snapshot.shape_types)
+    assert list(other.history.record.marks) == marks
+    assert other.history.record.review.checked == t.history.record.review.checked
+    assert other.history.record.review.line((1, 2), (), 0) == facts
+    assert other.state.undo_text == ""
+    # Work goes on where it stopped, and can be saved and repeated again.
+    for tool_ in (t, other):
+        tool_.select_object(2)
+        at(tool_, 8)
+        tool_.add_point((25, 44))
+        tool_.propagate("both")
+    np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
+    again = read_session(other.keeper.save(tmp_path / "again"))
+    np.testing.assert_array_equal(
+        redo(again, STACK, FakeBackend()), t.stage.labels.data
+    )
+
+
+def test_loading_does_not_touch_labels_that_are_there(kept, tmp_path):
+    t = kept()
+    t.add_point((3, 10, 20))
+    path = t.keeper.save(tmp_path / "a")
+    other = kept()
+    other.stage.labels.data[0, 0, 0] = 7
+    old = other.stage.labels
+    other.keeper.load(path)
+    assert other.stage.labels is not old
+    assert old.data.sum() == 7
+    assert other.stage.labels.data[3, 10, 20] == 1
+
+
+def test_after_a_crash_the_work_is_offered_back(kept, tmp_path):
+    t = kept()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.keeper._autosave.flush()
+    expected = t.stage.labels.data.copy()
+    folder = t.keeper.folder
+    assert find_offer(folder, checksum(STACK)) is None  # it is open, and locked
+    t.keeper._autosave._lock.release()  # what the system does after a crash
+    other = kept()
+    assert other.keeper.offer is not None
+    assert other.keeper.offer.session.prompt_count == 1
+    assert kept(STACK + 1).keeper.offer is None
+    other.keeper.accept_offer()
+    np.testing.assert_array_equal(other.stage.labels.data, expected)
+    assert kept().keeper.offer is None  # the old file is gone, the new one is open
+
+
+def test_work_that_was_saved_or_discarded_is_not_offered(kept, tmp_path):
+    t = kept()
+    t.add_point((3, 10, 20))
+    path = t.keeper._autosave.path
+    t.keeper.save(tmp_path / "a")
+    assert not path.exists()
+    t.add_point((3, 12, 20))
+    t.keeper._autosave.close()
+    other = kept()
+    other.keeper.discard_offer()
+    assert other.keeper.offer is None
+    assert not path.exists()
+
+
+def test_image_is_found_again_by_its_file(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK)
+    reference = ImageReference(
+        "a", str(path), "napari", (), STACK.shape, "uint16", checksum(STACK)
+    )
+    np.testing.assert_array_equal(np.asarray(open_layer(reference)[0]), STACK)
+    moved = path.rename(tmp_path / "b.tif")
+    with pytest.raises(ImageError, match="not at"):
+        open_layer(reference)
+    assert open_layer(reference, moved)[2] == "image"
+    tifffile.imwrite(moved, STACK + 1)
+    with pytest.raises(ImageError, match="not the image of the session"):
+        open_layer(reference, moved)
+
+
+def test_checksum_reads_few_planes_of_a_long_stack():
+    read = []
+
+    class Lazy:
+        shape, dtype = (10_000, 4, 5), np.dtype(np.uint8)
+
+        def __getitem__(self, index):
+            read.append(index)
+            return np.zeros((4, 5), np.uint8)
+
+    assert checksum(Lazy()).startswith("sha256-16-planes:")
+    assert len(read) == 16
+
+
+def test_napari_reads_and_writes_sessions(kept, tmp_path):
+    path = tmp_path / "nuclei.tif"
+    tifffile.imwrite(path, STACK)
+    t = kept()
+    (image,) = t.viewer.open(str(path), plugin="napari")
+    t.choose_image(image)
+    t.add_point((3, 10, 20))
+    file = str(tmp_path / "session.json")
+    layers = [layer.as_layer_data_tuple() for layer in (image, t.stage.labels)]
+    assert write_layers(file, layers) == [file]
+    assert get_reader(str(path)) is None
+    (tmp_path / "other.json").write_text("{}")
+    assert get_reader(str(tmp_path / "other.json")) is None
+    ((data, attributes, kind),) = get_reader(file)(file)
+    np.testing.assert_array_equal(np.asarray(data), STACK)
+    assert kind == "image"
+    assert attributes["metadata"]["napari_sam2_session"] == file
+    with pytest.raises(Sam2Error, match="session"):
+        write_layers(file, [image.as_layer_data_tuple()])

@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2_core.nn.closeup import SIDE
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,7 +29,7 @@ class Answer:
     window : Window
         Where the object is.
     logits : Tensor
-        (SIDE, SIDE) float32 of the mask in the window.
+        (S, S) float32 of the mask in the window.
     score : float
         Predicted IoU, 0 to 1.
     present : float
@@ -50,10 +48,10 @@ class Answer:
         x, y = at * (width / size) - 0.5, at * (height / size) - 0.5
         return self._at(x, y)
 
-    def seen_in(self, window: Window) -> Tensor:
-        """Logits as seen in another window, (SIDE, SIDE)."""
-        at = torch.arange(SIDE, device=self.logits.device) + 0.5
-        step = window.side / SIDE
+    def seen_in(self, window: Window, size: int) -> Tensor:
+        """Logits as seen in another window, (size, size)."""
+        at = torch.arange(size, device=self.logits.device) + 0.5
+        step = window.side / size
         return self._at(at * step + window.x, at * step + window.y)
 
     def _at(self, x: Tensor, y: Tensor) -> Tensor:
@@ -73,7 +71,8 @@ def distinct(answers: Sequence[Answer]) -> list[Answer]:
     seen = [answer for answer in answers if bool((answer.logits > 0).any())]
     for answer in sorted(seen or answers[:1], key=lambda a: -a.score):
         mask = answer.logits > 0
-        if all(overlap(mask, k.seen_in(answer.window) > 0) < ALIKE for k in kept):
+        others = (k.seen_in(answer.window, len(mask)) for k in kept)
+        if all(overlap(mask, other > 0) < ALIKE for other in others):
             kept.append(answer)
     return kept
 
@@ -81,7 +80,9 @@ def distinct(answers: Sequence[Answer]) -> list[Answer]:
 def most_alike(mask: Answer, answers: list[Answer]) -> Answer:
     """The answer that shows this mask, sharper than it was handed back."""
     inside = mask.logits > 0
-    overlaps = [overlap(inside, a.seen_in(mask.window) > 0) for a in answers]
+    overlaps = [
+        overlap(inside, a.seen_in(mask.window, len(inside)) > 0) for a in answers
+    ]
     best = int(np.argmax(overlaps))
     return answers[best] if overlaps[best] > SAME else mask
 

@@ -32,6 +32,7 @@ SMALLEST, LADDER = 20.0, 2.0  # image pixels; factor between scales a click is a
 BOX_SHARES = (0.45, 0.6)  # of a window, for the longer side of a box
 MASK_SHARE = 0.5
 MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
+FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
 AT_ONCE = 32  # windows
 KEPT = 256  # answers to clicks, on which further clicks build
 
@@ -40,13 +41,15 @@ KEPT = 256  # answers to clicks, on which further clicks build
 class Question:
     """What is asked of one window.
 
-    ``xy`` (P, 2) float32 and ``labels`` (P,) int32 are prompts in image pixels.
+    ``xy`` (P, 2) float32 and ``labels`` (P,) int32 are prompts in image pixels,
+    ``size`` is the side of the window as the network sees it.
     """
 
     window: Window
     xy: NDArray[np.float32]
     labels: NDArray[np.int32]
     earlier: Answer | None = None
+    size: int = SIDE
 
 
 class CloseUps:
@@ -143,7 +146,8 @@ class CloseUps:
         self, earlier: Answer, xy: NDArray[np.float32], labels: NDArray[np.int32]
     ) -> Question:
         """A closer look at a mask, with all prompts."""
-        return Question(self._window(earlier, xy, labels), xy, labels, earlier)
+        window = self._window(earlier, xy, labels)
+        return Question(window, xy, labels, earlier, fitting_size(window))
 
     def _find(
         self,
@@ -198,13 +202,12 @@ class CloseUps:
             last = xy[labels == BOX_BOTTOM_RIGHT][0]
             longer = float((last - corner).max()) + 1
             centre = (corner + last) / 2
-            sides = [longer / share for share in BOX_SHARES]
-        else:
-            centre = xy[0]
-            sides = [SMALLEST]
-            while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
-                sides.append(sides[-1] * LADDER)
-        return [Question(self._fitting(side, centre), xy, labels) for side in sides]
+            windows = [self._fitting(longer / share, centre) for share in BOX_SHARES]
+            return [Question(w, xy, labels, size=fitting_size(w)) for w in windows]
+        sides = [SMALLEST]
+        while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
+            sides.append(sides[-1] * LADDER)
+        return [Question(self._fitting(side, xy[0]), xy, labels) for side in sides]
 
     def _fitting(self, side: float, centre_xy: NDArray[np.float32]) -> Window:
         side = max(min(side, MAX_OF_IMAGE * max(self.hw)), MIN_SIDE)
@@ -219,7 +222,7 @@ class CloseUps:
     ) -> Window:
         """Window about the mask so far and all that is said to be object."""
         inside = (earlier.logits > 0).nonzero().cpu().numpy()
-        step = earlier.window.side / SIDE
+        step = earlier.window.side / len(earlier.logits)
         corner = np.array((earlier.window.x, earlier.window.y))
         places = [xy[labels > NEGATIVE]]
         if len(inside):
@@ -239,30 +242,36 @@ class CloseUps:
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """Answers in the same order."""
-        answers: list[Answer] = []
-        for start in range(0, len(questions), AT_ONCE):
-            answers += self._ask_together(questions[start : start + AT_ONCE])
-        return answers
+        answers: dict[int, Answer] = {}
+        for size, at_once in ((SIDE, AT_ONCE), (FINE_SIDE, AT_ONCE // 4)):
+            rows = [i for i, question in enumerate(questions) if question.size == size]
+            for start in range(0, len(rows), at_once):
+                part = rows[start : start + at_once]
+                found = self._ask_together([questions[i] for i in part], size)
+                answers.update(zip(part, found, strict=True))
+        return [answers[i] for i in range(len(questions))]
 
-    def _ask_together(self, questions: Sequence[Question]) -> list[Answer]:
+    def _ask_together(self, questions: Sequence[Question], size: int) -> list[Answer]:
         device = self.image.device
         windows = [question.window for question in questions]
         count = max(len(question.labels) for question in questions)
         points = np.zeros((len(questions), count, 2), np.float32)
         labels = np.full((len(questions), count), -1, np.int32)
-        earlier = torch.zeros(len(questions), SIDE, SIDE, device=device)
+        earlier = torch.zeros(len(questions), size, size, device=device)
         for i, question in enumerate(questions):
             told = len(question.labels)
-            points[i, :told] = question.window.points(question.xy, SIDE)
+            points[i, :told] = question.window.points(question.xy, size)
             labels[i, :told] = question.labels
             if question.earlier is not None:
-                earlier[i] = torch.tanh(question.earlier.seen_in(question.window) / 2)
+                seen = question.earlier.seen_in(question.window, size)
+                earlier[i] = torch.tanh(seen / 2)
         prompts = prompt_maps(
             torch.from_numpy(points).to(device),
             torch.from_numpy(labels).to(device),
             earlier,
+            size,
         )
-        pictures = cut(self.image, windows, SIDE)
+        pictures = cut(self.image, windows, size)
         return self.answered(windows, window_maps(pictures, prompts))
 
     def answered(self, windows: Sequence[Window], maps: Tensor) -> list[Answer]:
@@ -284,6 +293,11 @@ class CloseUps:
         part, (rows, columns) = paste(answer.logits[None], answer.window, self.hw)
         drawn[rows, columns] = part[0]
         return drawn
+
+
+def fitting_size(window: Window) -> int:
+    """Side at which a window is shown: finer where pixels would be lost."""
+    return SIDE if window.side <= FINE_FROM * SIDE else FINE_SIDE
 
 
 def _in_order(
@@ -321,7 +335,9 @@ def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answe
     windows = [before.window_of_mask(answer) for answer in answers]
     pictures = cut(now.image, windows, SIDE)
     grey = cut(before.image, windows, SIDE).mean(1, keepdim=True)
-    masks = torch.stack([a.seen_in(w) for a, w in zip(answers, windows, strict=True)])
+    masks = torch.stack(
+        [a.seen_in(w, SIDE) for a, w in zip(answers, windows, strict=True)]
+    )
     memory = torch.stack(
         (standardised(grey, pictures)[:, 0], (masks > 0).float() * 2 - 1), 1
     )

@@ -317,14 +317,14 @@ def _before_last(labels: NDArray[np.int32]) -> int:
     return len(labels) - 1 if begin and len(labels) > begin else 0
 
 
-def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answer]:
+def follow(before: CloseUps, now: CloseUps, answers: Sequence[Answer]) -> list[Answer]:
     """Find objects of one frame on the next one.
 
     Parameters
     ----------
     before, now : CloseUps
         Of the two frames.
-    answers : list of Answer
+    answers : sequence of Answer
         The objects on the former.
 
     Returns
@@ -333,16 +333,27 @@ def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answe
         In the same order; ``present`` says whether the object is still there.
     """
     windows = [before.window_of_mask(answer) for answer in answers]
+    found: list[Answer] = []
+    for start in range(0, len(windows), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found += _follow_together(before, now, answers[part], windows[part])
+    return found
+
+
+def _follow_together(
+    before: CloseUps,
+    now: CloseUps,
+    answers: Sequence[Answer],
+    windows: Sequence[Window],
+) -> list[Answer]:
     pictures = cut(now.image, windows, SIDE)
     grey = cut(before.image, windows, SIDE).mean(1, keepdim=True)
-    masks = torch.stack(
-        [a.seen_in(w, SIDE) for a, w in zip(answers, windows, strict=True)]
-    )
-    memory = torch.stack(
-        (standardised(grey, pictures)[:, 0], (masks > 0).float() * 2 - 1), 1
-    )
+    pairs = zip(answers, windows, strict=True)
+    masks = torch.stack([answer.seen_in(window, SIDE) for answer, window in pairs])
+    inside = (masks > 0).float() * 2 - 1
+    memory = torch.stack((standardised(grey, pictures)[:, 0], inside), 1)
     n = len(windows)
     points = torch.zeros(n, 1, 2, device=pictures.device)
-    prompts = prompt_maps(points, torch.full((n, 1), -1, device=pictures.device), None)
-    maps = window_maps(pictures, prompts, memory)
-    return before.answered(windows, maps)
+    nothing = torch.full((n, 1), -1, device=pictures.device)
+    prompts = prompt_maps(points, nothing, None)
+    return before.answered(windows, window_maps(pictures, prompts, memory))

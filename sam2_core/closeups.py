@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sam2_core import transforms
-from sam2_core.answers import NOWHERE, Answer, distinct, most_alike
+from sam2_core.answers import NOWHERE, Answer, by_agreement, distinct, most_alike
 from sam2_core.nn.closeup import SIDE, prompt_maps, standardised, window_maps
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.windows import Window, cut, paste
@@ -132,15 +132,24 @@ class CloseUps:
         """Answers to first prompts, a box or a positive click, of several objects."""
         asked = [self._first_questions(xy, labels) for xy, labels in prompts]
         answers = iter(self.ask([question for row in asked for question in row]))
-        found = [distinct([next(answers) for _ in row]) for row in asked]
-        # A box says the scale; that of a clicked object is known only now.
-        clicked = [
-            i for i, (_, labels) in enumerate(prompts) if BOX_TOP_LEFT not in labels
+        found = [by_agreement([next(answers) for _ in row]) for row in asked]
+        # The scale of a clicked object is known only now; a box says it, but a large
+        # object is worth a finer look.
+        again = [
+            self._again(row[0], *prompt)
+            for row, prompt in zip(found, prompts, strict=True)
         ]
-        sharper = self.ask([self._again(found[i][0], *prompts[i]) for i in clicked])
-        for i, answer in zip(clicked, sharper, strict=True):
-            found[i] = distinct([answer, *found[i]])
-        return found
+        worthwhile = [
+            i
+            for i, question in enumerate(again)
+            if BOX_TOP_LEFT not in question.labels or question.size > SIDE
+        ]
+        sharper = self.ask([again[i] for i in worthwhile])
+        for i, answer in zip(worthwhile, sharper, strict=True):
+            first, *others = found[i]
+            better = sorted((first, answer), key=lambda a: -a.score)
+            found[i] = [*better, *others]
+        return [distinct(row) for row in found]
 
     def _again(
         self, earlier: Answer, xy: NDArray[np.float32], labels: NDArray[np.int32]
@@ -203,7 +212,7 @@ class CloseUps:
             longer = float((last - corner).max()) + 1
             centre = (corner + last) / 2
             windows = [self._fitting(longer / share, centre) for share in BOX_SHARES]
-            return [Question(w, xy, labels, size=fitting_size(w)) for w in windows]
+            return [Question(window, xy, labels) for window in windows]
         sides = [SMALLEST]
         while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
             sides.append(sides[-1] * LADDER)

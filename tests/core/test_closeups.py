@@ -62,7 +62,7 @@ def test_a_box_says_the_scale(network):
     corners = np.array([[x - r, y - r], [x + r, y + r]], np.float32)
     best = close.answers(corners, np.array([2, 3], np.int32))[0]
     assert iou((close.draw(best) > 0).numpy(), disc(x, y, r)) > 0.95
-    assert sum(network.calls) == 2
+    assert network.calls in ([2], [2, 1])  # the two scales, perhaps a finer look
 
 
 def test_many_first_prompts_are_answered_together(network):

@@ -122,10 +122,14 @@ def _logit(probability: FloatArray) -> FloatArray:
 
 @torch.no_grad()
 def fold_iou_line(model: Sam2, line: Line) -> None:
-    """Correct all predicted IoUs of a model, in place."""
-    head = _last(model.sam_mask_decoder.iou_prediction_head)
-    head.weight.mul_(line.slope)
-    head.bias.mul_(line.slope).add_(line.shift)
+    """Correct the predicted IoUs of a model, in place.
+
+    Where it has close-ups their judge is corrected, since they draw what is shown.
+    """
+    if model.closeup is not None:
+        _correct(_last(model.closeup.judge), line, row=0)
+        return
+    _correct(_last(model.sam_mask_decoder.iou_prediction_head), line)
     if model.prompt_hints is not None:
         # Its judgement is added to the logits of the head.
         judge = _last(model.prompt_hints.judge)
@@ -136,9 +140,17 @@ def fold_iou_line(model: Sam2, line: Line) -> None:
 @torch.no_grad()
 def fold_presence_line(model: Sam2, line: Line) -> None:
     """Correct the object scores of a model, in place."""
-    head = _last(model.sam_mask_decoder.pred_obj_score_head)
-    head.weight.mul_(line.slope)
-    head.bias.mul_(line.slope).add_(line.shift)
+    if model.closeup is not None:
+        _correct(_last(model.closeup.judge), line, row=1)
+        return
+    _correct(_last(model.sam_mask_decoder.pred_obj_score_head), line)
+
+
+def _correct(head: nn.Linear, line: Line, row: int | None = None) -> None:
+    rows = slice(None) if row is None else slice(row, row + 1)
+    head.weight[rows] *= line.slope
+    head.bias[rows] *= line.slope
+    head.bias[rows] += line.shift
 
 
 def _last(head: nn.Module) -> nn.Linear:

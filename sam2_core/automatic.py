@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sam2_core.candidates import MaskCandidate, without_duplicates
+from sam2_core.closeups import WORTHWHILE
 from sam2_core.crops import Box, check_grids, layer_grids
 from sam2_core.errors import PromptError
 from sam2_core.grid_search import GridSearch
@@ -78,6 +79,10 @@ class AutomaticMaskGenerator:
         Ask a second time about every mask, with itself as prompt.
     multimask_output : bool
         Three masks for each point.
+    seeded : bool, optional
+        Also ask where the guide of the bundled model sees centres of objects, and in
+        crops only there. By default where the model has a guide and ``point_grids`` is
+        not given; other models take no notice.
 
     Raises
     ------
@@ -104,6 +109,7 @@ class AutomaticMaskGenerator:
         output_mode: str = "binary_mask",
         use_m2m: bool = False,
         multimask_output: bool = True,
+        seeded: bool | None = None,
     ) -> None:
         if (points_per_side is None) == (point_grids is None):
             raise PromptError("Give either points_per_side or point_grids.")
@@ -144,6 +150,8 @@ class AutomaticMaskGenerator:
         self.output_mode = output_mode
         self.use_m2m = use_m2m
         self.multimask_output = multimask_output
+        wanted = point_grids is None if seeded is None else seeded
+        self.seeded = wanted and model.config.guided
 
     def generate(
         self,
@@ -258,6 +266,7 @@ class AutomaticMaskGenerator:
             min_mask_region_area=self.min_mask_region_area,
             use_m2m=self.use_m2m,
             multimask_output=self.multimask_output,
+            seeded=self.seeded,
         )
 
     def _record(self, candidate: MaskCandidate, hw: tuple[int, int]) -> dict[str, Any]:
@@ -294,6 +303,25 @@ def suggested_thresholds(config: ModelConfig) -> tuple[float, float]:
         softer outlines and thinks less of itself.
     """
     return GUIDED_THRESHOLDS if config.guided else OFFICIAL_THRESHOLDS
+
+
+def suggested_crop_layers(config: ModelConfig, hw: tuple[int, int]) -> int:
+    """Layers of crops from which a model sees small objects of an image well.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Of the model.
+    hw : tuple of int
+        Height and width of what is looked at.
+
+    Returns
+    -------
+    int
+        1 for a model with a guide, where the image is much larger than its input: the
+        guide makes crops cheap. Else 0.
+    """
+    return int(config.guided and max(hw) > WORTHWHILE * config.image_size)
 
 
 def fitting_thresholds(

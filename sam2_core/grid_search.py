@@ -17,6 +17,7 @@ from sam2_core.errors import Cancelled
 from sam2_core.image import MAX_LOGIT, decode, encode
 from sam2_core.inference import inference
 from sam2_core.masks import fill_holes, remove_specks
+from sam2_core.seeds import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,7 @@ class GridSearch:
     min_mask_region_area: float = 0
     use_m2m: bool = False
     multimask_output: bool = True
+    seeded: bool = False
 
     def run(
         self,
@@ -91,7 +93,7 @@ class GridSearch:
         """
         hw = (pixels.shape[0], pixels.shape[1])
         crops = make_crops(region, self.crop_n_layers, self.crop_overlap_ratio)
-        total = sum(len(self.point_grids[crop.layer]) for crop in crops)
+        total = sum(len(self._grid(crop)) for crop in crops)
         done, step = 0, self._prompts_at_once()
         _report(progress, done, total)
         for crop in crops:
@@ -102,7 +104,12 @@ class GridSearch:
             drawer = MaskDrawer(
                 (self.model.config.low_res_size,) * 2, crop.hw, self.model.device
             )
-            grid = self.point_grids[crop.layer] * np.array(crop.hw[::-1])
+            grid = self._grid(crop)
+            if self.seeded and features.guide is not None:
+                centres = seeds(features.guide)
+                grid = np.concatenate([grid, centres])
+                total += len(centres)
+            grid = grid * np.array(crop.hw[::-1])
             tolerance = CROP_TOLERANCE if crop.layer else REGION_TOLERANCE
             found: list[MaskCandidate] = []
             for first in range(0, len(grid), step):
@@ -117,6 +124,12 @@ class GridSearch:
                 done += len(points)
                 _report(progress, done, total)
             yield found
+
+    def _grid(self, crop: Crop) -> NDArray[np.float64]:
+        """Points of the grid, (N, 2) as parts of the crop."""
+        grid = self.point_grids[crop.layer]
+        # In the pieces of an image the centres that the guide sees are enough.
+        return grid[:0] if self.seeded and crop.layer else grid
 
     def _masks(
         self,

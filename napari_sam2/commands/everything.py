@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sam2_core.automatic import AutomaticMaskGenerator
     from sam2_core.candidates import MaskCandidate
 
+MOST_SEEDS = 768  # sam2_core.seeds.MOST, without loading torch
+
 ImageFile = Annotated[
     Path,
     typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG ...", show_default=False),
@@ -39,12 +41,14 @@ PointsPerSide = Annotated[
     typer.Option(metavar="N", min=1, help="The model is asked about N x N points."),
 ]
 CropLayers = Annotated[
-    int,
+    int | None,
     typer.Option(
         metavar="N",
         min=0,
         max=4,
-        help="For small objects: 1 also looks at quarters of the image, 2 at 16ths ...",
+        help="For small objects: 1 also looks at quarters of the image, 2 at 16ths "
+        "... Default: 1 for sam2_nano in images much larger than its input, else 0.",
+        show_default=False,
     ),
 ]
 Region = Annotated[
@@ -97,7 +101,7 @@ def everything(
     image: ImageFile,
     out: Out,
     points_per_side: PointsPerSide = 32,
-    crop_layers: CropLayers = 0,
+    crop_layers: CropLayers = None,
     region: Region = None,
     min_iou: Quality = None,
     min_stability: Quality = None,
@@ -143,6 +147,7 @@ def everything(
             start = time.perf_counter()
             generator = _generator(
                 (model, device, dtype),
+                box,
                 points_per_side=points_per_side,
                 pred_iou_thresh=min_iou,
                 stability_score_thresh=min_stability,
@@ -170,13 +175,26 @@ def everything(
 
 
 def _generator(
-    model: tuple[str, str, str], **options: float | None
+    choice: tuple[str, str, str],
+    box: tuple[float, float, float, float],
+    points_per_side: int,
+    crop_n_layers: int | None,
+    **thresholds: float | None,
 ) -> AutomaticMaskGenerator:
     """The generator; torch is loaded only here."""
-    from sam2_core.automatic import AutomaticMaskGenerator
+    from sam2_core.automatic import AutomaticMaskGenerator, suggested_crop_layers
     from sam2_core.models import load_model
 
-    return AutomaticMaskGenerator(load_model(*model), **options)  # type: ignore[arg-type]
+    model = load_model(*choice)
+    if crop_n_layers is None:
+        hw = int(box[3] - box[1]), int(box[2] - box[0])
+        crop_n_layers = suggested_crop_layers(model.config, hw)
+    return AutomaticMaskGenerator(
+        model,
+        points_per_side=points_per_side,
+        crop_n_layers=crop_n_layers,
+        **thresholds,  # type: ignore[arg-type]
+    )
 
 
 def _candidates(
@@ -197,10 +215,13 @@ def _candidates(
         return generator.candidates(image, (0, 255), region=box, progress=show)
 
 
-def _most_masks(points_per_side: int, crop_layers: int) -> int:
-    """Three masks for each point of each crop."""
-    crops = sum(4**layer for layer in range(crop_layers + 1))
-    return int(3 * points_per_side * points_per_side * crops)
+def _most_masks(points_per_side: int, crop_layers: int | None) -> int:
+    """Three masks for each point of each crop, whatever the model."""
+    crops = sum(4**layer for layer in range((crop_layers or 0) + 1))
+    grid = points_per_side * points_per_side
+    # With a guide: its seeds everywhere, the grid in the whole image only.
+    guided = grid + MOST_SEEDS * max(crops, 5 if crop_layers is None else 1)
+    return int(3 * max(grid * crops, guided))
 
 
 def _region(

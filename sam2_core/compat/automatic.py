@@ -24,7 +24,8 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
     :meth:`generate` returns a list of dicts with the keys of the original. Images are
     taken as they are: RGB, uint8 or float from 0 to 1. Differences: masks without a
     pixel are never returned, holes and specks (``min_mask_region_area``) also vanish
-    on the CPU, and with the bundled model the default thresholds are its own.
+    on the CPU, and with the bundled model the default thresholds are its own and its
+    guide adds points to the grid.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from cli_helpers import FakeEngine, assert_one_line_error, run
 
+from napari_sam2.commands import everything
 from sam2_core.candidates import MaskCandidate
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             stability_score_thresh=or_else(options["stability_score_thresh"], 0.95),
         )
 
-    fake = SimpleNamespace(AutomaticMaskGenerator=generator)
+    fake = SimpleNamespace(
+        AutomaticMaskGenerator=generator,
+        # Only for the test: as if the model liked two layers for tall regions.
+        suggested_crop_layers=lambda config, hw: 2 * (hw[0] > hw[1]),
+    )
     monkeypatch.setitem(sys.modules, "sam2_core.automatic", fake)
     return calls
 
@@ -145,6 +150,21 @@ def test_what_the_generator_is_told(asked, image, tmp_path, capfd) -> None:
     assert call["region"] == (8, 5, 40, 45.5)
     # 3 masks for 150 x 150 points may need more than 16 bits.
     assert tifffile.imread(out).dtype == np.uint32
+
+
+def test_crops_that_suit_the_region_are_the_default(
+    asked, image, tmp_path, capfd
+) -> None:
+    for i, region in enumerate(("0,0,60,20", "0,0,20,60")):
+        out = tmp_path / f"{i}.tif"
+        assert run(capfd, "everything", image, "--out", out, "--region", region)
+    assert [call["crop_n_layers"] for call in asked] == [0, 2]
+
+
+def test_the_limit_of_seeds_is_that_of_the_engine() -> None:
+    from sam2_core import seeds
+
+    assert everything.MOST_SEEDS == seeds.MOST
 
 
 @pytest.mark.parametrize(

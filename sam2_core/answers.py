@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ALIKE = 0.7  # IoU above which two masks are no two answers
 SAME = 0.5  # IoU with the coarse copy of a mask above which it is that mask
 STEP = 1e-3  # between the scores of one answer and the next
-AGREEMENT = 0.3  # what it counts beside the score that two scales agree fully
+AGREEMENT = 0.4  # what counts beside the score, if two other scales agree fully
 NOWHERE = -32.0
 
 
@@ -71,15 +71,15 @@ def by_agreement(answers: Sequence[Answer]) -> list[Answer]:
     """Answers at several scales, those first that are trusted and not alone.
 
     A mask that is seen again at another scale is more likely to be the object: on
-    `data/dev` this chose masks with a mean IoU 0.017 higher than the score alone.
+    `data/dev` this chose masks with a mean IoU 0.02 higher than the score alone.
     """
-    agreement = np.zeros(len(answers))
+    overlaps = np.zeros((len(answers), len(answers)))
     for i, one in enumerate(answers):
         for j, other in enumerate(answers[:i]):
             small, large = sorted((one, other), key=lambda a: a.window.side)
             seen = small.seen_in(large.window, len(large.logits)) > 0
-            both = overlap(seen, large.logits > 0)
-            agreement[[i, j]] = np.maximum(agreement[[i, j]], both)
+            overlaps[i, j] = overlaps[j, i] = overlap(seen, large.logits > 0)
+    agreement = np.sort(overlaps, 1)[:, -2:].mean(1)
     trust = [a.score + AGREEMENT * g for a, g in zip(answers, agreement, strict=True)]
     return [answers[i] for i in np.argsort(trust)[::-1]]
 

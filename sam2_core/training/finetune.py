@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sam2_core.training.labelled_files import LabelledArrays
 
 SUFFIX = ".safetensors"
-CHECK_OBJECTS, TABLE_OBJECTS, STACK_OBJECTS = 30, 100, 6
+CHECK_OBJECTS, TABLE_OBJECTS, STACK_OBJECTS = 60, 100, 6
 CHECK_CLICKS = 2
 
 

@@ -196,7 +196,8 @@ class Strip(QWidget):
     def _set(self, row: int, index: int, facts: Facts) -> None:
         self.values[row, index] = facts.certainty if facts.area else EMPTY
         key = row, index
-        (self._prompted.add if facts.prompted else self._prompted.discard)(key)
+        drawn = facts.prompted and facts.area > 0  # marks of absence are prompts too
+        (self._prompted.add if drawn else self._prompted.discard)(key)
 
     def _height(self) -> int:
         rows = max(3, len(self.ids))

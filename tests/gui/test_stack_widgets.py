@@ -239,3 +239,17 @@ def test_the_dock_fits_320_pixels(stack):
     QApplication.processEvents()
     for child in (w.stack, w.review, w.session_fold):
         assert child.minimumSizeHint().width() <= 300
+
+
+def test_many_steps_of_progress_are_drawn_once(stack, qtbot):
+    w = stack()
+    drawn = []
+    set_value = w.progress.bar.setValue
+    w.progress.bar.setValue = lambda value: (drawn.append(value), set_value(value))
+    w.state.update(total=1000, busy="propagate")
+    drawn.clear()
+    for done in range(1, 1001):
+        w.state.update(done=done, seconds_left=1.0)
+    assert drawn == []
+    qtbot.waitUntil(lambda: w.progress.bar.value() == 1000, timeout=2000)
+    assert drawn == [1000]

@@ -43,10 +43,11 @@ class ProgressRow(QWidget):
         """Show the state."""
         state = self._state
         known = state.total > 0
-        text = f"{state.done} / {state.total}" if known else ""
+        # No bar that moves by itself: it would redraw the window all the time.
+        text = f"{state.done} / {state.total}" if known else "…" * bool(state.busy)
         if known and state.seconds_left is not None:
             text += f"  ·  {duration(state.seconds_left)} left"
-        maximum = state.total if known else int(not state.busy)
+        maximum = state.total if known else 1
         value = state.done if known else 0
         shown = self.bar.maximum(), self.bar.value(), self.bar.format()
         if shown != (maximum, value, text):

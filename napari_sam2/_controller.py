@@ -231,6 +231,7 @@ class SegmentController:
             prompts = self._prompts()
             step = self.history.last
             for key in [k for k in self.history.written if k not in prompts]:
+                self.runner.cancel("propagate")  # it still believes in this prompt
                 self.history.write_back(labels, key, step)
                 self.history.record.journal.restore(key, step)
                 self.tasks.refresh(key.plane, key.position)

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._labels import combine
+from napari_sam2._messages import Choice, Found, PlaneMasks, Say
 from napari_sam2._prompts import Key, ObjectPrompts
 
 if TYPE_CHECKING:
@@ -102,50 +103,6 @@ class Backend(Protocol):
     def download(self, name: str, stop: Stop) -> Iterator[tuple[int, int]]: ...
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Model and device to work with."""
-
-    model: str
-    device: str
-
-
-@dataclass(frozen=True)
-class Say:
-    """Message for the status line."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class PlaneMasks:
-    """Masks of some objects in one plane.
-
-    Attributes
-    ----------
-    plane, position
-        Where.
-    ids : (H, W) uint32
-        Object ids, 0 elsewhere.
-    prompts : dict of int to ObjectPrompts
-        The objects ``ids`` speaks about, and the prompts each mask answers; empty
-        prompts for masks that were propagated.
-    """
-
-    plane: tuple[int, int]
-    position: tuple[int, ...]
-    ids: NDArray[np.uint32]
-    prompts: dict[int, ObjectPrompts]
-
-
-@dataclass(frozen=True)
-class Found:
-    """Devices of this computer, and models that need a download (with bytes)."""
-
-    devices: list[str]
-    missing: dict[str, int]
-
-
 @dataclass
 class _OpenSession:
     """A session and the prompts it has been given, per (frame index, object id)."""
@@ -218,8 +175,8 @@ class Engine:
             for key in sorted(changed, key=_order):
                 if stop():
                     return
-                mask = self._predict_one(prompts[key], frames.shape)
-                yield _plane(key, mask, prompts[key])
+                mask, score = self._predict_one(prompts[key], frames.shape)
+                yield _plane(key, mask, prompts[key], score)
             return
         opened = self._session(frames)
         yield from self._synchronise(opened, frames, prompts, changed, stop)
@@ -248,6 +205,7 @@ class Engine:
                     frames.position(result.frame_index),
                     combine(result.masks),
                     {object_id: ObjectPrompts() for object_id in result.masks},
+                    dict(getattr(result, "scores", {})),
                 )
             if stop():
                 return
@@ -272,8 +230,10 @@ class Engine:
 
     def _predict_one(
         self, prompts: ObjectPrompts, shape: tuple[int, int]
-    ) -> NDArray[np.bool_]:
+    ) -> tuple[NDArray[np.bool_], float | None]:
         assert self._predictor is not None
+        if prompts.answer is not None:
+            return prompts.answer.unpack(), None
         coordinates, labels = prompts.point_arrays()
         box, mask = prompts.box_array(), prompts.mask(shape)
         mask_input = None
@@ -289,7 +249,7 @@ class Engine:
             multimask_output=single,
         )
         best = int(np.argmax(prediction.scores))
-        return np.asarray(prediction.masks[best], bool)
+        return np.asarray(prediction.masks[best], bool), float(prediction.scores[best])
 
     def _session(self, frames: LayerFrames) -> _OpenSession:
         if frames not in self._sessions:
@@ -331,7 +291,8 @@ class Engine:
             result = _ask(opened.session, index, object_id, ask, frames.shape)
             opened.applied[index, object_id] = ask
             if key in changed:
-                yield _plane(key, result.masks[object_id], ask)
+                score = getattr(result, "scores", {}).get(object_id)
+                yield _plane(key, result.masks[object_id], ask, score)
 
     @staticmethod
     def _forget(opened: _OpenSession, wanted: set[tuple[int, int]]) -> None:
@@ -348,9 +309,13 @@ def _order(key: Key) -> tuple[tuple[int, ...], int]:
     return key.position, key.object_id
 
 
-def _plane(key: Key, mask: NDArray[np.bool_], prompts: ObjectPrompts) -> PlaneMasks:
-    ids = combine({key.object_id: mask})
-    return PlaneMasks(key.plane, key.position, ids, {key.object_id: prompts})
+def _plane(
+    key: Key, mask: NDArray[np.bool_], prompts: ObjectPrompts, score: float | None
+) -> PlaneMasks:
+    object_id = key.object_id
+    ids = combine({object_id: prompts.cut(mask)})
+    scores = {} if score is None else {object_id: score}
+    return PlaneMasks(key.plane, key.position, ids, {object_id: prompts}, scores)
 
 
 def _ask(
@@ -366,6 +331,8 @@ def _ask(
     """
     coordinates, labels = prompts.point_arrays()
     box, mask = prompts.box_array(), prompts.mask(shape)
+    if prompts.answer is not None:
+        coordinates = None
     if mask is None:
         return session.add_prompts(
             index, object_id, point_coords=coordinates, point_labels=labels, box=box

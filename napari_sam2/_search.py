@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from napari_sam2._backend import Sam2Backend
-from napari_sam2._engine import Backend, Choice, Engine, Found, Say
+from napari_sam2._engine import Backend, Engine
+from napari_sam2._messages import Choice, Found, Say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

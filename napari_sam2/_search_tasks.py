@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_sam2._engine import Choice, Found, Say
 from napari_sam2._jobs import Job
+from napari_sam2._messages import Choice, Found, Say
 from napari_sam2._search import Candidates, Progress
 from sam2_core.errors import Cancelled, Sam2Error
 

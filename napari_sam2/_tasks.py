@@ -9,19 +9,26 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers
-from napari_sam2._engine import Choice, Engine, Found, PlaneMasks, Say
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop
-from napari_sam2._prompts import Key, ObjectPrompts
+from napari_sam2._labels import Rules
+from napari_sam2._ledger import count_labels
+from napari_sam2._messages import Choice, Found, PlaneMasks, Relabelled, Say
 from sam2_core.errors import Cancelled, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from napari_sam2._engine import Engine
     from napari_sam2._images import LayerFrames
+    from napari_sam2._ledger import Ledger, Place
+    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._plan import Group
+    from napari_sam2._prompts import Key, ObjectPrompts
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
+
+COUNT_SECONDS = 0.05  # of counting labels, before other work has its turn
 
 
 class Tasks:
@@ -37,18 +44,32 @@ class Tasks:
         Runs the jobs, on a thread of its own.
     engine : Engine
         Does the computing, on that thread.
+    notes : ObjectNotes
+        Says which objects are locked.
     """
 
     failed = Signal(Sam2Error)
 
     def __init__(
-        self, state: SegmentationState, stage: Stage, runner: Runs, engine: Engine
+        self,
+        state: SegmentationState,
+        stage: Stage,
+        runner: Runs,
+        engine: Engine,
+        notes: ObjectNotes,
     ) -> None:
         self.state = state
+        self.notes = notes
         self.stage = stage
         self.runner = runner
         self.engine = engine
         self.history = History()
+
+    @property
+    def rules(self) -> Rules:
+        """What may happen to labels that are there."""
+        writing = self.state.writing
+        return Rules(writing != "overwrite", writing == "empty", self.notes.locked)
 
     @property
     def choice(self) -> Choice:
@@ -103,22 +124,50 @@ class Tasks:
 
         self._submit("propagate", work, step, total=total)
 
-    def clear(self, plane: tuple[int, int], object_id: int, step: Step) -> None:
-        """Erase an object from every plane of the labels."""
+    def relabel(
+        self, places: Sequence[Place], table: dict[int, int], step: Step
+    ) -> None:
+        """Turn labels into others (0 erases) at these places."""
         labels = self.stage.labels
         if labels is None:
             return
+        plane = (labels.ndim - 2, labels.ndim - 1)
 
         def work(stop: Stop) -> Iterator[Any]:
-            shape = labels.data.shape
-            nothing = np.zeros([shape[i] for i in plane], np.uint32)
-            others = [n for i, n in enumerate(shape) if i not in plane]
-            for position in np.ndindex(*others):
-                if _labels.read_mask(labels, plane, position, object_id).any():
-                    speaks_of = {object_id: ObjectPrompts()}
-                    yield PlaneMasks(plane, position, nothing, speaks_of)
+            for place in places:
+                yield Relabelled(plane, place, table)
 
         self._submit("clear", work, step)
+
+    def count(self, ledger: Ledger) -> None:
+        """Find out where every label is, a few planes at a time."""
+        labels = self.stage.labels
+        ledger.clear()
+        if labels is None:
+            return
+        data: Any = labels.data
+        left = dict.fromkeys(np.ndindex(*data.shape[:-2]))
+
+        def work(stop: Stop) -> Iterator[Any]:
+            end = time.monotonic() + COUNT_SECONDS
+            for place in list(left):
+                yield place, count_labels(np.asarray(data[place]))
+                if time.monotonic() > end:
+                    return
+
+        def on_item(item: tuple[Place, dict[int, int]]) -> None:
+            place, counts = item
+            left.pop(place, None)
+            if place in ledger.touched:  # while it was being counted, perhaps
+                counts = count_labels(np.asarray(data[place]))
+            if labels is self.stage.labels:
+                ledger.count(place, counts)
+
+        def more(_: Sam2Error | None = None) -> None:
+            if left and labels is self.stage.labels:
+                self.runner.submit(Job("count", work, on_item, more))
+
+        more()
 
     # -- the status ---------------------------------------------------------------
 
@@ -195,10 +244,16 @@ class Tasks:
             self.state.status = item.text
         elif isinstance(item, Found):
             self.state.update(devices=item.devices, missing=item.missing)
-        elif isinstance(item, PlaneMasks):
-            labels, keep = self.stage.labels, self.state.keep_labels
+        elif isinstance(item, PlaneMasks | Relabelled):
+            labels = self.stage.labels
             if labels is not None:
-                self.history.write(labels, item, step, keep)
+                if isinstance(item, PlaneMasks):
+                    self.history.write(labels, item, step, self.rules)
+                else:
+                    done = _labels.relabel(
+                        labels, item.plane, item.position, item.table
+                    )
+                    self.history.add(done, step)
                 self.refresh(item.plane, item.position)
         else:  # bytes of a download
             done, total = (round(number / 1e6) for number in item)

@@ -7,8 +7,9 @@ import pytest
 from napari.layers import Image
 
 from napari_sam2._backend import Sam2Backend
-from napari_sam2._engine import Choice, Engine, PlaneMasks
+from napari_sam2._engine import Engine
 from napari_sam2._images import frames_of
+from napari_sam2._messages import Choice, PlaneMasks
 from napari_sam2._prompts import Key, ObjectPrompts
 
 CHOICE = Choice("sam2_nano", "cpu")

@@ -1,0 +1,68 @@
+"""What passes between the window and the worker: the choice of model, and results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_sam2._prompts import ObjectPrompts
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Model and device to work with."""
+
+    model: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Say:
+    """Message for the status line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class PlaneMasks:
+    """Masks of some objects in one plane.
+
+    Attributes
+    ----------
+    plane, position
+        Where.
+    ids : (H, W) uint32
+        Object ids, 0 elsewhere.
+    prompts : dict of int to ObjectPrompts
+        The objects ``ids`` speaks about, and the prompts each mask answers; empty
+        prompts for masks that were propagated.
+    scores : dict of int to float
+        The model's estimate of each mask's IoU, where it made one.
+    """
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    ids: NDArray[np.uint32]
+    prompts: dict[int, ObjectPrompts]
+    scores: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Devices of this computer, and models that need a download (with bytes)."""
+
+    devices: list[str]
+    missing: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """In one plane labels are to become others; 0 erases."""
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    table: dict[int, int]

@@ -183,7 +183,8 @@ class Engine:
                 if stop():
                     return
                 mask, score = self._predict_one(prompts[key], frames.shape)
-                yield _plane(key, mask, prompts[key], {key.object_id: score}, {})
+                scores = {} if score is None else {key.object_id: score}
+                yield _plane(key, mask, prompts[key], scores, {})
             return
         opened = self._session(frames)
         yield from self._synchronise(opened, frames, prompts, changed, stop)
@@ -226,8 +227,10 @@ class Engine:
 
     def _predict_one(
         self, prompts: ObjectPrompts, shape: tuple[int, int]
-    ) -> tuple[NDArray[np.bool_], float]:
+    ) -> tuple[NDArray[np.bool_], float | None]:
         assert self._predictor is not None
+        if prompts.answer is not None:
+            return prompts.answer.unpack(), None
         coordinates, labels = prompts.point_arrays()
         box, mask = prompts.box_array(), prompts.mask(shape)
         mask_input = None
@@ -309,10 +312,10 @@ def _plane(
     key: Key,
     mask: NDArray[np.bool_],
     prompts: ObjectPrompts,
-    scores: dict[int, float],
-    object_scores: dict[int, float],
+    scores: Mapping[int, float],
+    object_scores: Mapping[int, float],
 ) -> PlaneMasks:
-    masks = {key.object_id: mask}
+    masks = {key.object_id: prompts.cut(mask)}
     facts = measure(masks, scores, object_scores, prompted=True)
     answer = {key.object_id: prompts}
     return PlaneMasks(key.plane, key.position, combine(masks), answer, facts)
@@ -331,6 +334,8 @@ def _ask(
     """
     coordinates, labels = prompts.point_arrays()
     box, mask = prompts.box_array(), prompts.mask(shape)
+    if prompts.answer is not None:
+        coordinates = None
     if mask is None:
         return session.add_prompts(
             index, object_id, point_coords=coordinates, point_labels=labels, box=box

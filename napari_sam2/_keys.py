@@ -25,6 +25,7 @@ SHORTCUTS = {
     "polarity": Shortcut("T", "toggle_polarity", "T"),
     "next": Shortcut("M", "next_object", "M"),
     "undo": Shortcut("Control-Z", "undo", "Ctrl+Z"),
+    "redo": Shortcut("Control-Shift-Z", "redo", "Ctrl+Shift+Z"),
     "clear": Shortcut("Shift-C", "clear_object", "Shift+C"),
     "propagate": Shortcut("Shift-S", "propagate", "Shift+S"),
     "uncertain": Shortcut("N", "next_uncertain", "N"),

@@ -53,7 +53,7 @@ class LineageTools:
         frames, labels = self.tools.need_frames(), controller.stage.labels
         assert labels is not None
         assert frames.axis is not None
-        step = controller._begin("answer")
+        step = controller.steps.begin("answer")
         daughters: tuple[int, ...] = ()
         if divided and suspect.daughter:
             daughters = (suspect.daughter,)

@@ -58,3 +58,12 @@ class Found:
 
     devices: list[str]
     missing: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """In one plane labels are to become others; 0 erases."""
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    table: dict[int, int]

@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from napari_sam2._facts import measure
 from napari_sam2._journal import Journal
 from napari_sam2._marks import Mark, Marks
+from napari_sam2._object_notes import NO_NOTES
 from napari_sam2._review import Fact, Review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from napari_sam2._messages import PlaneMasks
+    from numpy.typing import NDArray
+
+    from napari_sam2._messages import PlaneMasks, Relabelled
+    from napari_sam2._object_notes import Notes
 
 
 Answers: TypeAlias = dict[tuple[int, int], tuple[int, ...]]
 
 
 class Record:
-    """Journal, marks, review and names; each step of the history can be flipped.
+    """Journal, marks, review and answers; each step of the history can be flipped.
 
     Attributes
     ----------
@@ -29,8 +34,8 @@ class Record:
         Where objects are said to be absent or to end.
     review : Review
         Scores and measures, frames looked at and checked.
-    names : dict of int to str
-        What the user calls the objects.
+    notes : Notes
+        Names, locks and visibility, while the object table shows other labels.
     divisions : dict
         Answers to "did it divide?", by (parent, frame): daughters, or () for no.
     """
@@ -39,15 +44,48 @@ class Record:
         self.journal = journal or Journal()
         self.marks = Marks()
         self.review = Review()
-        self.names: dict[int, str] = {}
+        self.notes: Notes = NO_NOTES
         self.divisions: Answers = {}
         self._facts: WeakKeyDictionary[Any, list[Fact]] = WeakKeyDictionary()
         self._marks: WeakKeyDictionary[Any, list[Mark]] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[Any, Answers] = WeakKeyDictionary()
 
-    def note(self, masks: PlaneMasks, step: Any) -> None:
-        """New masks came into the labels, on behalf of a step."""
-        self._remember(step, self.review.note(masks))
+    def note(self, masks: PlaneMasks, objects: Collection[int], step: Any) -> None:
+        """New masks of these objects came into the labels, on behalf of a step."""
+        facts: list[Fact] = [
+            (masks.plane, masks.position, object_id, facts)
+            for object_id, facts in masks.facts.items()
+            if object_id in objects
+        ]
+        self._remember(step, self.review.put(facts))
+
+    def relabelled(
+        self, change: Relabelled, left: Mapping[int, NDArray[Any]], step: Any
+    ) -> None:
+        """Labels of a plane became others; ``left`` are (H, W) masks of the new ones.
+
+        An object that took in others is as certain as the least certain of them.
+        """
+        plane, position = change.plane, change.position
+        known = {
+            object_id: facts[position]
+            for object_id, facts in self.review.facts.get(plane, {}).items()
+            if position in facts
+        }
+        entries: list[Fact] = [
+            (plane, position, old, None) for old in change.table if old in known
+        ]
+        for new, mask in left.items():
+            united = [known[i] for i in (new, *_sources(change, new)) if i in known]
+            if united:
+                facts = measure(
+                    {new: mask},
+                    {new: min(f.iou for f in united)},
+                    {new: max(f.object_score for f in united)},
+                    any(f.prompted for f in united),
+                )
+                entries.append((plane, position, new, facts[new]))
+        self._remember(step, self.review.put(entries))
 
     def mark(self, mark: Mark, step: Any) -> bool:
         """Set or take away a mark; returns whether it is set now."""
@@ -61,12 +99,16 @@ class Record:
         if step is not None and before != list(self.marks):
             self._marks.setdefault(step, before)
 
-    def clear(self, object_id: int, plane: tuple[int, int], step: Any) -> None:
-        """An object is deleted."""
-        self.journal.clear(object_id, plane, step)
-        self._marks.setdefault(step, list(self.marks))
-        self.marks.drop(object_id)
-        self._remember(step, self.review.forget(object_id))
+    def clear(self, object_id: int, what: str, step: Any) -> None:
+        """An object is deleted: "mask", "prompts" or "both".
+
+        Without a step the work is being repeated; marks come from the session file.
+        """
+        if what == "both" and step is not None:
+            self._marks.setdefault(step, list(self.marks))
+            self.marks.drop(object_id)
+        if what != "prompts":
+            self._remember(step, self.review.forget(object_id))
 
     def answer(
         self, parent: int, frame: int, daughters: tuple[int, ...], step: Any
@@ -89,5 +131,9 @@ class Record:
             self._answers[step] = answers
 
     def _remember(self, step: Any, facts: list[Fact]) -> None:
-        if step is not None:
+        if step is not None and facts:
             self._facts[step] = facts + self._facts.get(step, [])
+
+
+def _sources(change: Relabelled, new: int) -> list[int]:
+    return [old for old, target in change.table.items() if target == new]

@@ -131,7 +131,7 @@ class StackTools:
             raise PromptError(
                 f"Object {object_id} has prompts on this frame; delete them first."
             )
-        step = controller._begin("mark")
+        step = controller.steps.begin("mark")
         mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
@@ -275,7 +275,8 @@ class StackTools:
     def _on_ended(self, kind: str) -> None:
         if kind in ("predict", "propagate", "clear", "restore"):
             self.refresh()
-        if kind != "predict" or self.controller.runner.busy or not self._corrected:
+        more = self.controller.runner.awaits("predict")
+        if kind != "predict" or more or not self._corrected:
             return
         self._corrected = False
         followed = any(

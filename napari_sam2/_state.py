@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 DIRECTIONS = ("both", "forward", "backward")
+WRITING = ("keep", "overwrite", "empty")
+"""Other labels keep their pixels, or lose them to the mask, or, even more careful, only
+pixels without any label are written."""
 
 
 @dataclass
@@ -37,8 +40,10 @@ class SegmentationState:
     object_id : int
         Label value that the prompts are for; 0 means background, nothing can be
         prompted.
-    keep_labels : bool
-        Whether pixels of other labels are left alone.
+    writing : str
+        One of :data:`WRITING`: what becomes of labels that are there already.
+    neighbours : bool
+        Whether all other labels act as negative prompts, and not only locked ones.
     direction : str
         One of "both", "forward", "backward".
     start, stop : int or None
@@ -58,8 +63,8 @@ class SegmentationState:
         Progress of the running job; ``total`` is 0 when it is not known.
     seconds_left : float or None
         Estimate for the running job.
-    undo_text : str
-        What undo would take back, "" when there is nothing.
+    undo_text, redo_text : str
+        What undo would take back and redo do again, "" when there is nothing.
     devices : list of str
         Devices found so far.
     missing : dict of str to int
@@ -76,7 +81,8 @@ class SegmentationState:
     axis: int | None = None
     positive: bool = True
     object_id: int = 1
-    keep_labels: bool = True
+    writing: str = "keep"
+    neighbours: bool = False
     direction: str = "both"
     start: int | None = None
     stop: int | None = None
@@ -89,6 +95,7 @@ class SegmentationState:
     total: int = 0
     seconds_left: float | None = None
     undo_text: str = ""
+    redo_text: str = ""
     devices: list[str] = field(default_factory=lambda: ["auto", "cpu"])
     missing: dict[str, int] = field(default_factory=dict)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_sam2._keys import hint
 from napari_sam2._layers import GREEN, RED
+from napari_sam2.widgets._icons import dot_icon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,22 +32,6 @@ TOOLS = {
     "polygon": ("Polygon", "Outline the object click by click; Enter finishes"),
     "lasso": ("Lasso", "Outline the object with a stroke"),
 }
-
-
-def dot_icon(color: Sequence[float], square: bool = False) -> QIcon:
-    """Icon of one colour (RGBA, 0 to 1): a disc, or a square with round corners."""
-    pixmap = QPixmap(32, 32)
-    pixmap.fill(Qt.transparent)
-    painter = QPainter(pixmap)
-    painter.setRenderHint(QPainter.Antialiasing)
-    painter.setPen(Qt.NoPen)
-    painter.setBrush(QColor.fromRgbF(*(min(1.0, max(0.0, float(c))) for c in color)))
-    if square:
-        painter.drawRoundedRect(QRectF(2, 2, 28, 28), 6, 6)
-    else:
-        painter.drawEllipse(QRectF(4, 4, 24, 24))
-    painter.end()
-    return QIcon(pixmap)
 
 
 class PromptPanel(QGroupBox):
@@ -140,7 +124,7 @@ class PromptPanel(QGroupBox):
             "positive",
             "object_id",
             "undo_text",
-            "keep_labels",
+            "writing",
         ):
             state.events[name].connect(self.refresh)
         self.refresh()
@@ -159,7 +143,7 @@ class PromptPanel(QGroupBox):
         self.undo.setEnabled(bool(state.undo_text))
         what = state.undo_text or "nothing yet"
         self.undo.setToolTip(f"Take back: {what}" + hint("undo"))
-        self.keep.setChecked(state.keep_labels)
+        self.keep.setChecked(state.writing != "overwrite")
 
     def _on_tool(self) -> None:
         self.tool_requested.emit(self.sender().objectName())

@@ -9,22 +9,18 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QSize
-from qtpy.QtWidgets import (
-    QApplication,
-    QFrame,
-    QLabel,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 
 from napari_sam2 import _keys
 from napari_sam2._backend import Sam2Backend
 from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Backend, Engine
 from napari_sam2._jobs import JobRunner, Start
+from napari_sam2._objects import Objects
 from napari_sam2._settings import load_settings
 from napari_sam2._state import SegmentationState
+from napari_sam2.widgets._fold import Fold, scrolling_column
+from napari_sam2.widgets._object_table import ObjectPanel
 from napari_sam2.widgets._progress import ProgressRow
 from napari_sam2.widgets._prompting import PromptPanel
 from napari_sam2.widgets._source import SourcePanel
@@ -84,17 +80,23 @@ class SegmentWidget(StackMethods, QWidget):
         self.state = SegmentationState(
             model=settings.model,
             device=settings.device,
-            keep_labels=settings.keep_labels,
+            writing="keep" if settings.keep_labels else "overwrite",
         )
         self.runner = JobRunner(start)
         engine = Engine(backend or Sam2Backend())
         self.controller = SegmentController(viewer, self.state, self.runner, engine)
+        self.objects = Objects(self.controller)
         self._error: Sam2Error | None = None
         self._make_stack_parts()
 
         self.source = SourcePanel(viewer, self.state)
         self.prompts = PromptPanel(self.state, self.controller.stage.label_color)
         self.stack = StackPanel(self.state)
+        self.table = ObjectPanel(self.objects)
+        self.folds = {
+            "objects": Fold("Objects", self.table),
+            "source": Fold("Image and model", self.source, is_open=False),
+        }
         self.progress = ProgressRow(self.state)
         self.status = QLabel()
         self._lay_out()
@@ -102,6 +104,7 @@ class SegmentWidget(StackMethods, QWidget):
         _keys.bind(viewer, self, _run)
         weakref.finalize(self, _close, self.runner, engine)
         self._begin(viewer)
+        self.table.refresh()
 
     # -- for scripts --------------------------------------------------------------
 
@@ -187,7 +190,7 @@ class SegmentWidget(StackMethods, QWidget):
 
     def clear_object(self) -> None:
         """Delete the current object's prompts and its pixels in all frames."""
-        self.controller.clear_object()
+        self.objects.delete([self.state.object_id])
 
     def toggle_polarity(self) -> None:
         """Switch between positive and negative points."""
@@ -213,6 +216,10 @@ class SegmentWidget(StackMethods, QWidget):
     def undo(self) -> None:
         """Take back the last prompt, propagation, clearing or change of object."""
         self.controller.undo()
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        self.controller.redo()
 
     def cancel(self) -> None:
         """Stop the running work; frames that are done stay."""
@@ -249,25 +256,17 @@ class SegmentWidget(StackMethods, QWidget):
         self.setObjectName("napari-sam2-segment")
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(4, 4, 4, 4)
-        column.setSpacing(8)
-        for panel in (
+        objects, source = self.folds.values()
+        scroll = scrolling_column(
             self.offer,
             self.remedy,
-            self.source,
             self.prompts,
             self.stack,
             self.review,
+            objects,
+            source,
             self.session_fold,
-        ):
-            column.addWidget(panel)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.NoFrame)
+        )
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(4)
@@ -293,6 +292,8 @@ class SegmentWidget(StackMethods, QWidget):
         self.prompts.undo_requested.connect(self._on_undo)
         self.prompts.clear_requested.connect(self._on_clear)
         self.prompts.keep_requested.connect(self._on_keep)
+        self.table.requested.connect(self._on_objects)
+        self.table.count_changed.connect(self._on_count)
         self.stack.axis_requested.connect(self._on_axis)
         self.stack.range_requested.connect(self._on_range)
         self.stack.direction_requested.connect(self._on_direction)
@@ -318,13 +319,19 @@ class SegmentWidget(StackMethods, QWidget):
 
     # -- slots --------------------------------------------------------------------
 
-    def _try(self, method: str, *args: Any) -> None:
+    def _try(self, method: str, *args: Any, target: Any = None) -> None:
         """Call a method for the user; what goes wrong becomes a notification."""
         try:
-            getattr(self, method)(*args)
+            getattr(target or self, method)(*args)
         except Sam2Error as error:
             self.state.status = str(error)
             show_error(str(error))
+
+    def _on_objects(self, method: str, args: tuple[Any, ...]) -> None:
+        self._try(method, *args, target=self.objects)
+
+    def _on_count(self, number: int) -> None:
+        self.folds["objects"].set_title(f"Objects ({number})" if number else "Objects")
 
     def _on_failed(self, error: Sam2Error) -> None:
         self._error = error
@@ -363,7 +370,7 @@ class SegmentWidget(StackMethods, QWidget):
         self._try("propagate")
 
     def _on_keep(self, keep: bool) -> None:
-        self.state.keep_labels = keep
+        self.state.writing = "keep" if keep else "overwrite"
 
     def _on_range(self, start: int | None, stop: int | None) -> None:
         self.state.update(start=start, stop=stop)

@@ -80,7 +80,7 @@ def test_objects_follow_the_selected_label_and_do_not_overwrite_each_other(tool)
     second = disc((40, 60), 25, 10) & ~first
     np.testing.assert_array_equal(plane(t) == 1, first)
     np.testing.assert_array_equal(plane(t) == 5, second)
-    t.state.keep_labels = False
+    t.state.writing = "overwrite"
     click(t, 11, 25)
     assert (plane(t) == 1).sum() < first.sum()
 
@@ -249,7 +249,7 @@ def test_clear_object_and_its_undo(tool):
     click(t, 3, 30, 40)
     t.propagate()
     before = t.stage.labels.data.copy()
-    t.clear_object()
+    t.objects.delete([t.state.object_id])
     assert set(np.unique(t.stage.labels.data)) == {0, 1}
     assert list(t.stage.points.features["object_id"]) == [1]
     t.undo()

@@ -1,7 +1,7 @@
 """Makes the pictures of the docks, and those of the tutorial for a stack.
 
 Names on the command line choose among them: 2d, stack, automatic, tutorial (five nuclei
-through 16 slices: stack_clicks, stack_propagation, review, review_light).
+through 12 slices: stack_clicks, stack_propagation, review, review_light).
 
 Needs a screen and the bundled model; without a screen, start it as
 ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
@@ -112,9 +112,9 @@ def picture_tutorial() -> None:
     segment.wait()
     save(viewer, "stack_clicks.png")
     state = segment.state
-    state.update(start=FRAME - 8, stop=FRAME + 7)
+    state.update(start=FRAME - 6, stop=FRAME + 5)
     segment.propagate("both")
-    while state.busy and state.done < 9:
+    while state.busy and state.done < 7:
         settle(0.05)
     viewer.dims.set_current_step(0, FRAME + 4)
     save(viewer, "stack_propagation.png")

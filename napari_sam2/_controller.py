@@ -230,6 +230,7 @@ class SegmentController:
             for key in self.history.orphans(prompts):
                 if key.object_id in self.notes.locked:
                     continue
+                self.runner.cancel("propagate")  # it still believes in this prompt
                 self.history.write_back(labels, key, step)
                 self.history.record.journal.restore(key, step)
                 self.tasks.refresh(key.plane, key.position)

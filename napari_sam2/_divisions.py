@@ -141,8 +141,7 @@ def divide(
             zip(daughters, former, strict=True)
         )
         objects = {object_id: ObjectPrompts() for object_id in masks}
-        facts = measure(masks, {}, {})
-        facts[parent] = measure({parent: masks[parent]}, {}, {}, prompted=True)[parent]
+        facts = measure(masks, {}, {}, prompted={parent})
         yield PlaneMasks(plane, tuple(position), combine(masks), objects, facts)
 
 

@@ -204,8 +204,7 @@ class Engine:
         if stop():
             return
         yield Say("Propagating …")
-        seeds = {index for index, _ in opened.applied}
-        yield from follow(opened.session, frames, seeds, plan, stop)
+        yield from follow(opened.session, frames, set(opened.applied), plan, stop)
 
     def _load(self, choice: Choice) -> Iterator[Say]:
         if self._choice == choice:
@@ -316,7 +315,7 @@ def _plane(
     object_scores: Mapping[int, float],
 ) -> PlaneMasks:
     masks = {key.object_id: prompts.cut(mask)}
-    facts = measure(masks, scores, object_scores, prompted=True)
+    facts = measure(masks, scores, object_scores, prompted={key.object_id})
     answer = {key.object_id: prompts}
     return PlaneMasks(key.plane, key.position, combine(masks), answer, facts)
 

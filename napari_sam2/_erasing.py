@@ -22,7 +22,7 @@ def erase_at(
 ) -> Iterator[PlaneMasks]:
     """Empty masks for some planes of labels of this shape, because the user said so."""
     nothing = np.zeros((shape[plane[0]], shape[plane[1]]), bool)
-    facts = measure({object_id: nothing}, {}, {}, prompted=True)
+    facts = measure({object_id: nothing}, {}, {}, prompted={object_id})
     for position in positions:
         yield PlaneMasks(
             plane,

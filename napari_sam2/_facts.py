@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -55,7 +55,7 @@ def measure(
     masks: Mapping[int, NDArray[np.bool_]],
     ious: Mapping[int, float],
     object_scores: Mapping[int, float],
-    prompted: bool = False,
+    prompted: Collection[int] = (),
 ) -> dict[int, Facts]:
     """Facts of all masks of a frame.
 
@@ -65,8 +65,8 @@ def measure(
         As the model gave them, overlaps included.
     ious, object_scores : dict of int to float
         Scores from 0 to 1; objects that are missing count as certain.
-    prompted : bool
-        Whether these masks answer prompts on this frame.
+    prompted : collection of int
+        Objects that the user prompted, or marked, on this frame.
     """
     boxes = {i: _box(mask) for i, mask in masks.items()}
     result = {}
@@ -82,7 +82,7 @@ def measure(
             centre,
             parts,
             _overlaps(object_id, masks, boxes),
-            prompted,
+            object_id in prompted,
         )
     return result
 

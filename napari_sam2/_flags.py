@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,31 +92,34 @@ def _merged(object_id: int, before: Facts, after: Facts, frame: int) -> Iterator
 
 def _swaps(line: Mapping[int, Mapping[int, Facts]]) -> Iterator[Flag]:
     """Pairs of objects that each went to where the other one was."""
-    ids = sorted(line)
-    for number, a in enumerate(ids):
-        for b in ids[number + 1 :]:
-            for frame in sorted(line[a].keys() & line[b].keys()):
-                four = [line[i].get(f) for i in (a, b) for f in (frame - 1, frame)]
-                if _swapped(*four):
-                    yield Flag(SWAPPED, a, frame, f"swapped with object {b}?", b)
-                    yield Flag(SWAPPED, b, frame, f"swapped with object {a}?", a)
+    moved: dict[int, list[tuple[int, Facts, Facts]]] = {}
+    for object_id, row in line.items():
+        for before, after, frame in _steps(row):
+            if _jumped(before, after):
+                moved.setdefault(frame, []).append((object_id, before, after))
+    for frame, objects in moved.items():
+        for (a, a0, a1), (b, b0, b1) in combinations(
+            sorted(objects, key=lambda entry: entry[0]), 2
+        ):
+            if _crossed(a0, a1, b0, b1):
+                yield Flag(SWAPPED, a, frame, f"swapped with object {b}?", b)
+                yield Flag(SWAPPED, b, frame, f"swapped with object {a}?", a)
 
 
-def _swapped(
-    a_before: Facts | None,
-    a_after: Facts | None,
-    b_before: Facts | None,
-    b_after: Facts | None,
-) -> bool:
-    if a_before is None or b_before is None or a_after is None or b_after is None:
+def _jumped(before: Facts, after: Facts) -> bool:
+    """Whether an object went farther than its own radius."""
+    if before.centre is None or after.centre is None:
         return False
-    if a_after.prompted or b_after.prompted:
-        return False
-    a0, a1, b0, b1 = (f.centre for f in (a_before, a_after, b_before, b_after))
-    if a0 is None or a1 is None or b0 is None or b1 is None:
-        return False
-    stayed = math.dist(a0, a1) + math.dist(b0, b1)
-    crossed = math.dist(a1, b0) + math.dist(b1, a0)
-    radius = math.sqrt(min(a_before.area, b_before.area) / math.pi)
-    # Objects that hardly moved are where they were, however close they are.
-    return crossed < stayed / 2 and stayed > 2 * radius
+    distance = math.dist(before.centre, after.centre)
+    return distance > math.sqrt(before.area / math.pi)
+
+
+def _crossed(a0: Facts, a1: Facts, b0: Facts, b1: Facts) -> bool:
+    """Whether two objects are nearer to each other's former places than to theirs."""
+    assert a0.centre is not None
+    assert a1.centre is not None
+    assert b0.centre is not None
+    assert b1.centre is not None
+    own = math.dist(a0.centre, a1.centre) + math.dist(b0.centre, b1.centre)
+    other = math.dist(a1.centre, b0.centre) + math.dist(b1.centre, a0.centre)
+    return other < own / 2

@@ -68,7 +68,11 @@ def directions(plan: Plan, seeds: set[int]) -> tuple[str, ...]:
 
 
 def follow(
-    session: Any, frames: LayerFrames, seeds: set[int], plan: Plan, stop: Stop
+    session: Any,
+    frames: LayerFrames,
+    seeds: set[tuple[int, int]],
+    plan: Plan,
+    stop: Stop,
 ) -> Iterator[PlaneMasks]:
     """Masks of every object, frame by frame.
 
@@ -76,11 +80,12 @@ def follow(
     ----------
     session : Session
         Knows all prompts.
-    seeds : set of int
-        Prompted frames.
+    seeds : set of (int, int)
+        Frame and object of all prompts.
     """
+    prompted = {index for index, _ in seeds}
     done: set[tuple[int, int]] = set()
-    for direction in directions(plan, seeds):
+    for direction in directions(plan, prompted):
         start, last = _limits(plan, direction, len(frames))
         if start > last:
             continue
@@ -90,7 +95,7 @@ def follow(
             masks = {i: m for i, m in result.masks.items() if (index, i) not in done}
             done.update((index, i) for i in masks)
             if masks:
-                yield _plane(result, masks, frames, plan, lost)
+                yield _plane(result, masks, frames, seeds, plan, lost)
             if stop():
                 return
             if plan.patience and _all_lost(result.masks, lost, plan):
@@ -113,6 +118,7 @@ def _plane(
     result: Any,
     masks: dict[int, Any],
     frames: LayerFrames,
+    seeds: set[tuple[int, int]],
     plan: Plan,
     lost: dict[int, int],
 ) -> PlaneMasks:
@@ -139,7 +145,7 @@ def _plane(
         frames.position(index),
         combine(shown),
         {object_id: ObjectPrompts() for object_id in shown},
-        measure(shown, ious, scores),
+        measure(shown, ious, scores, {i for i in shown if (index, i) in seeds}),
     )
 
 

@@ -14,7 +14,7 @@ from napari_sam2._layers import image_shape
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from napari.layers import Image
 
@@ -100,11 +100,22 @@ def refer(image: Image, content_checksum: str = "") -> ImageReference:
 
 
 def checksum(data: Any) -> str:
+    """What :func:`checksum_steps` ends with."""
+    *_, result = checksum_steps(data)
+    return str(result)
+
+
+def checksum_steps(data: Any) -> Iterator[str]:
     """SHA-256 over shape, type and at most 16 evenly spaced planes of an array.
 
     Reads at most 16 planes, so it is quick for lazy stacks too; planes that cannot be
     read count as such. A plane is all but the
     axes before the last two (three with channels).
+
+    Yields
+    ------
+    str
+        "" after each plane, so that the work can be stopped there; then the checksum.
     """
     digest = hashlib.sha256(f"{tuple(data.shape)} {np.dtype(data.dtype)}".encode())
     channels = len(data.shape) > 2 and data.shape[-1] in (3, 4)
@@ -118,7 +129,8 @@ def checksum(data: Any) -> str:
             digest.update(b"unreadable")
         else:
             digest.update(plane.tobytes())
-    return f"sha256-{HASHED_PLANES}-planes:{digest.hexdigest()}"
+        yield ""
+    yield f"sha256-{HASHED_PLANES}-planes:{digest.hexdigest()}"
 
 
 def open_layer(reference: ImageReference, path: Path | None = None) -> LayerData:

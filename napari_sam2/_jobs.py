@@ -141,15 +141,18 @@ class JobRunner:
     def submit(self, job: Job) -> None:
         """Run a job, now or as soon as the running one has ended.
 
-        A waiting job of the same kind is dropped, a running one of kind "predict" or
-        "prepare" is asked to stop: its answer is out of date.
+        A waiting job of the same kind is dropped, a running one of kind "predict" is
+        asked to stop: its answer is out of date. So is one of kind "identify", which
+        can wait.
         """
         if self._closed:
             return
         if job.kind not in QUEUED:
             self._waiting = [other for other in self._waiting if other.kind != job.kind]
         self._waiting.append(job)
-        if job.kind == "predict" and self._running and self._running.kind == "predict":
+        running = "" if self._running is None else self._running.kind
+        outdated = job.kind == running == "predict"
+        if self._running and (outdated or (running == "identify" != job.kind)):
             self._running.stopped.set()
         self._next()
 

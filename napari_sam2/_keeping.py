@@ -13,7 +13,7 @@ from psygnal import Signal
 from napari_sam2._autosaves import Autosave, Offer, autosave_folder, find_offer
 from napari_sam2._disk_labels import on_disk
 from napari_sam2._history import History
-from napari_sam2._image_reference import checksum, refer
+from napari_sam2._image_reference import checksum, checksum_steps, refer
 from napari_sam2._images import full_resolution
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._labels import first_free_id
@@ -138,8 +138,9 @@ class SessionKeeper:
         if image is None or labels is None:
             raise ImageError("There is no session to save yet: choose an image.")
         state, record = controller.state, controller.history.record
+        known = self._checksums.get(image) or checksum(full_resolution(image))
         return SessionFile(
-            refer(image, self._checksums.get(image, "")),
+            refer(image, known),
             {"name": state.model, "sha256": model_hash(state.model)},
             {name: getattr(state, name) for name in SETTINGS},
             labels_as_json(labels),
@@ -188,7 +189,8 @@ class SessionKeeper:
             self.autosave()
 
     def _on_ended(self, kind: str) -> None:
-        if kind not in ("prepare", "download", "identify"):
+        self._find_out()
+        if kind not in ("prepare", "download", "count"):
             self.autosave()
 
     def _on_image(self, *_: Any) -> None:
@@ -196,15 +198,22 @@ class SessionKeeper:
         self._autosave, self.offer = None, None
         self.offered.emit()
         image = self.controller.stage.image
-        if image is None:
+        if image is not None and image in self._checksums:
+            self._identify(image, self._checksums[image])
+        self._find_out()
+
+    def _find_out(self) -> None:
+        """Compute the checksum of the image when nothing else is to be done."""
+        image = self.controller.stage.image
+        if image is None or image in self._checksums or self.controller.runner.busy:
             return
         data = full_resolution(image)
 
         def work(stop: Stop) -> Iterator[Any]:
-            yield checksum(data)
+            return checksum_steps(data)
 
         def on_item(item: str) -> None:
-            if self.controller.stage.image is image:
+            if item and self.controller.stage.image is image:
                 self._identify(image, item)
 
         self.controller.runner.submit(

@@ -82,7 +82,7 @@ class Record:
                     {new: mask},
                     {new: min(f.iou for f in united)},
                     {new: max(f.object_score for f in united)},
-                    any(f.prompted for f in united),
+                    {new} if any(f.prompted for f in united) else (),
                 )
                 entries.append((plane, position, new, facts[new]))
         self._remember(step, self.review.put(entries))

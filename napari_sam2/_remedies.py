@@ -40,7 +40,7 @@ def remedies(model: str, device: str, missing: Collection[str]) -> list[Remedy]:
     ]
     if smaller:
         name = max(smaller, key=lambda n: (_size(n), _family(n) == _family(model)))
-        result.append(Remedy(f"Use {name}", name, device))
+        result.append(Remedy("Smaller model", name, device))
     if device != "cpu":
         result.append(Remedy("Use the CPU", model, "cpu"))
     return result

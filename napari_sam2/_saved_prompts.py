@@ -42,19 +42,17 @@ def objects_as_json(
     """
     found: dict[tuple[int, str, tuple[int, ...]], dict[str, Any]] = {}
     if snapshot is not None:
-        table = snapshot.point_features
-        for row, at in enumerate(snapshot.points):
-            features = _row(table, row)
+        rows = _rows(snapshot.point_features)
+        for at, features in zip(snapshot.points, rows, strict=True):
             frame, view = _frame(found, at, features, ndim)
             y, x = (float(at[i]) for i in view.plane)
             positive = features["polarity"] == "positive"
             point = [x, y, int(positive)]
             frame.setdefault("points", []).append(point + _rest(features))
-        table = snapshot.shape_features
-        for row, (vertices, kind) in enumerate(
-            zip(snapshot.shapes, snapshot.shape_types, strict=True)
+        rows = _rows(snapshot.shape_features)
+        for vertices, kind, features in zip(
+            snapshot.shapes, snapshot.shape_types, rows, strict=True
         ):
-            features = _row(table, row)
             frame, view = _frame(found, vertices[0], features, ndim)
             xy = vertices[:, [view.plane[1], view.plane[0]]].astype(float).tolist()
             shape = {"type": kind, "xy": xy}
@@ -171,18 +169,19 @@ def _full(
     return full
 
 
-def _row(table: Any, row: int) -> dict[str, Any]:
-    return {name: table[name].iloc[row] for name in table.columns}
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """A table as one dict of plain values per row."""
+    columns = {name: table[name].tolist() for name in table.columns}
+    return [
+        dict(zip(columns, values, strict=True))
+        for values in zip(*columns.values(), strict=True)
+    ]
 
 
 def _rest(features: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Columns that others added, as plain values; [] without any."""
-    more = {name: _plain(v) for name, v in features.items() if name not in OWN}
+    more = {name: value for name, value in features.items() if name not in OWN}
     return [more] if more else []
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
 
 
 def _first(more: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -42,6 +42,8 @@ class StackTools:
         self.flags: list[Flag] = []
         self._record: Record | None = None
         self._frames: LayerFrames | None = None
+        self._line: dict[int, dict[int, Facts]] = {}
+        self._known: set[int] = set()
         self._corrected = False
         tasks, state = controller.tasks, controller.state
         tasks.history_changed.connect(self._on_record)
@@ -80,10 +82,11 @@ class StackTools:
 
     def line(self) -> dict[int, dict[int, Facts]]:
         """Facts per object and frame along the line on display."""
-        frames = self.frames()
-        if frames is None:
-            return {}
-        return self.record.review.line(frames.plane, frames.fixed, frames.axis)
+        return self._line
+
+    def known(self) -> set[int]:
+        """Frames of the line of which anything is known."""
+        return self._known
 
     def settled(self) -> tuple[set[int], set[int]]:
         """Frames on the line that were looked at, and those that were checked."""
@@ -187,8 +190,14 @@ class StackTools:
         viewer.dims.set_point(dim, world * _layers.world_factor(viewer, image, dim))
 
     def refresh(self) -> None:
-        """Find out again what to look at."""
-        self.flags = find_flags(self.line())
+        """Find out again what is known of the line, and what to look at."""
+        frames = self.frames()
+        self._line = {}
+        if frames is not None:
+            review = self.record.review
+            self._line = review.line(frames.plane, frames.fixed, frames.axis)
+        self._known = {index for row in self._line.values() for index in row}
+        self.flags = find_flags(self._line)
         self.changed.emit()
 
     # -- helpers ------------------------------------------------------------------
@@ -244,6 +253,14 @@ class StackTools:
         frames = self.frames()
         index = None if frames is None else index_on(frames, plane, position)
         if index is not None:
+            for object_id in objects:  # one frame, not all of them again
+                known = self.record.review.facts[plane].get(object_id, {})
+                row = self._line.setdefault(object_id, {})
+                if position in known:
+                    row[index] = known[position]
+                    self._known.add(index)
+                else:
+                    row.pop(index, None)
             self.measured.emit(index, objects)
             if index == self.here():
                 self.record.review.look(plane, position)

@@ -253,6 +253,8 @@ class Tasks:
         def more(_: Sam2Error | None = None) -> None:
             if left and labels is self.stage.labels:
                 self.runner.submit(Job("count", work, on_item, more))
+            else:
+                self.ended.emit("count")
 
         more()
 

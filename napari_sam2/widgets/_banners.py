@@ -88,7 +88,6 @@ class RemedyBanner(Banner):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.text.setText("Not enough memory on the device. What is done is kept.")
         self.buttons = [self.add_button("", "") for _ in range(2)]
         self._remedies: Sequence[Remedy] = ()
         for button in self.buttons:
@@ -98,6 +97,10 @@ class RemedyBanner(Banner):
     def show_remedies(self, remedies: Sequence[Remedy]) -> None:
         """Offer these, at most two; hide without any."""
         self._remedies = remedies[: len(self.buttons)]
+        text = "Not enough memory on the device. What is done is kept."
+        if remedies:
+            text += f" Go on with {remedies[0].model} on {remedies[0].device}?"
+        self.text.setText(text)
         for button in self.buttons:
             button.hide()
         for button, remedy in zip(self.buttons, self._remedies, strict=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from napari_sam2._keys import hint
@@ -28,20 +28,34 @@ class ProgressRow(QWidget):
         row.addWidget(self.bar, 1)
         row.addWidget(self.stop)
         self.stop.clicked.connect(self._on_stop)
-        for name in ("busy", "done", "total", "seconds_left"):
-            state.events[name].connect(self.refresh)
+        # A progress bar draws itself at every change, and beside a canvas that means
+        # the whole window: a few times a second is enough.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(150)
+        self._soon.timeout.connect(self.refresh)
+        state.events.busy.connect(self.refresh)
+        for name in ("done", "total", "seconds_left"):
+            state.events[name].connect(self._on_progress)
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
         """Show the state."""
         state = self._state
         known = state.total > 0
-        self.bar.setRange(0, state.total if known else int(not state.busy))
-        self.bar.setValue(state.done if known else 0)
-        text = f"{state.done} / {state.total}" if known else ""
+        # No bar that moves by itself: it would redraw the window all the time.
+        text = f"{state.done} / {state.total}" if known else "…" * bool(state.busy)
         if known and state.seconds_left is not None:
             text += f"  ·  {duration(state.seconds_left)} left"
-        self.bar.setFormat(text)
+        maximum = state.total if known else 1
+        value = state.done if known else 0
+        shown = self.bar.maximum(), self.bar.value(), self.bar.format()
+        if shown != (maximum, value, text):
+            self.bar.setUpdatesEnabled(False)
+            self.bar.setRange(0, maximum)
+            self.bar.setValue(value)
+            self.bar.setFormat(text)
+            self.bar.setUpdatesEnabled(True)
         self.bar.setEnabled(bool(state.busy))
         self.stop.setEnabled(bool(state.busy))
         self.stop.setToolTip(
@@ -49,6 +63,10 @@ class ProgressRow(QWidget):
             if state.busy
             else "Nothing is running"
         )
+
+    def _on_progress(self, *_: Any) -> None:
+        if not self._soon.isActive():
+            self._soon.start()
 
     def _on_stop(self) -> None:
         self.cancel_requested.emit()

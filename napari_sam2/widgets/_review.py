@@ -102,7 +102,7 @@ class ReviewPanel(QGroupBox):
         if here is None:
             return
         seen, checked = tools.settled()
-        known = {index for row in tools.line().values() for index in row}
+        known = tools.known()
         flagged = {flag.frame for flag in tools.flags} - seen - checked
         self.checked.setChecked(here in checked)
         self.next.setEnabled(bool(known))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_sam2._stacking import StackTools
 
 LOW, MIDDLE, HIGH = (206, 72, 48), (240, 190, 90), (58, 124, 150)  # also for the
-CERTAIN, UNCERTAIN = 0.95, 0.5  # colour-blind: orange against blue
+CERTAIN, UNCERTAIN = 0.97, 0.6  # colour-blind: orange against blue
 GUTTER, FOOT, MIN_ROW, MAX_ROW = 14, 8, 4, 14
 UNKNOWN, EMPTY = np.nan, -1.0
 
@@ -106,7 +106,7 @@ class Strip(QWidget):
     def refresh(self) -> None:
         """Take everything over afresh."""
         line, frames = self._tools.line(), self._tools.frames()
-        self.ids = sorted(line)
+        self.ids = sorted(i for i, row in line.items() if row)
         length = 0 if frames is None else len(frames)
         self.values = np.full((len(self.ids), length), UNKNOWN)
         self._prompted = set()
@@ -146,6 +146,9 @@ class Strip(QWidget):
             return
         row, column = self._row(), self._column()
         area = QRectF(GUTTER, FOOT, self.width() - GUTTER, row * len(self.ids))
+        track = QColor(text)
+        track.setAlpha(18)
+        painter.fillRect(area, track)  # where nothing is known yet
         painter.drawImage(area, self._image)
         for number, object_id in enumerate(self.ids):
             swatch = QRectF(1, FOOT + number * row + 1, GUTTER - 6, max(2, row - 2))
@@ -193,7 +196,8 @@ class Strip(QWidget):
     def _set(self, row: int, index: int, facts: Facts) -> None:
         self.values[row, index] = facts.certainty if facts.area else EMPTY
         key = row, index
-        (self._prompted.add if facts.prompted else self._prompted.discard)(key)
+        drawn = facts.prompted and facts.area > 0  # marks of absence are prompts too
+        (self._prompted.add if drawn else self._prompted.discard)(key)
 
     def _height(self) -> int:
         rows = max(3, len(self.ids))
@@ -208,12 +212,11 @@ class Strip(QWidget):
     # -- events -------------------------------------------------------------------
 
     def _on_measured(self, index: int, objects: Any) -> None:
-        line = None
+        line = self._tools.line()
         for object_id in objects:
             if object_id not in self.ids:
                 self.refresh()
                 return
-            line = self._tools.line() if line is None else line
             facts = line.get(object_id, {}).get(index)
             row = self.ids.index(object_id)
             if facts is None:

@@ -178,7 +178,7 @@ def test_progress_and_cancel(automatic, backend, qtbot):
     qtbot.waitUntil(
         lambda: w.state.done > 0 and w.state.seconds_left is not None, timeout=10000
     )
-    assert "left" in w.progress.bar.format()
+    qtbot.waitUntil(lambda: "left" in w.progress.bar.format(), timeout=2000)
     assert not w.searching.find.isEnabled()
     press(qtbot, w.progress.stop)
     w.wait(20)

@@ -207,7 +207,7 @@ def test_frames_stream_in_and_cancel_keeps_them(segment, backend, qtbot):
     qtbot.waitUntil(lambda: w.state.done >= 3, timeout=10000)
     assert w.labels.data[2].any()
     assert w.state.seconds_left > 0
-    assert "left" in w.progress.bar.format()
+    qtbot.waitUntil(lambda: "left" in w.progress.bar.format(), timeout=2000)
     assert w.progress.stop.isEnabled()
     press(qtbot, w.progress.stop)
     w.wait(20)

@@ -42,6 +42,12 @@ def press(qtbot, button):
     qtbot.mouseClick(button, Qt.LeftButton)
 
 
+def key(w, text):
+    """What napari calls when a key is pressed."""
+    bound = {str(key): run for key, run in w.viewer_model.keymap.items()}
+    bound[text](w.viewer_model)
+
+
 def filled(w, object_id=1):
     return np.flatnonzero((w.labels.data == object_id).any((1, 2))).tolist()
 
@@ -152,12 +158,12 @@ def test_the_key_goes_from_uncertain_frame_to_uncertain_frame(stack, qtbot, back
         record.put([((1, 2), (frame,), 1, facts)])
     press(qtbot, w.review.next)
     assert shown_frame(w) == 6
-    w.viewer_model.keymap["N"](w.viewer_model)
+    key(w, "N")
     assert shown_frame(w) == 1
     press(qtbot, w.review.checked)
     assert w.tools.settled()[1] == {1}
     assert "1 checked" in w.review.summary.text()
-    w.viewer_model.keymap["K"](w.viewer_model)
+    key(w, "K")
     assert w.tools.settled()[1] == set()
     for _ in range(5):
         press(qtbot, w.review.next)
@@ -198,16 +204,18 @@ def test_a_closed_dock_leaves_its_work_to_the_next(qtbot, backend):
     from napari_sam2.widgets.segment import SegmentWidget
 
     viewer = ViewerModel()
-    viewer.add_image(STACK)
+    data = STACK + 7  # no other test leaves work on this image
+    viewer.add_image(data)
     w = SegmentWidget(viewer, backend=backend, start=run_inline)
     w.add_point((3, 10, 20))
     folder, labels, closed = w.keeper.folder, w.labels, weakref.ref(w)
-    assert find_offer(folder, checksum(STACK)) is None
+    w.keeper._autosave.flush()
+    assert find_offer(folder, checksum(data)) is None
     del w
     gc.collect()
     assert closed() is None
     assert labels.data[3, 10, 20] == 1
-    assert find_offer(folder, checksum(STACK)).session.prompt_count == 1
+    assert find_offer(folder, checksum(data)).session.prompt_count == 1
 
 
 def test_out_of_memory_shows_a_way_out(stack, backend, qtbot):
@@ -231,3 +239,17 @@ def test_the_dock_fits_320_pixels(stack):
     QApplication.processEvents()
     for child in (w.stack, w.review, w.session_fold):
         assert child.minimumSizeHint().width() <= 300
+
+
+def test_many_steps_of_progress_are_drawn_once(stack, qtbot):
+    w = stack()
+    drawn = []
+    set_value = w.progress.bar.setValue
+    w.progress.bar.setValue = lambda value: (drawn.append(value), set_value(value))
+    w.state.update(total=1000, busy="propagate")
+    drawn.clear()
+    for done in range(1, 1001):
+        w.state.update(done=done, seconds_left=1.0)
+    assert drawn == []
+    qtbot.waitUntil(lambda: w.progress.bar.value() == 1000, timeout=2000)
+    assert drawn == [1000]

@@ -41,7 +41,7 @@ class Session:
 
 
 def run(session, plan):
-    return list(follow(session, FRAMES, {4}, plan, lambda: False))
+    return list(follow(session, FRAMES, {(4, 1), (4, 2)}, plan, lambda: False))
 
 
 def frames_with(items, object_id):
@@ -69,6 +69,7 @@ def test_bounds_cut_off_and_leave_out():
     assert session.asked[0][:2] == (0, 7)  # nothing is looked for beyond
     denied = next(m for m in items if m.position == (5,))
     assert denied.facts[1].certainty == 1.0
+    assert [m.position[0] for m in items if m.facts[2].prompted] == [4]
 
 
 def test_an_object_that_is_lost_for_long_does_not_come_back():

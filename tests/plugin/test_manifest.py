@@ -23,6 +23,11 @@ def test_manifest_is_valid_and_every_command_exists():
     names = {widget.display_name for widget in manifest.contributions.widgets}
     assert names == {"Segment", "Automatic"}
     assert "napari/layers/segment" in manifest.contributions.menus
+    assert [r.command for r in manifest.contributions.readers] == [
+        "napari-sam2.read_session"
+    ]
+    extensions = [w.filename_extensions for w in manifest.contributions.writers]
+    assert extensions == [[".json"], [".json"]]
 
 
 def test_preferences_offer_every_model():

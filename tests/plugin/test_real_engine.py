@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_sam2._backend import Sam2Backend
+from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Engine
 from napari_sam2._following import Plan
+from napari_sam2._history import History
 from napari_sam2._images import frames_of
+from napari_sam2._jobs import JobRunner, run_inline
+from napari_sam2._keeping import SessionKeeper
 from napari_sam2._messages import Choice, PlaneMasks
 from napari_sam2._prompts import Key, ObjectPrompts
+from napari_sam2._record import Record
+from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._session_file import read_session
+from napari_sam2._state import SegmentationState
 
 CHOICE = Choice("sam2_nano", "cpu")
 POINTS = ObjectPrompts(points_xy=((20.0, 10.0), (5.0, 30.0)), point_labels=(1, 0))
@@ -81,3 +92,35 @@ def test_session_takes_every_kind_of_prompt_and_propagates(engine):
     filled = [item for item in items if isinstance(item, PlaneMasks)]
     assert {m.position for m in filled} == {(0,), (1,), (2,)}
     assert set().union(*(m.prompts for m in filled)) == {1, 3}
+
+
+def test_a_session_is_repeated_to_the_pixel_with_what_the_model_remembers(tmp_path):
+    """Undone propagations count: they change what a later correction starts from."""
+    head = Untrained().load_model("sam2_nano", "cpu").sam_mask_decoder
+    head.pred_obj_score_head.layers[-1].bias.data.fill_(20)  # else nothing is there
+    viewer = ViewerModel()
+    dock = SegmentController(
+        viewer, SegmentationState(), JobRunner(run_inline), Engine(Untrained())
+    )
+    data = np.random.default_rng(3).random((4, 40, 60))
+    dock.choose_image(viewer.add_image(data))
+    keeper = SessionKeeper(dock, tmp_path / "autosaves")
+    viewer.dims.set_current_step(0, 1)
+    dock.add_point((20, 30))
+    dock.propagate("both")
+    dock.undo()
+    viewer.dims.set_current_step(0, 2)
+    dock.add_point((10, 40))  # on a frame the model has seen, and forgot to show
+    dock.next_object()
+    dock.add_shape([(5, 5), (5, 20), (15, 20), (15, 5)])
+    dock.propagate("both")
+    labels = dock.stage.labels.data
+    assert labels.any()
+    session = read_session(keeper.save(tmp_path / "a"))
+    array = np.zeros_like(labels)
+    again = SimpleNamespace(data=array, name="labels")
+    history = History(Record(session.journal))
+    for item in rerun(session.journal, data, Engine(Untrained()), lambda: False):
+        if isinstance(item, Redo):
+            apply(item, again, history)
+    np.testing.assert_array_equal(array, labels)

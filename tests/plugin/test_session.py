@@ -308,3 +308,27 @@ def test_napari_reads_and_writes_sessions(kept, tmp_path):
     assert attributes["metadata"]["napari_sam2_session"] == file
     with pytest.raises(Sam2Error, match="session"):
         write_layers(file, [image.as_layer_data_tuple()])
+
+
+def test_replay_of_4d_data_along_both_axes_and_in_another_plane(kept, tmp_path):
+    data = np.arange(3 * 5 * 24 * 30, dtype=np.uint16).reshape(3, 5, 24, 30)
+    t = kept(data)
+    t.viewer.dims.set_current_step(1, 2)
+    t.add_point((10, 12))
+    t.propagate("both")
+    t.choose_axis(1)
+    t.propagate("both")
+    t.next_object()
+    t.viewer.dims.order = (0, 2, 1, 3)
+    t.viewer.dims.set_current_step(2, 16)
+    t.add_point((1, 3, 16, 20))
+    t.choose_axis(2)
+    t.propagate("forward", 16, 20)
+    t.stage.image.contrast_limits = (10, 500)
+    t.add_point((1, 2, 18, 20))
+    assert t.errors == []
+    labels = t.stage.labels.data
+    assert set(np.unique(labels)) == {0, 1, 2}
+    session = read_session(t.keeper.save(tmp_path / "a"))
+    assert len(session.journal.setups) >= 4
+    np.testing.assert_array_equal(redo(session, data, FakeBackend()), labels)

@@ -1,0 +1,125 @@
+"""Stories of a stack in a real napari window: prompts, review, session, tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from napari.utils._test_utils import read_only_mouse_event
+from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from qtpy.QtCore import QPoint, Qt
+
+from napari_sam2._backend import Sam2Backend
+from napari_sam2.widgets._strip import GUTTER
+
+pytestmark = pytest.mark.display
+
+STACK = np.random.default_rng(1).integers(0, 99, (8, 40, 60), dtype=np.uint8)
+
+
+@pytest.fixture
+def fake(monkeypatch, backend):
+    """Let the installed plugin use the fake model."""
+    names = ("load_model", "predictor", "session", "devices", "missing", "download")
+    for name in names:
+        method = getattr(backend, name)
+        monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))
+    return backend
+
+
+def click(layer, world, viewer):
+    where = {
+        "pos": np.array([5.0, 5.0]),
+        "position": tuple(world),
+        "button": 1,
+        "dims_displayed": list(viewer.dims.displayed),
+    }
+    mouse_press_callbacks(layer, read_only_mouse_event(type="mouse_press", **where))
+    mouse_release_callbacks(layer, read_only_mouse_event(type="mouse_release", **where))
+
+
+def open_dock(viewer):
+    return viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")[1]
+
+
+def test_from_click_to_review_to_session_and_back(
+    make_napari_viewer_proxy, fake, tmp_path, qtbot
+):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack")
+    viewer = make_napari_viewer_proxy()
+    viewer.open(str(path), plugin="napari")
+    viewer.dims.set_current_step(0, 3)
+    segment = open_dock(viewer)
+    segment.wait(30)
+    click(segment.controller.stage.points, (3, 10, 20), viewer)
+    segment.wait(30)
+    segment.propagate("both")
+    segment.wait(30)
+    strip = segment.review.strip
+    assert strip.ids == [1]
+    column = (strip.width() - GUTTER) / 8
+    place = QPoint(round(GUTTER + 6.5 * column), strip.height() // 3)
+    qtbot.mouseClick(strip, Qt.LeftButton, pos=place)
+    assert viewer.dims.current_step[0] == 6
+    segment.mark_end()
+    segment.wait(30)
+    labels = segment.labels.data.copy()
+    assert np.flatnonzero(labels.any((1, 2))).tolist() == list(range(7))
+
+    file = str(tmp_path / "work.json")
+    saved = viewer.layers["SAM2 labels"].save(file, plugin="napari-sam2")
+    assert saved == [file]
+    viewer.close()
+
+    again = make_napari_viewer_proxy()
+    again.open(file, plugin="napari-sam2")
+    restored = open_dock(again)
+    restored.wait(30)
+    np.testing.assert_array_equal(restored.labels.data, labels)
+    again.dims.set_current_step(0, 6)
+    assert restored.stack.ends.isChecked()
+    restored.make_tracks()
+    restored.wait(30)
+    tracks = again.layers["SAM2 tracks"].data
+    assert tracks[:, 1].tolist() == list(range(7))
+    restored.labels_to_disk(tmp_path / "labels")
+    restored.wait(30)
+    restored.next_object()
+    restored.add_point((6, 30, 40))
+    restored.wait(30)
+    assert restored.labels.data[6, 30, 40] == 2
+    assert (tmp_path / "labels.zarr").is_dir()
+
+
+def test_two_windows_side_by_side(make_napari_viewer_proxy, fake):
+    one, two = make_napari_viewer_proxy(), make_napari_viewer_proxy()
+    docks = []
+    for viewer in (one, two):
+        viewer.add_image(STACK)
+        docks.append(open_dock(viewer))
+    a, b = docks
+    a.add_point((3, 10, 20))
+    b.add_point((5, 30, 40))
+    a.propagate("both")
+    a.wait(30)
+    b.wait(30)
+    assert a.labels.data.any((1, 2)).all()
+    assert np.flatnonzero(b.labels.data.any((1, 2))).tolist() == [5]
+    one.close()
+    b.propagate("both")
+    b.wait(30)
+    assert b.labels.data.any((1, 2)).all()
+
+
+def test_closing_the_dock_while_it_works(make_napari_viewer, fake):
+    viewer = make_napari_viewer()
+    viewer.add_image(STACK)
+    dock, segment = viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+    segment.add_point((3, 10, 20))
+    segment.wait(30)
+    fake.delay = 0.05
+    segment.propagate("both")
+    viewer.window.remove_dock_widget(dock)
+    assert viewer.layers["SAM2 labels"].data[3, 10, 20] == 1
+    segment.runner.close()

@@ -1,0 +1,131 @@
+"""Frames to go to, marks that are undone, corrections that follow: without a window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2._marks import ABSENT, END
+from napari_sam2._stacking import StackTools
+from sam2_core import PromptError
+
+STACK = np.zeros((7, 40, 60), np.float32)
+
+
+@pytest.fixture
+def stack(tool):
+    def make(data=STACK, **kwargs):
+        t = tool(data, **kwargs)
+        t.tools = StackTools(t)
+        return t
+
+    return make
+
+
+def filled(t):
+    return np.flatnonzero(t.stage.labels.data.any((1, 2))).tolist()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {},
+        {"scale": (0.29, 0.26, 0.26), "translate": (5, 0, 0)},
+        {"scale": (300, 260, 260), "units": ("nm", "nm", "nm")},
+    ],
+)
+def test_going_to_a_frame_shows_that_frame(stack, place):
+    t = stack(**place)
+    t.viewer.add_image(np.zeros((3, 7, 40, 60)), units=("s", "um", "um", "um"))
+    for index in (0, 3, 6):
+        t.tools.go_to(index)
+        assert t.tools.here() == index
+        assert t._view().position == (index,)
+
+
+def test_going_along_either_axis_of_4d_data(stack):
+    t = stack(np.zeros((3, 5, 20, 30), np.float32))
+    t.viewer.dims.set_current_step(1, 2)
+    t.tools.go_to(1)
+    assert t._view().position == (1, 2)
+    t.choose_axis(1)
+    t.tools.go_to(4)
+    assert t._view().position == (1, 4)
+
+
+def test_looking_counts_until_the_masks_change(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(5)
+    t.tools.go_to(6)
+    assert {5, 6} <= t.tools.settled()[0]
+    t.propagate("forward", 5, 5)
+    assert t.tools.settled()[0] & {5, 6} == {6}
+
+
+def test_marks_go_both_ways_through_undo(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    before = t.tools.line()[1][5]
+    t.tools.go_to(5)
+    assert t.tools.toggle_mark(ABSENT)
+    step = t.history.last
+    assert filled(t) == [0, 1, 2, 3, 4, 6]
+    assert t.tools.line()[1][5].area == 0
+    t.undo()
+    assert filled(t) == list(range(7))
+    assert len(t.history.record.marks) == 0
+    assert t.tools.line()[1][5] == before
+    t.history.record.flip(step, undone=False)  # what a redo does
+    assert len(t.history.record.marks) == 1
+    assert t.tools.line()[1][5].area == 0
+
+
+def test_the_end_before_the_first_prompt_is_a_beginning(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(2)
+    t.tools.toggle_mark(END)
+    assert filled(t) == [2, 3, 4, 5, 6]
+    t.propagate("both")
+    assert filled(t) == [2, 3, 4, 5, 6]
+    assert not t.tools.toggle_mark(END)
+    t.propagate("both")
+    assert filled(t) == list(range(7))
+
+
+def test_clearing_an_object_forgets_what_is_known_of_it(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(5)
+    t.tools.toggle_mark(END)
+    t.clear_object()
+    assert t.tools.line() == {}
+    assert len(t.history.record.marks) == 0
+    t.undo()
+    assert len(t.history.record.marks) == 1
+    assert len(t.tools.line()[1]) == 7
+
+
+def test_without_a_stack_there_is_nothing_to_mark(stack):
+    t = stack(np.zeros((40, 60), np.float32))
+    for ask in (lambda: t.tools.toggle_mark(ABSENT), t.tools.next_uncertain):
+        with pytest.raises(PromptError, match="stack"):
+            ask()
+    assert t.tools.here() is None
+    assert t.tools.marks_here() == set()
+
+
+def test_only_corrections_follow_by_themselves(stack, backend):
+    t = stack()
+    t.state.follow_corrections = True
+    t.add_point((3, 10, 20))
+    assert filled(t) == [3]  # nothing was propagated yet: this is no correction
+    t.propagate("both")
+    asked = backend.answers
+    t.add_point((5, 30, 40))
+    assert backend.answers > asked + 7

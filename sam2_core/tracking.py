@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sam2_core import masks, transforms
+from sam2_core.devices import free_memory
 from sam2_core.image import MAX_LOGIT, select_masks
 from sam2_core.memory import Memory, Recollection
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, ImageFeatures, Sam2
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # Logits of a mask that was given instead of predicted: 10 inside, -10 outside.
 MASK_SCALE, MASK_BIAS = 20.0, -10.0
 # What the objects of a frame that are worked on together may need at a time.
-WORKING_BYTES = 2**28
+WORKING_BYTES = 2**29
 
 
 def look(
@@ -214,14 +215,20 @@ def follow(
 
 
 def objects_at_once(model: Sam2) -> int:
-    """How many objects are worked on together, so that memory stays small."""
+    """How many objects are worked on together, so that memory stays bounded.
+
+    As many as fit into half a gigabyte, on a GPU into a quarter of what is free.
+    """
     config = model.config
     # About what one object needs at once: its mask at the size of the network's input,
     # a few times, and keys and values of all its memories.
     tokens = config.grid_size**2 * (config.num_maskmem + 1)
     pixels = 8 * config.image_size**2
-    needed = 4 * (pixels + 4 * tokens * config.hidden_dim)
-    return max(1, WORKING_BYTES // needed)
+    needed = (pixels + 4 * tokens * config.hidden_dim) * model.dtype.itemsize
+    budget = WORKING_BYTES
+    if model.device.type != "cpu":
+        budget = max(budget, (free_memory(model.device) or 0) // 4)
+    return max(1, budget // needed)
 
 
 def _follow_alike(

@@ -114,6 +114,11 @@ def track(
                     file.write(combine_masks(result.masks, shape), index)
                     bar.update(index not in done)
                     done.add(index)
+            if not done:
+                raise PromptError(
+                    f"No frame from {first} to {last} lies {direction.value} of a "
+                    "prompt: change --start, --stop or --direction."
+                )
             seconds = time.perf_counter() - begin
     n = len({prompt.object_id for prompt in asked})
     typer.echo(

@@ -130,16 +130,14 @@ def auto_annotate(
     images, refused = without_twins(paths)
     summary = Summary(folder, failed=refused)
     with ResultFolder(folder, formats, settings, overwrite) as results:
-        results.start(images)
-        known: Sequence[str] = ()
-        if any(results.record(path) is None for path in images):
-            if isinstance(detector, str):
-                detector = make_detector(
-                    detector, get_model, device, min_score, class_name
-                )
-            known = getattr(detector, "class_names", ())
-        results.open_classes(known)
+        is_needed = results.check(images)
+        if is_needed and isinstance(detector, str):
+            detector = make_detector(detector, get_model, device, min_score, class_name)
         work = _Work(detector, get_model, value_range, min_score or 0)
+        if is_needed:
+            work.prepare()
+        results.start(images)
+        results.open_classes(getattr(detector, "class_names", ()))
         for path in _counted(images, progress):
             if cancel is not None and cancel():
                 raise Cancelled("Stopped; a further run goes on from here.")
@@ -149,7 +147,7 @@ def auto_annotate(
 
 
 class _Work:
-    """Makes records of images; the model is loaded for the first of them."""
+    """Makes records of images."""
 
     def __init__(
         self,
@@ -166,10 +164,9 @@ class _Work:
 
     def prepare(self) -> None:
         """Load the model: what goes wrong here is not the fault of an image."""
-        if self._segmenter is None:
-            from sam2_core.annotate.segmenter import Segmenter
+        from sam2_core.annotate.segmenter import Segmenter
 
-            self._segmenter = Segmenter(self._get_model())
+        self._segmenter = Segmenter(self._get_model())
 
     def record(self, path: Path) -> ImageRecord:
         """Detect and segment."""
@@ -205,7 +202,6 @@ def _one(path: Path, work: _Work, results: ResultFolder, summary: Summary) -> No
         results.complete(path, record)
         summary.skipped.append(path)
         return
-    work.prepare()
     try:
         record = work.record(path)
     except Cancelled:

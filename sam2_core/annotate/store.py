@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
@@ -66,11 +66,13 @@ class ResultFolder:
         self._settings = dict(settings)
         self._overwrite = overwrite
         self._state = folder / _STATE
+        self._settings_file = self._state / "settings.json"
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         if self.folder.exists() and not self.folder.is_dir():
             raise ImageError(f"{self.folder} is a file: the results need a folder.")
+        self._is_new = not self.folder.exists()
         try:
             self._state.mkdir(parents=True, exist_ok=True)
             if "labels" in self._formats:
@@ -91,27 +93,32 @@ class ResultFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self._settings_file.exists():  # nothing was begun: leave no trace
+            self._tidy()
         self._exit.close()
 
-    def start(self, paths: Sequence[Path]) -> None:
-        """Check that nothing of others would be replaced.
+    def check(self, paths: Sequence[Path]) -> bool:
+        """Check that nothing of others would be replaced; nothing is written.
 
         Parameters
         ----------
         paths : sequence of Path
             The images that will be asked for.
 
+        Returns
+        -------
+        bool
+            Whether any of them has still to be done.
+
         Raises
         ------
         ImageError
             The folder holds results of other settings, or files made by others.
         """
-        file = self._state / "settings.json"
-        found = self._read_settings(file)
         if self._overwrite:
-            for path in paths:
-                self._record_file(path).unlink(missing_ok=True)
-        elif found is None:
+            return True
+        found = self._read_settings()
+        if found is None:
             old = [f for path in paths for f in self._targets(path).values()]
             coco = self.folder / COCO_FILE
             old += [coco] if "coco" in self._formats else []
@@ -129,8 +136,15 @@ class ResultFolder:
                 f"({found.get(key, 'unknown')}): choose another folder for the results "
                 "or allow to overwrite them."
             )
-        if found != self._settings:
-            write_text(file, json.dumps(self._settings, indent=1))
+        return any(self.record(path) is None for path in paths)
+
+    def start(self, paths: Sequence[Path]) -> None:
+        """Begin to write: forget what is to be done again, keep the settings."""
+        if self._overwrite:
+            for path in paths:
+                self._record_file(path).unlink(missing_ok=True)
+        if self._read_settings() != self._settings:
+            write_text(self._settings_file, json.dumps(self._settings, indent=1))
 
     def open_classes(self, known: Sequence[str] = ()) -> None:
         """Read the numbers of classes; `known` are all names of the detector."""
@@ -191,9 +205,19 @@ class ResultFolder:
     def _record_file(self, path: Path) -> Path:
         return self._state / f"{path.name}.json"
 
-    def _read_settings(self, file: Path) -> dict[str, str] | None:
+    def _tidy(self) -> None:
+        """Remove what :meth:`__enter__` made, as far as nothing else is in there."""
+        with suppress(OSError):
+            (self._state / "lock").unlink(missing_ok=True)
+            self._state.rmdir()
+            if self._is_new:
+                if "labels" in self._formats:
+                    (self.folder / MASKS).rmdir()
+                self.folder.rmdir()
+
+    def _read_settings(self) -> dict[str, str] | None:
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = json.loads(self._settings_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None

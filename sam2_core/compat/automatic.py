@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from sam2_core.candidates import MaskCandidate
     from sam2_core.nn.sam2 import Sam2
 
 
@@ -95,3 +96,9 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
                 "sam2_core.AutomaticMaskGenerator takes any type."
             )
         return array
+
+    def _record(self, candidate: MaskCandidate, hw: tuple[int, int]) -> dict[str, Any]:
+        record = super()._record(candidate, hw)
+        for box in ("bbox", "crop_box"):  # whole numbers, but float in the original
+            record[box] = [float(side) for side in record[box]]
+        return record

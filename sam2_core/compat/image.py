@@ -103,7 +103,7 @@ class SAM2ImagePredictor:
         return_logits: bool = False,
         normalize_coords: bool = True,
     ) -> Arrays:
-        """Masks for prompts on the image.
+        """Masks for prompts on the image, the last one of a batch.
 
         Parameters
         ----------
@@ -137,10 +137,8 @@ class SAM2ImagePredictor:
             If no image is set.
         """
         self._require_image()
-        if self._is_batch:
-            raise ImageError("Several images are set: use predict_batch.")
         return self._predict(
-            0,
+            -1,
             point_coords,
             point_labels,
             box,
@@ -203,7 +201,9 @@ class SAM2ImagePredictor:
         return_logits: bool,
         normalize_coords: bool,
     ) -> Arrays:
-        if point_coords is not None and point_labels is None:
+        if point_coords is None:
+            point_labels = None  # ignored, as in the original
+        elif point_labels is None:
             raise PromptError("point_labels must be given with point_coords.")
         prompt = sparse_prompt(point_coords, point_labels, box, low_level=True)
         config, hw = self.model.config, self._orig_hw[index]

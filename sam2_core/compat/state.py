@@ -42,6 +42,15 @@ class TrackedObject:
     bank: MemoryBank = field(default_factory=MemoryBank)
     directions: dict[int, bool] = field(default_factory=dict)
 
+    def is_first(self, frame_index: int) -> bool:
+        """Whether a prompt on the frame makes it a conditioning one.
+
+        That is so where propagation has not been, as in the original, and for an object
+        that has lost all conditioning frames, where the original fails.
+        """
+        is_known = bool(self.bank.conditioning or self.drafts[True])
+        return frame_index not in self.directions or not is_known
+
     def logits(self, frame_index: int, conditioning: bool) -> Tensor | None:
         """Latest logits on a frame, of a draft or of a propagated result."""
         found = self.drafts[conditioning].get(frame_index) or self.bank.find(

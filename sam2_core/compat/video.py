@@ -162,7 +162,7 @@ class SAM2VideoPredictor:
         if not clear_old_points and isinstance(earlier, SparsePrompt):
             prompt = earlier.followed_by(prompt)
         known.prompts[frame_idx] = prompt
-        first = frame_idx not in known.directions
+        first = known.is_first(frame_idx)
         conditioning = first or self.model.config.all_corrections_condition
         with inference():
             features = inference_state.features[frame_idx]
@@ -202,7 +202,7 @@ class SAM2VideoPredictor:
         check_frame_index(frame_idx, inference_state.num_frames)
         known = inference_state.object(obj_id)
         known.prompts[frame_idx] = mask_hw
-        first = frame_idx not in known.directions
+        first = known.is_first(frame_idx)
         conditioning = first or self.model.config.all_corrections_condition
         with inference():
             found = tracking.segment_mask(

@@ -46,9 +46,10 @@ def join_windows(
 
 def pool_2x2(x: Tensor) -> Tensor:
     """Max-pool (B, H, W, C) by two in both directions."""
-    # Contiguous first: strided views pool wrongly on MPS.
-    pooled = F.max_pool2d(x.permute(0, 3, 1, 2).contiguous(), 2)
-    return pooled.permute(0, 2, 3, 1)
+    # Several times faster on a CPU than pooling, and right on MPS, where pooling of
+    # strided views is not.
+    x = torch.maximum(x[:, ::2], x[:, 1::2])
+    return torch.maximum(x[:, :, ::2], x[:, :, 1::2])
 
 
 class WindowAttention(nn.Module):
@@ -147,6 +148,7 @@ class Hiera(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, dim, *config.background_size))
         window = config.window_sizes[0]
         self.pos_embed_window = nn.Parameter(torch.zeros(1, dim, window, window))
+        self._known_positions: tuple[tuple[object, ...], Tensor] | None = None
         self.blocks = nn.ModuleList()
         self.stage_ends: list[int] = []
         heads = config.num_heads
@@ -169,6 +171,16 @@ class Hiera(nn.Module):
 
     def positions(self, height: int, width: int) -> Tensor:
         """Position embedding of a stride-4 grid, (1, height, width, dim)."""
+        if torch.is_grad_enabled():
+            return self._positions(height, width)
+        # Made once; again if weights were loaded or trained meanwhile.
+        embeds = (self.pos_embed, self.pos_embed_window)
+        key = (height, width, *((p.data_ptr(), p._version) for p in embeds))
+        if self._known_positions is None or self._known_positions[0] != key:
+            self._known_positions = key, self._positions(height, width)
+        return self._known_positions[1]
+
+    def _positions(self, height: int, width: int) -> Tensor:
         background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
         window = self.pos_embed_window
         repeats = (height // window.shape[2], width // window.shape[3])

@@ -97,9 +97,12 @@ class PromptHints(nn.Module):
         """
         joined = torch.cat((canvas, maps.to(canvas.dtype)), 1)
         x = self.enter(joined.contiguous(memory_format=torch.channels_last))
-        x = F.relu(x + guide[:, HEAD_CHANNELS:].to(canvas.dtype))
-        x = F.relu(x + self.wide(x))
-        return F.relu(x + self.near(x))
+        # In the layout of x: adding across layouts is slow.
+        seen = guide[:, HEAD_CHANNELS:].to(canvas.dtype)
+        seen = seen.contiguous(memory_format=torch.channels_last)
+        x = F.relu(x + seen, inplace=True)
+        x = F.relu(x + self.wide(x), inplace=True)
+        return F.relu(x + self.near(x), inplace=True)
 
     def score(self, features: Tensor, logits: Tensor) -> Tensor:
         """What masks look like inside and around says how good they are.
@@ -216,6 +219,8 @@ def hint_maps(
     place = torch.stack((y, x)).float()
     votes = place + clues[:, OFFSET] * (CENTRE_UNIT / DRAWN_STRIDE)
     traits = F.normalize(clues[:, TRAIT], dim=1)
+    if not bool((labels >= NEGATIVE).any()):
+        return _followed_maps(votes, traits, place, drawn)
     cells = (point_xy + 0.5) / DRAWN_STRIDE - 0.5
 
     clicks = _at_points(votes, traits, cells, labels == POSITIVE)
@@ -246,6 +251,28 @@ def hint_maps(
         ),
         1,
     )
+
+
+def _followed_maps(
+    votes: Tensor, traits: Tensor, place: Tensor, drawn: Tensor
+) -> Tensor:
+    """The same where there is nothing but the mask of the frame before."""
+    before = _at_mask(
+        votes, traits, drawn, drawn.new_ones(len(drawn), dtype=torch.bool)
+    )
+    centre, likeness, nearness = _compare(votes, traits, place, before)
+    maps = (
+        (drawn / DRAWN_LOGIT).clamp(-1, 1),
+        torch.exp(-centre),
+        torch.exp(-centre / 4),
+        likeness,
+        torch.exp(-nearness / 4),
+        torch.exp(-nearness / 16),
+    )
+    shown = drawn.new_zeros(len(drawn), MAPS, *drawn.shape[-2:])
+    for channel, found in zip((0, 2, 3, 4, 5, 6), maps, strict=True):
+        shown[:, channel : channel + 1] = found
+    return shown
 
 
 def _at_points(

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2_core.nn.attention import Attention
-from sam2_core.nn.positions import rotary_tables, rotate
+from sam2_core.nn.chunked import attend, pays_off
+from sam2_core.nn.positions import pair_tables, rotary_tables, rotate
 
 
 class RotaryAttention(Attention):
@@ -28,7 +29,7 @@ class RotaryAttention(Attention):
         Parameters
         ----------
         q : Tensor
-            (B, h * w, dim).
+            (B or 1, h * w, dim).
         k, v : Tensor
             (B, n * h * w + unplaced, kv_dim): n grids, then tokens without a place.
         grid_hw : tuple of int
@@ -36,6 +37,53 @@ class RotaryAttention(Attention):
         unplaced : int
             How many of the last keys have no place (object pointers).
         """
+        if torch.is_grad_enabled() or self.num_heads > 1:
+            return self._plain(q, k, v, grid_hw, unplaced)
+        turned_q = self._turned(self.q_proj, q, grid_hw, 0)
+        turned_k = self._turned(self.k_proj, k, grid_hw, unplaced)
+        narrower = v.shape[-1] < turned_k.shape[-1]
+        if pays_off(turned_q, narrower):
+            if not narrower:
+                return cast(
+                    "Tensor", self.out_proj(attend(turned_q, turned_k, self.v_proj(v)))
+                )
+            # The shares of each query sum to 1, so values may be projected afterwards,
+            # when there are fewer of them.
+            return cast(
+                "Tensor", self.out_proj(self.v_proj(attend(turned_q, turned_k, v)))
+            )
+        turned_q = turned_q.expand(len(turned_k), -1, -1)
+        return self.attend(
+            self.split(turned_q), self.split(turned_k), self.split(self.v_proj(v))
+        )
+
+    def _turned(
+        self, project: nn.Module, x: Tensor, grid_hw: tuple[int, int], unplaced: int
+    ) -> Tensor:
+        """Project and turn; the pairs come swapped from a second projection."""
+        linear = cast("nn.Linear", project)
+        turned: Tensor = linear(x)
+        batch, length, channels = turned.shape
+        weight, bias = (
+            parameter.reshape(channels // 2, 2, -1).flip(1)
+            for parameter in (linear.weight, linear.bias)
+        )
+        cos, sin = pair_tables(channels, *grid_hw, turned.dtype, turned.device)
+        placed = length - unplaced
+        others = F.linear(x[:, :placed], weight.reshape(channels, -1), bias.flatten())
+        grids = (batch, placed // len(cos), len(cos), channels)
+        turned[:, :placed].view(grids).mul_(cos).addcmul_(others.view(grids), sin)
+        return turned
+
+    def _plain(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        grid_hw: tuple[int, int],
+        unplaced: int,
+    ) -> Tensor:
+        """The same in operations that have gradients."""
         q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
         tables = rotary_tables(q.shape[-1] // self.num_heads, *grid_hw, device=q.device)
         q, k, v = self.split(q), self.split(k), self.split(v)
@@ -44,7 +92,7 @@ class RotaryAttention(Attention):
         if placed:
             turned = rotate(k[:, :, :placed], tables)
             k = torch.cat((turned, k[:, :, placed:]), dim=2) if unplaced else turned
-        return self.attend(q, k, v)
+        return self.attend(q.expand(len(k), -1, -1, -1), k, v)
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -68,7 +116,7 @@ class MemoryAttentionLayer(nn.Module):
         grid_hw: tuple[int, int],
         num_pointer_tokens: int,
     ) -> Tensor:
-        """(B, h * w, dim) tokens of the frame, enriched."""
+        """(B or 1, h * w, dim) tokens of the frame, enriched."""
         own = self.norm1(x)
         x = x + self.self_attn.forward_grid(own, own, own, grid_hw)
         own = self.norm2(x)
@@ -116,7 +164,8 @@ class MemoryAttention(nn.Module):
         Tensor
             (B, h * w, dim).
         """
-        x = (x + 0.1 * x_pe).expand(memory.shape[0], -1, -1)
+        # One for all objects until they have read their memories.
+        x = x + 0.1 * x_pe
         keys = memory + memory_pe
         for layer in self.layers:
             x = layer(x, keys, memory, grid_hw, num_pointer_tokens)

@@ -46,7 +46,7 @@ class ConvNextBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, dim, h, w) -> the same shape."""
-        y = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
+        y = self.norm(self.dwconv(x)).permute(0, 2, 3, 1).contiguous()
         y = self.gamma * self.pwconv2(self.act(self.pwconv1(y)))
         return x + cast("Tensor", y).permute(0, 3, 1, 2)
 

@@ -120,6 +120,23 @@ def _rotary_tables(
     return angle.cos().to(device), angle.sin().to(device)
 
 
+@lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
+def pair_tables(
+    channels: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """What channels, and their partners in the pairs, are multiplied with to turn them.
+
+    Returns
+    -------
+    tuple of Tensor
+        Each (height * width, channels).
+    """
+    cos, sin = rotary_tables(channels, height, width, device)
+    signed = torch.stack((-sin, sin), dim=-1).flatten(1)
+    return cos.repeat_interleave(2, dim=1).to(dtype), signed.to(dtype)
+
+
 def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
     """Turn adjacent channel pairs of (..., n * L, C) by tables of L positions.
 

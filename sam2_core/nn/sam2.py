@@ -334,12 +334,15 @@ def _drawn(
     point_xy: Tensor, labels: Tensor, mask_logits: Tensor | None, guide: Tensor
 ) -> tuple[Tensor | None, Tensor]:
     """The mask prompt with points and boxes drawn into it, and the hint maps."""
+    if not bool((labels >= 0).any()):
+        # Frames without a prompt carry padding only; those of a first look stay
+        # without a mask.
+        shape = (len(labels), 1, *guide.shape[-2:])
+        blank = torch.zeros(shape, device=guide.device)
+        drawn = blank if mask_logits is None else mask_logits.to(blank.dtype)
+        return mask_logits, hint_maps(guide, point_xy, labels, drawn, blank)
     spread = first_guess(point_xy, labels, guide)
     if mask_logits is None:
-        # Frames without a prompt carry padding only and stay without a mask.
-        if not bool((labels >= 0).any()):
-            blank = torch.zeros_like(spread)
-            return None, hint_maps(guide, point_xy, labels, blank, spread)
         mask_logits = spread
     drawn = draw_prompts(point_xy, labels, mask_logits.to(spread.dtype))
     return drawn, hint_maps(guide, point_xy, labels, drawn, spread)

@@ -16,12 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
-from sam2_core.nn.closeup import CloseUp
+from sam2_core.config import NANO
+from sam2_core.nn.closeup import CloseUp, folded
+from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.dataset import load_split, stack_slices
 from sam2_core.training.object_windows import ObjectWindows
 from sam2_core.training.synthetic import generate_pool
 from sam2_core.training.synthetic_stacks import generate_stack_pool
+from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,6 +184,26 @@ def main(argv: list[str] | None = None) -> None:
     )
     loader = DataLoader(windows, batch_size=None, num_workers=1, prefetch_factor=8)
     trainer.run(iter(loader))
+    model = joined(options.base or model_path(NANO.name), trainer.average)
+    save_weights(options.out / f"{NANO.name}.safetensors", model)
+
+
+def joined(base: Path, network: CloseUp) -> Sam2:
+    """The bundled model with other close-ups.
+
+    Parameters
+    ----------
+    base : Path
+        Weights of the bundled model, with or without close-ups.
+    network : CloseUp
+        As trained; it is folded.
+    """
+    model = Sam2(NANO)
+    state = read_state_dict(base)
+    network = folded(network.eval())
+    state |= {f"closeup.{key}": value for key, value in network.state_dict().items()}
+    model.load_state_dict(state)
+    return model
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -192,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
     add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
     add("--start-from", type=Path, help="weights to begin with instead of random ones")
+    add("--base", type=Path, help="weights of all else (default: the bundled ones)")
     add("--minutes", type=float, default=90, help="whole length over all starts")
     add("--lr", type=float, default=2e-3)
     add("--batch", type=int, default=32, help="windows a step")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import tifffile
@@ -25,6 +25,51 @@ Array: TypeAlias = NDArray[Any]
 MIN_AREA = 10  # smaller specks (pixels) are leftovers of annotation, not objects
 
 
+class Labelled(Protocol):
+    """What evaluation needs of an image or stack, wherever it lies.
+
+    `name` is that of its set, `title` its own; the others as in `LabelledFile`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the set, or of the stack."""
+
+    @property
+    def title(self) -> str:
+        """Name of the image."""
+
+    @property
+    def kind(self) -> str:
+        """``"2d"``, ``"z"`` or ``"t"``."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Objects to use, all if empty."""
+
+    def read(self) -> tuple[Array, Array]:
+        """Return image and labels."""
+
+
+AnyLabelled = TypeVar("AnyLabelled", bound=Labelled)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledArrays:
+    """The same in memory: image (H, W[, 3]) or stack, and labels without the colour."""
+
+    name: str
+    title: str
+    kind: str
+    image: Array
+    labels: Array
+    ids: tuple[int, ...] = ()
+
+    def read(self) -> tuple[Array, Array]:
+        """Return image and labels."""
+        return self.image, self.labels
+
+
 @dataclass(frozen=True)
 class LabelledFile:
     """An image or stack, its labels, and what is known about them.
@@ -37,6 +82,11 @@ class LabelledFile:
     image: Path
     labels: Path
     ids: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Name of the image file."""
+        return self.image.name
 
     def read(self) -> tuple[Array, Array]:
         """Return image and labels as they are in the files."""
@@ -86,13 +136,13 @@ def find_sets(root: Path) -> dict[str, list[LabelledFile]]:
 
 
 def choose_objects(
-    files: Sequence[LabelledFile], max_objects: int | None, seed: int
-) -> dict[LabelledFile, list[int]]:
+    files: Sequence[AnyLabelled], max_objects: int | None, seed: int
+) -> dict[AnyLabelled, list[int]]:
     """Draw objects from all images of a 2D set.
 
     Parameters
     ----------
-    files : sequence of LabelledFile
+    files : sequence of LabelledFile or LabelledArrays
         Images of the set.
     max_objects : int or None
         How many to draw at most.
@@ -101,7 +151,7 @@ def choose_objects(
 
     Returns
     -------
-    dict of LabelledFile to list of int
+    dict of file to list of int
         Label values per image; images without any are left out.
     """
     every = []
@@ -109,7 +159,7 @@ def choose_objects(
         areas = np.bincount(file.read()[1].ravel())
         areas[0] = 0
         every += [(file, int(i)) for i in np.flatnonzero(areas >= MIN_AREA)]
-    chosen: dict[LabelledFile, list[int]] = {}
+    chosen: dict[AnyLabelled, list[int]] = {}
     for file, object_id in draw(every, max_objects, seed):
         chosen.setdefault(file, []).append(object_id)
     return chosen

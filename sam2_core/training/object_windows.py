@@ -43,7 +43,7 @@ MIN_SOURCE_SIDE = 14  # source pixels that a window shows at least
 MAX_OF_SOURCE = 1.2  # times the longer side of the source, at most
 MIN_PIXELS = 6  # of the object in the window
 PAIR_SHARE = 0.35  # of the windows are pairs of frames
-BOX_SHARE = 0.35  # of the others are prompted by a box
+BOX_SHARE = 0.28  # of the others are prompted by a box
 MAX_STEP = 4  # frames between the two of a pair
 ATTEMPTS = 200
 
@@ -108,7 +108,8 @@ class ObjectWindows(IterableDataset[WindowBatch]):
     images : sequence of LabelledImage
         Without objects they are ignored.
     stacks : sequence of LabelledStack
-        Those with labels that change from frame to frame are ignored.
+        Those with labels that change from frame to frame are ignored; without any,
+        only still images are drawn.
     batch_size : int
     seed : int
     weights : mapping of str to float, optional
@@ -117,7 +118,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
     Raises
     ------
     ImageError
-        There is nothing to draw from.
+        There is no image with an object.
     """
 
     def __init__(
@@ -139,14 +140,15 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             if label_agreement(stack) >= MIN_AGREEMENT:
                 for view in axis_views(stack):
                     self._stacks.setdefault(view.set_name, []).append(view)
-        if not self._images or not self._stacks:
-            raise ImageError("Close-ups learn from labelled images and stacks both.")
+        if not self._images:
+            raise ImageError("None of the images has an object.")
         self._image_sets, self._image_shares = set_shares(
             {name: len(members) for name, members in self._images.items()}, weights
         )
         self._stack_sets, self._stack_shares = set_shares(
             {name: len(members) for name, members in self._stacks.items()}, weights
         )
+        self.pair_share = PAIR_SHARE if self._stacks else 0.0
 
     def __iter__(self) -> Iterator[WindowBatch]:
         """Yield batches for ever."""
@@ -187,7 +189,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
 
     def _window(self, rng: np.random.Generator) -> _Window:
         for _ in range(ATTEMPTS):
-            pair = rng.random() < PAIR_SHARE
+            pair = rng.random() < self.pair_share
             found = self._pair(rng) if pair else self._still(rng)
             if found is not None:
                 return found
@@ -248,7 +250,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             return None
         chosen = int(rng.integers(len(table)))
         # Objects that end are rare and teach presence: look for one sometimes.
-        if rng.random() < 0.25:
+        if rng.random() < 0.35:
             ending = np.flatnonzero(~np.isin(table.ids, stack.objects(order[1]).ids))
             if len(ending):
                 chosen = int(rng.choice(ending))

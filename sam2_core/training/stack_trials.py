@@ -14,7 +14,7 @@ from sam2_core.training.trials import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sam2_core.training.labelled_files import Array, LabelledFile
+    from sam2_core.training.labelled_files import Array, Labelled
 
 # So many frames beyond those in which an object exists are asked for it as well.
 ABSENT_FRAMES = 4
@@ -45,7 +45,7 @@ class Session(Protocol):
 
 
 def evaluate_stack(
-    file: LabelledFile,
+    file: Labelled,
     open_session: Callable[[Array], Session],
     max_objects: int | None = None,
     seed: int = 0,
@@ -59,7 +59,7 @@ def evaluate_stack(
 
     Parameters
     ----------
-    file : LabelledFile
+    file : LabelledFile or LabelledArrays
         The stack.
     open_session : callable
         Given the (T, H, W[, 3]) frames, returns a `Session`.
@@ -117,7 +117,7 @@ class _Run:
 
     def __init__(
         self,
-        file: LabelledFile,
+        file: Labelled,
         session: Session,
         labels: Array,
         present: dict[int, list[int]],

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sam2_core.training.baselines import Baseline
-    from sam2_core.training.labelled_files import Array, LabelledFile
+    from sam2_core.training.labelled_files import Array, Labelled
 
 
 class Predictor(Protocol):
@@ -55,7 +55,7 @@ class Predictor(Protocol):
 
 
 def evaluate_set(
-    files: Sequence[LabelledFile],
+    files: Sequence[Labelled],
     predictor: Predictor | None,
     baselines: Sequence[Baseline] = (),
     max_objects: int | None = None,
@@ -67,7 +67,7 @@ def evaluate_set(
 
     Parameters
     ----------
-    files : sequence of LabelledFile
+    files : sequence of LabelledFile or LabelledArrays
         The images of the set.
     predictor : Predictor or None
         None leaves the model out.
@@ -100,7 +100,7 @@ def evaluate_set(
             for object_id in ids:
                 target = labels == object_id
                 area = int(np.count_nonzero(target))
-                record = {"image": file.image.name, "id": object_id, "area": area}
+                record = {"image": file.title, "id": object_id, "area": area}
                 if predictor is not None:
                     record |= _prompt(predictor, target, max_clicks, noc, click)
                 for method in baselines:

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from cli_helpers import Done, FakeEngine, assert_one_line_error, fake_mask, run
 
+import napari_sam2.__main__ as start
 import sam2_core
 
 SHAPE = (30, 40)
@@ -169,6 +170,15 @@ class TestTrack:
         filled = tifffile.imread(out).any(axis=(1, 2))
         assert filled.tolist() == [False, True, True, True, False, False]
         assert "3 of 6 frames" in done.out
+
+    def test_no_frame_in_the_direction_is_a_mistake(
+        self, engine, stack, out, capfd
+    ) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet")
+        limits = ("--start", 2, "--direction", "backward")
+        done = run(capfd, "track", stack, *arguments, *limits)
+        assert_one_line_error(done, "No frame from 2 to 5", "--direction")
+        assert list(out.parent.iterdir()) == []
 
     def test_prompts_on_several_frames(
         self, engine, stack, out, tmp_path, capfd
@@ -422,6 +432,18 @@ def test_as_a_process_bad_usage_is_one_line_and_code_2(tmp_path: Path) -> None:
         done = subprocess_run("-m", "napari_sam2", *arguments)
         assert_one_line_error(Done(done.returncode, done.stdout, done.stderr))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_while_it_starts(monkeypatch, capfd) -> None:
+    class Interrupt:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "napari_sam2.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "napari_sam2.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupt(), *sys.meta_path])
+    assert start.run() == 130
+    assert capfd.readouterr().err == "napari-sam2: stopped\n"
 
 
 def test_help_loads_neither_torch_nor_napari() -> None:

@@ -398,7 +398,8 @@ class TestCompat:
         assert [m["area"] for m in generator.generate(image / 255)] == pytest.approx(
             [m["area"] for m in masks], abs=3
         )
-        assert isinstance(masks[0]["bbox"], list)
+        for box in (masks[0]["bbox"], masks[0]["crop_box"]):
+            assert [type(side) for side in box] == [float] * 4
         assert masks[0]["segmentation"].dtype == bool
 
     @pytest.mark.parametrize(

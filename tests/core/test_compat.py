@@ -231,8 +231,16 @@ def test_several_images_at_once(model, predictor):
     for ours, theirs in zip((masks[0], scores[0], low_res[0]), alone, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert batch.get_image_embedding().shape == (2, 32, 8, 8)
-    with pytest.raises(ImageError, match="predict_batch"):
-        batch.predict([[1, 1]], [1])
+    last = batch.predict([[5, 5]], [0])
+    for ours, theirs in zip((masks[1], scores[1], low_res[1]), last, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_labels_without_points_are_ignored(predictor):
+    wanted = predictor.predict(box=[1, 1, 30, 30], multimask_output=False)
+    found = predictor.predict(None, [1], [1, 1, 30, 30], multimask_output=False)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_pil_images_and_float_images(model, predictor):
@@ -362,6 +370,17 @@ def test_clearing_a_frame(video):
     assert (logits == -1024).all()
     with pytest.raises(PromptError, match="Object 1 has no prompt"):
         next(predictor.propagate_in_video(state))
+
+
+def test_an_object_without_prompts_can_be_prompted_where_it_was_tracked(video):
+    predictor, state = video
+    predictor.add_new_points_or_box(state, 0, 1, [[12, 20]], [1])
+    list(predictor.propagate_in_video(state))
+    predictor.clear_all_prompts_in_frame(state, 0, 1)
+    with pytest.raises(PromptError, match="Object 1 has no prompt"):
+        next(predictor.propagate_in_video(state))
+    predictor.add_new_points_or_box(state, 3, 1, [[24, 20]], [1])
+    assert [f for f, _, _ in predictor.propagate_in_video(state)] == [3, 4]
 
 
 @pytest.mark.parametrize(

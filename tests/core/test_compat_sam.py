@@ -17,6 +17,7 @@ from sam2_core.compat.sam import find_weights
 from sam2_core.compat.sam_prompts import SamPrompts
 from sam2_core.compat.ultralytics import SAM2VideoPredictor
 from sam2_core.config import VARIANTS
+from sam2_core.devices import choose_dtype
 from sam2_core.errors import (
     CheckpointError,
     ImageError,
@@ -344,9 +345,10 @@ def test_half_precision_files_of_ultralytics(monkeypatch, tmp_path):
     sam = SAM("sam2_t.pt")
     assert sam.ckpt_path == "sam2_t.pt"
     assert sam.model.config.name == "sam2_nano"  # told from the tensors
-    assert {p.dtype for p in sam.model.parameters()} == {torch.float32}
+    # Half precision of a file says nothing about what this computer is fast at.
+    assert {p.dtype for p in sam.model.parameters()} == {choose_dtype("auto")}
     for key, tensor in sam.model.state_dict().items():
-        torch.testing.assert_close(tensor, half[key].float())
+        torch.testing.assert_close(tensor, half[key].to(tensor.dtype))
 
     home = tmp_path / "home"
     home.mkdir()

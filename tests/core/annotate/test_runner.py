@@ -404,3 +404,29 @@ def test_with_a_real_network(images: Path) -> None:
     assert labels.shape == (40, 60)
     lines = (results_of(images) / "a.txt").read_text().splitlines()
     assert len(lines) == len(np.unique(labels[labels > 0])) == summary.objects // 3
+
+
+@pytest.mark.parametrize(
+    ("detector", "use"),
+    [("nosuch", None), ("none.csv", None), (two_boxes, "no such model")],
+)
+def test_a_mistake_in_the_call_leaves_no_trace(images, model, detector, use) -> None:
+    """A mistyped detector must not count as the one that the folder belongs to."""
+    with pytest.raises(Sam2Error):
+        annotate(images, use or model, detector)
+    assert not results_of(images).exists()
+    empty = images.with_name("mine")
+    empty.mkdir()
+    with pytest.raises(Sam2Error):
+        annotate(images, use or model, detector, output_dir=empty)
+    assert list(empty.iterdir()) == []
+
+
+def test_a_mistake_with_overwrite_destroys_nothing(images, model) -> None:
+    annotate(images, model)
+    files = {p: p.read_bytes() for p in results_of(images).rglob("*") if p.is_file()}
+    with pytest.raises(ImageError, match="no detector"):
+        annotate(images, model, "nosuch", overwrite=True)
+    now = {p: p.read_bytes() for p in results_of(images).rglob("*") if p.is_file()}
+    assert now == files
+    assert len(annotate(images, model).skipped) == 3

@@ -36,6 +36,23 @@ def test_pooling_takes_the_maximum():
     assert torch.equal(pool_2x2(x), expected)
 
 
+def test_positions_are_made_once_and_again_for_other_weights(monkeypatch):
+    trunk = micro_model().image_encoder.trunk
+    made = []
+    make = trunk._positions
+    monkeypatch.setattr(trunk, "_positions", lambda *hw: made.append(hw) or make(*hw))
+    first = trunk.positions(32, 32)
+    assert trunk.positions(32, 32) is first
+    assert made == [(32, 32)]
+    state = {key: value + 1 for key, value in trunk.state_dict().items()}
+    trunk.load_state_dict(state)
+    torch.testing.assert_close(trunk.positions(32, 32), make(32, 32))
+    assert not torch.equal(trunk.positions(32, 32), first)
+    with torch.enable_grad():
+        trunk.positions(32, 32)
+    assert len(made) == 3
+
+
 def test_windowed_attention_does_not_see_beyond_its_window():
     block = Block(8, 8, 2, window_size=4, pool=False)
     x = torch.randn(1, 8, 8, 8)

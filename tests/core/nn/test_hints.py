@@ -116,6 +116,21 @@ def test_prompts_of_a_batch_do_not_mix(guide):
         assert (both[row, VOTE][cell] > 0.95).all()
 
 
+def test_frames_without_prompts_take_a_shorter_way_to_the_same_maps(guide):
+    mask = torch.full((1, 1, SIDE, SIDE), -8.0)
+    mask[..., LEFT[0], LEFT[1]] = 8
+    masks = torch.cat((mask, torch.full_like(mask, -8.0), mask))
+    points = torch.zeros(3, 1, 2)
+    nothing = torch.full((3, 1), -1)
+    blank = torch.zeros_like(masks)
+    short = hint_maps(guide, points, nothing, masks, blank)
+    # A click for the last one sends all of them the long way.
+    clicked = torch.tensor([[-1], [-1], [1]])
+    long = hint_maps(guide, points, clicked, masks, blank)
+    torch.testing.assert_close(short[:2], long[:2], rtol=0, atol=1e-6)
+    assert (short[2] != long[2]).any()
+
+
 def test_fresh_hints_change_nothing():
     hints = PromptHints(64)
     canvas = torch.randn(2, 8, SIDE, SIDE)

@@ -1,0 +1,152 @@
+"""Engines that run the same network, each behind the same few calls.
+
+The weights are the same for all: those of a trained model, or random ones (speed does
+not depend on what weights are worth).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from sam2_core.nn.sam2 import Sam2
+
+CONFIGS = {
+    f"sam2.1_hiera_{size}": f"configs/sam2.1/sam2.1_hiera_{short}.yaml"
+    for size, short in (
+        ("tiny", "t"),
+        ("small", "s"),
+        ("base_plus", "b+"),
+        ("large", "l"),
+    )
+}
+
+
+def model(name: str, dtype: str) -> Sam2:
+    """Ours: the weights of a file, the bundled ones, or random ones."""
+    from sam2_core.models import build_model, load_model
+    from sam2_core.registry import CHECKPOINTS, is_available
+
+    if name not in CHECKPOINTS or is_available(name):
+        return load_model(name, device="cpu", dtype=dtype)
+    torch.manual_seed(0)
+    network = build_model(name).eval().requires_grad_(False)
+    network = network.to(getattr(torch, dtype))
+    network.sam_prompt_encoder.pe_layer.float()  # as load_model leaves it
+    return network
+
+
+class Ours:
+    """sam2_core, the image and the stack side."""
+
+    def __init__(self, name: str, dtype: str) -> None:
+        from sam2_core.image import ImagePredictor
+
+        self.name = f"sam2_core {dtype}"
+        self.model = model(name, dtype)
+        self.predictor = ImagePredictor(self.model)
+
+    def encode(self, image: np.ndarray) -> None:
+        self.predictor.set_image(image)
+
+    def click(self, xy: tuple[float, float]) -> None:
+        self.predictor.predict([xy], [1])
+
+    def boxes(self, boxes: np.ndarray) -> None:
+        self.predictor.predict(box=boxes, multimask_output=False)
+
+    def propagate(
+        self, frames: np.ndarray, clicks: list[tuple[float, float]]
+    ) -> Iterator[int]:
+        """Click on each object in frame 0 and go forward; yields after each frame."""
+        from sam2_core.label_files import combine_masks
+        from sam2_core.video import VideoSession
+
+        session = VideoSession(self.model, frames)
+        for i, xy in enumerate(clicks, start=1):
+            session.add_prompts(0, i, point_coords=[xy], point_labels=[1])
+        labels = np.zeros(frames.shape, np.uint16)
+        for result in session.propagate(direction="forward"):
+            t = result.frame_index
+            labels[t] = combine_masks(result.masks, session.shape)
+            yield t
+
+
+class Official:
+    """The package sam2, with or without its bfloat16 autocast."""
+
+    def __init__(self, name: str, dtype: str) -> None:
+        from sam2.build_sam import build_sam2_video_predictor
+        from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+        self.name = f"sam2 {dtype}"
+        self.autocast = dtype == "bfloat16"
+        self.network = build_sam2_video_predictor(CONFIGS[name], None, device="cpu")
+        self.network.load_state_dict(model(name, "float32").state_dict())
+        self.predictor = SAM2ImagePredictor(self.network)
+
+    def running(self) -> contextlib.ExitStack:
+        stack = contextlib.ExitStack()
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast)
+        )
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        return stack
+
+    def encode(self, image: np.ndarray) -> None:
+        with self.running():
+            self.predictor.set_image(image)
+
+    def click(self, xy: tuple[float, float]) -> None:
+        with self.running():
+            self.predictor.predict(np.array([xy], np.float32), np.array([1]))
+
+    def boxes(self, boxes: np.ndarray) -> None:
+        with self.running():
+            self.predictor.predict(box=boxes, multimask_output=False)
+
+    def propagate(
+        self, frames: np.ndarray, clicks: list[tuple[float, float]]
+    ) -> Iterator[int]:
+        labels = np.zeros(frames.shape, np.uint16)
+        with tempfile.TemporaryDirectory() as folder, self.running():
+            for t, frame in enumerate(frames):
+                rgb = np.repeat(frame[..., None], 3, 2)
+                Image.fromarray(rgb).save(Path(folder) / f"{t:05d}.jpg", quality=95)
+            state: Any = self.network.init_state(folder)
+            for i, xy in enumerate(clicks, start=1):
+                self.network.add_new_points_or_box(
+                    state, 0, i, np.array([xy], np.float32), np.array([1], np.int32)
+                )
+            for t, ids, logits in self.network.propagate_in_video(state):
+                for i, plane in zip(ids, logits[:, 0], strict=True):
+                    labels[t][(plane > 0).numpy()] = i
+                yield t
+
+
+def contestants(options: argparse.Namespace) -> tuple[list[Any], list[str]]:
+    """Whoever can run, and why others cannot."""
+    found: list[Any] = [Ours(options.model, dtype) for dtype in options.dtypes]
+    notes = []
+    if "sam2" in options.skip:
+        notes.append("sam2: left out on request")
+    elif importlib.util.find_spec("sam2") is None:
+        notes.append("sam2: not installed")
+    elif options.model not in CONFIGS:
+        notes.append(f"sam2: does not know {options.model}")
+    else:
+        found += [Official(options.model, dtype) for dtype in options.dtypes]
+    return found, notes

@@ -1,0 +1,68 @@
+"""Attention for CPUs: scores of a few queries at a time, values left narrow.
+
+`scaled_dot_product_attention` wants values as wide as keys, and on processors with
+bfloat16 instructions but without AMX it multiplies bfloat16 no faster than float32.
+Plain matrix products do neither.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Scores of so many queries stay in the cache of a core until they have been used.
+QUERIES = 256
+
+
+def pays_off(queries: Tensor, narrower: bool) -> bool:
+    """Whether :func:`attend` is faster than torch's own attention, as measured.
+
+    Parameters
+    ----------
+    queries : Tensor
+        What is about to attend.
+    narrower : bool
+        Whether the values are narrower than the keys.
+    """
+    # Gradients need torch's own: in-place results have none.
+    if queries.device.type != "cpu" or torch.is_grad_enabled():
+        return False
+    if queries.dtype == torch.bfloat16:
+        return not _has_amx()
+    return narrower and queries.dtype == torch.float32
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Softmax attention with one head.
+
+    Parameters
+    ----------
+    queries : Tensor
+        (B or 1, Lq, C).
+    keys : Tensor
+        (B, Lk, C).
+    values : Tensor
+        (B, Lk, M); M may differ from C.
+
+    Returns
+    -------
+    Tensor
+        (B, Lq, M).
+    """
+    batch, length = len(keys), queries.shape[1]
+    queries = queries * queries.shape[2] ** -0.5
+    out = values.new_empty(batch, length, values.shape[2])
+    for row in range(batch):
+        own = queries[row if len(queries) > 1 else 0]
+        turned = keys[row].t()
+        for first in range(0, length, QUERIES):
+            part = slice(first, first + QUERIES)
+            share = torch.softmax(torch.mm(own[part], turned), dim=-1)
+            torch.mm(share, values[row], out=out[row, part])
+    return out
+
+
+def _has_amx() -> bool:
+    # Private in torch, so it may vanish; then nothing is lost but speed.
+    question = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(question()) if callable(question) else False

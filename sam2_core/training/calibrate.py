@@ -1,0 +1,335 @@
+"""Correct what a model says about itself: its predicted IoU and object scores.
+
+``python -m sam2_core.training.calibrate --model IN --data DATA --out OUT`` prompts
+objects of training data, with new synthetic images and stacks beside them, compares the
+scores with what was reached, and fits one line in logit space for each of the two
+heads. The lines are folded into the heads' last layers: nothing runs at inference that
+did not run before, and the order of masks by score stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated, cast
+
+import numpy as np
+import torch
+import typer
+from scipy.optimize import minimize
+
+from sam2_core.errors import CheckpointError, Sam2Error
+from sam2_core.training.labelled_files import LabelledArrays, find_sets
+from sam2_core.training.layouts import LAYOUTS
+from sam2_core.training.measures import calibration_error
+from sam2_core.training.scores import predicted_and_reached
+from sam2_core.training.stack_trials import evaluate_stack
+from sam2_core.training.synthetic import generate_image
+from sam2_core.training.synthetic_stacks import KINDS, generate_stack
+from sam2_core.training.trials import evaluate_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from sam2_core.nn.sam2 import Sam2
+    from sam2_core.training.labelled_files import Labelled
+
+    FloatArray = NDArray[np.float64]
+
+SEED = 7_000_001  # far from the seeds of training, so that its images are new
+SIZE, LENGTH = 256, 10
+IOU_ROW, PRESENCE_ROW = 0, 1  # of what the close-up network's judge says
+MIN_ABSENT = 30  # frames without their object, below which presence is left alone
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said, and what was true.
+
+    Attributes
+    ----------
+    predicted, reached : (N,) float64
+        Between 0 and 1.
+    weights : (N,) float64
+        How much each counts; all sets weigh alike.
+    """
+
+    predicted: FloatArray
+    reached: FloatArray
+    weights: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.predicted)
+
+    def part(self, start: int) -> Answers:
+        """Every second answer."""
+        return Answers(
+            self.predicted[start::2], self.reached[start::2], self.weights[start::2]
+        )
+
+    def error(self, line: Line | None = None) -> float:
+        """Expected calibration error, as the scores are or after correction."""
+        scores = self.predicted if line is None else line.apply(self.predicted)
+        return calibration_error(scores, self.reached, self.weights) or 0.0
+
+    @classmethod
+    def joined(
+        cls, parts: Sequence[tuple[Sequence[float], Sequence[float]]]
+    ) -> Answers:
+        """Join the answers of several sets."""
+        kept = [(p, r) for p, r in parts if len(p)]
+        return cls(
+            np.array([x for p, _ in kept for x in p], float),
+            np.array([x for _, r in kept for x in r], float),
+            np.array([1 / len(p) for p, _ in kept for _ in p], float),
+        )
+
+
+@dataclass(frozen=True)
+class Line:
+    """A correction ``slope * logit + shift`` with a positive slope."""
+
+    slope: float = 1.0
+    shift: float = 0.0
+
+    def apply(self, probability: FloatArray) -> FloatArray:
+        """Corrected probabilities."""
+        value = self.slope * _logit(probability) + self.shift
+        corrected: FloatArray = 1 / (1 + np.exp(-value))
+        return corrected
+
+
+def fit_line(answers: Answers) -> Line:
+    """The line that makes the scores most likely (cross-entropy with soft targets)."""
+    logits, target = _logit(answers.predicted), answers.reached
+    share = answers.weights / answers.weights.sum()
+
+    def loss(parameters: FloatArray) -> float:
+        value = np.exp(parameters[0]) * logits + parameters[1]
+        return float((share * (np.logaddexp(0, value) - target * value)).sum())
+
+    found = minimize(loss, np.zeros(2), method="BFGS")
+    return Line(float(np.exp(found.x[0])), float(found.x[1]))
+
+
+def _logit(probability: FloatArray) -> FloatArray:
+    clipped = np.clip(probability, 1e-6, 1 - 1e-6)
+    value: FloatArray = np.log(clipped / (1 - clipped))
+    return value
+
+
+@torch.no_grad()
+def fold_iou_line(model: Sam2, line: Line) -> None:
+    """Correct all predicted IoUs of a model, in place."""
+    if model.closeup is not None:
+        # It is what answers prompts, where there is one.
+        _fold_row(_last(model.closeup.judge), IOU_ROW, line)
+        return
+    head = _last(model.sam_mask_decoder.iou_prediction_head)
+    head.weight.mul_(line.slope)
+    head.bias.mul_(line.slope).add_(line.shift)
+    if model.prompt_hints is not None:
+        # Its judgement is added to the logits of the head.
+        judge = _last(model.prompt_hints.judge)
+        judge.weight.mul_(line.slope)
+        judge.bias.mul_(line.slope)
+
+
+@torch.no_grad()
+def fold_presence_line(model: Sam2, line: Line) -> None:
+    """Correct the object scores of a model, in place."""
+    if model.closeup is not None:
+        # It is what follows objects, where there is one.
+        _fold_row(_last(model.closeup.judge), PRESENCE_ROW, line)
+        return
+    head = _last(model.sam_mask_decoder.pred_obj_score_head)
+    head.weight.mul_(line.slope)
+    head.bias.mul_(line.slope).add_(line.shift)
+
+
+def _fold_row(layer: nn.Linear, row: int, line: Line) -> None:
+    layer.weight[row].mul_(line.slope)
+    layer.bias[row].mul_(line.slope).add_(line.shift)
+
+
+def _last(head: nn.Module) -> nn.Linear:
+    return cast("nn.Linear", cast("nn.ModuleList", head.layers)[-1])
+
+
+def iou_answers(
+    model: Sam2, folder: Path, objects: int = 14, seed: int = SEED
+) -> Answers:
+    """Predicted and true IoUs on the 2D sets of a folder and on synthetic images.
+
+    Parameters
+    ----------
+    model : Sam2
+    folder : Path
+        Training data.
+    objects : int
+        Objects of each set; as many of each layout of the generator.
+    seed : int
+        Of the draw and of the synthetic images.
+    """
+    from sam2_core.image import ImagePredictor
+
+    predictor = ImagePredictor(model)
+    sets: list[Sequence[Labelled]] = [
+        files for files in find_sets(folder).values() if files[0].kind == "2d"
+    ]
+    sets += list(_synthetic_images(seed))
+    parts = []
+    for files in sets:
+        found = evaluate_set(files, predictor, (), objects, seed, noc=False)
+        parts.append(predicted_and_reached(found.objects))
+    return Answers.joined(parts)
+
+
+def _synthetic_images(seed: int) -> Iterator[Sequence[LabelledArrays]]:
+    for number, layout in enumerate(LAYOUTS):
+        images = []
+        for index in range(3):
+            rng = np.random.default_rng([seed, number, index])
+            image, labels = generate_image(rng, SIZE, layout)
+            images.append(LabelledArrays(layout, str(index), "2d", image, labels))
+        yield images
+
+
+def presence_answers(
+    model: Sam2, folder: Path, objects: int = 6, seed: int = SEED
+) -> Answers:
+    """Object scores on frames with (1) and without (0) the followed object.
+
+    Parameters
+    ----------
+    model : Sam2
+    folder : Path
+        Training data; stacks are cut to ten frames.
+    objects : int
+        Objects of each stack.
+    seed : int
+    """
+    from sam2_core.video import VideoSession
+
+    parts = []
+    for stack in (*_short_stacks(folder, seed), *_synthetic_stacks(seed)):
+        found = evaluate_stack(
+            stack,
+            lambda frames: VideoSession(model, frames),
+            objects,
+            seed,
+            corrections=0,
+        )
+        scores, truth = [], []
+        for record in found.objects:
+            for kind, value in (("present", 1.0), ("absent", 0.0)):
+                scores += record["presence"][kind]
+                truth += [value] * len(record["presence"][kind])
+        parts.append((scores, truth))
+    return Answers.joined(parts)
+
+
+def _short_stacks(folder: Path, seed: int) -> Iterator[LabelledArrays]:
+    rng = np.random.default_rng(seed)
+    for name, files in find_sets(folder).items():
+        if files[0].kind == "2d":
+            continue
+        frames, labels = files[0].read()
+        start = int(rng.integers(max(len(frames) - LENGTH, 0) + 1))
+        part = slice(start, start + LENGTH)
+        yield LabelledArrays(name, name, files[0].kind, frames[part], labels[part])
+
+
+def _synthetic_stacks(seed: int) -> Iterator[LabelledArrays]:
+    for number, kind in enumerate(KINDS):
+        rng = np.random.default_rng([seed, number])
+        images, labels, axis = generate_stack(rng, SIZE, LENGTH, kind)
+        yield LabelledArrays(kind, kind, axis, images, labels)
+
+
+def calibrate(
+    model: Sam2,
+    folder: Path,
+    objects: int = 14,
+    presence: bool = True,
+    seed: int = SEED,
+) -> list[str]:
+    """Fit both corrections and fold them into a model, in place.
+
+    Parameters
+    ----------
+    model : Sam2
+        In float32.
+    folder : Path
+        Training data; never what the model is to be judged by.
+    objects : int
+        Objects of each 2D set.
+    presence : bool
+        Correct object scores too.
+    seed : int
+
+    Returns
+    -------
+    list of str
+        A line for each head: what was fitted, and the calibration error on half of the
+        answers before and after a fit on the other half.
+    """
+    lines = []
+    answers = iou_answers(model, folder, objects, seed)
+    line = fit_line(answers)
+    fold_iou_line(model, line)
+    lines.append(_summary("IoU scores", answers, line))
+    if presence:
+        answers = presence_answers(model, folder, seed=seed)
+        absent = int((answers.reached == 0).sum())
+        if absent < MIN_ABSENT:
+            lines.append(
+                f"object scores: left alone, only {absent} frames lack their object"
+            )
+        else:
+            line = fit_line(answers)
+            fold_presence_line(model, line)
+            lines.append(_summary("object scores", answers, line))
+    return lines
+
+
+def _summary(name: str, answers: Answers, line: Line) -> str:
+    fitted, held_out = answers.part(0), answers.part(1)
+    before, after = held_out.error(), held_out.error(fit_line(fitted))
+    return (
+        f"{name}: {line.slope:.3f} x logit {line.shift:+.3f} from {len(answers)} "
+        f"answers; calibration error on held-out ones {before:.3f} -> {after:.3f}"
+    )
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder of training data.")],
+    out: Annotated[Path, typer.Option(help="Weights to write (.safetensors).")],
+    model: Annotated[
+        str, typer.Option(help="Name of a model or path of a weight file.")
+    ] = "sam2_nano",
+    objects: Annotated[int, typer.Option(min=2, help="Objects per 2D set.")] = 14,
+    presence: Annotated[bool, typer.Option(help="Correct object scores too.")] = True,
+    seed: Annotated[int, typer.Option(help="Of objects and images.")] = SEED,
+) -> None:
+    """Calibrate the scores of a model and write its weights anew."""
+    from sam2_core.models import load_model
+    from sam2_core.weights import save_weights
+
+    try:
+        if out.suffix != ".safetensors":
+            raise CheckpointError(f"Weights are safetensors: end {out} so.")
+        net = load_model(model, device="cpu", dtype="float32")
+        for line in calibrate(net, data, objects, presence, seed):
+            typer.echo(line)
+        save_weights(out, net)
+    except Sam2Error as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    typer.run(main)

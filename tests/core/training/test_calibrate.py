@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import typer
+from typer.testing import CliRunner
+
+from sam2_core.config import NANO
+from sam2_core.nn.sam2 import Sam2
+from sam2_core.training import calibrate as module
+from sam2_core.training.calibrate import (
+    Answers,
+    Line,
+    calibrate,
+    fit_line,
+    fold_iou_line,
+    fold_presence_line,
+    main,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def answers(predicted: np.ndarray, reached: np.ndarray) -> Answers:
+    return Answers(predicted, reached, np.ones(len(predicted)))
+
+
+def test_a_known_distortion_is_undone() -> None:
+    true = np.random.default_rng(0).normal(0.5, 1.2, 4000)
+    # The scores are twice as sure and one too high: slope 1/2, shift -1/2.
+    line = fit_line(answers(sigmoid(2 * true + 1), sigmoid(true)))
+    assert line.slope == pytest.approx(0.5, abs=0.01)
+    assert line.shift == pytest.approx(-0.5, abs=0.01)
+
+
+def test_outcomes_that_are_yes_or_no_are_fitted_too() -> None:
+    rng = np.random.default_rng(1)
+    true = rng.normal(0, 2, 20000)
+    happened = (rng.random(20000) < sigmoid(true)).astype(float)
+    scores = answers(sigmoid(true - 1.5), happened)
+    line = fit_line(scores)
+    assert line.slope == pytest.approx(1, abs=0.05)
+    assert line.shift == pytest.approx(1.5, abs=0.1)
+    assert scores.error(line) < 0.02 < scores.error()
+
+
+def test_sets_weigh_alike_however_many_answers_they_have() -> None:
+    joined = Answers.joined(
+        [([0.5] * 90, [1.0] * 90), ([0.5] * 10, [0.0] * 10), ([], [])]
+    )
+    assert joined.weights.sum() == pytest.approx(2)
+    corrected = fit_line(joined).apply(np.array([0.5]))
+    assert corrected[0] == pytest.approx(0.5, abs=1e-3)
+
+
+def prompt(model: Sam2) -> tuple[np.ndarray, np.ndarray]:
+    torch.manual_seed(0)
+    features = model.encode_image(torch.randn(1, 3, 512, 512))
+    found = model.decode_masks(
+        model.without_memory(features),
+        features.high_res,
+        torch.tensor([[[100.0, 200.0]]]),
+        torch.ones(1, 1, dtype=torch.int32),
+        guide=features.guide,
+    )
+    return found.iou.numpy().astype(float), found.object_score.numpy().astype(float)
+
+
+def test_folded_lines_act_on_the_scores_and_on_nothing_else() -> None:
+    torch.manual_seed(0)
+    model = Sam2(NANO).eval().requires_grad_(False)
+    torch.nn.init.normal_(model.prompt_hints.judge.layers[-1].weight)
+    torch.nn.init.constant_(model.prompt_hints.judge.layers[-1].bias, 0.3)
+    iou, presence = prompt(model)
+    fold_iou_line(model, Line(0.7, -0.4))
+    fold_presence_line(model, Line(1.3, 0.2))
+    new_iou, new_presence = prompt(model)
+    np.testing.assert_allclose(new_iou, Line(0.7, -0.4).apply(iou), atol=1e-5)
+    np.testing.assert_allclose(new_presence, 1.3 * presence + 0.2, atol=1e-4)
+    assert (np.argsort(iou) == np.argsort(new_iou)).all()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "2d/discs").mkdir(parents=True)
+    y, x = np.mgrid[:96, :96]
+    labels = ((x - 40) ** 2 + (y - 50) ** 2 < 150).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "2d/discs/0_img.tif", (labels * 200).astype(np.uint8))
+    tifffile.imwrite(tmp_path / "2d/discs/0_lab.tif", labels)
+    return tmp_path
+
+
+def test_command_writes_weights_that_load(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_synthetic_images", lambda seed: iter(()))
+    monkeypatch.setattr(module, "_synthetic_stacks", lambda seed: iter(()))
+    app = typer.Typer()
+    app.command()(main)
+    out = folder / "calibrated.safetensors"
+    result = CliRunner().invoke(app, ["--data", str(folder), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("IoU scores: ")
+    assert "object scores: left alone, only 0 frames" in result.output
+    from sam2_core.models import load_model
+
+    before, after = (load_model(name, dtype="float32") for name in ("sam2_nano", out))
+    changed = {
+        key
+        for key, tensor in after.state_dict().items()
+        if not torch.equal(tensor, before.state_dict()[key])
+    }
+    assert changed == {
+        "sam_mask_decoder.iou_prediction_head.layers.2.weight",
+        "sam_mask_decoder.iou_prediction_head.layers.2.bias",
+        "prompt_hints.judge.layers.2.weight",
+        "prompt_hints.judge.layers.2.bias",
+    }
+
+
+def test_bad_calls_are_one_line(folder: Path) -> None:
+    app = typer.Typer()
+    app.command()(main)
+    for options in (
+        ["--data", str(folder), "--out", str(folder / "a.pt")],
+        ["--data", str(folder / "none"), "--out", str(folder / "a.safetensors")],
+    ):
+        result = CliRunner().invoke(app, options)
+        assert result.exit_code == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert not list(folder.glob("a.*"))
+
+
+@pytest.mark.slow
+def test_presence_of_drawn_stacks_is_corrected(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sam2_core.models import load_model
+
+    monkeypatch.setattr(module, "KINDS", {"bodies": None})
+    monkeypatch.setattr(module, "LAYOUTS", {"nuclei": None})
+    monkeypatch.setattr(module, "MIN_ABSENT", 1)
+    lines = calibrate(load_model("sam2_nano", dtype="float32"), folder, objects=2)
+    assert [line.split(":")[0] for line in lines] == ["IoU scores", "object scores"]

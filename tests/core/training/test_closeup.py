@@ -1,0 +1,139 @@
+"""The close-up network learns, stops, resumes, and its weights are written."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sam2_core.nn.closeup import MAPS, CloseUp, SeenObject
+from sam2_core.training.closeup import CloseUpTrainer, joined
+from sam2_core.training.closeup_step import _loss, closeup_step
+from sam2_core.training.dataset import LabelledImage
+from sam2_core.training.object_windows import ObjectWindows
+from sam2_core.weights import model_path, read_state_dict
+
+
+@pytest.fixture(scope="module")
+def windows():
+    rows, columns = np.mgrid[:120, :120]
+    labels = ((rows - 60) ** 2 + (columns - 55) ** 2 < 20**2).astype(np.int32)
+    image = np.where(labels > 0, 200, 40).astype(np.uint8)
+    return ObjectWindows([LabelledImage("a", "disc", image, labels)], [], 8, seed=0)
+
+
+def test_a_few_steps_lower_the_loss(windows):
+    torch.manual_seed(0)
+    model = CloseUp(learning=True).train()
+    batch = windows.draw(np.random.default_rng(0))
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(8):
+        result = closeup_step(model, batch, generator)
+        optimizer.zero_grad()
+        torch.autograd.backward(result.loss)
+        optimizer.step()
+        losses.append(float(result.loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+    assert {"click1", "box1", "click2"} <= set(result.report)
+
+
+STILL = torch.zeros(1, dtype=torch.bool)
+
+
+def test_presence_is_learned_where_objects_are_followed():
+    target = torch.zeros(1, 32, 32, dtype=torch.bool)  # it is gone
+    known = torch.ones_like(target)
+    empty = torch.full((1, 32, 32), -9.0)
+    losses = []
+    for followed in (STILL, ~STILL):
+        for logit in (-4.0, 4.0):
+            said = SeenObject(empty, torch.zeros(1), torch.full((1,), logit))
+            loss, _ = _loss(said, target, known, torch.zeros(1), followed)
+            losses.append(float(loss))
+    assert losses[0] == pytest.approx(losses[1])
+    assert losses[3] > losses[2] + 1
+
+
+def seen(logits):
+    n = len(logits)
+    return SeenObject(logits, torch.zeros(n), torch.zeros(n))
+
+
+def test_the_iou_counts_what_lies_outside_the_window():
+    target = torch.zeros(1, 32, 32, dtype=torch.bool)
+    target[0, 8:24, 16:32] = True  # 256 pixels, cut off by the right border
+    logits = torch.where(target, 9.0, -9.0)
+    known = torch.ones_like(target)
+    _, whole = _loss(seen(logits), target, known, torch.tensor([256.0]), STILL)
+    _, half = _loss(seen(logits), target, known, torch.tensor([512.0]), STILL)
+    assert whole.item() == pytest.approx(1.0)
+    assert half.item() == pytest.approx(0.5)
+
+
+def test_beyond_the_image_nothing_is_wrong():
+    target = torch.zeros(1, 32, 32, dtype=torch.bool)
+    target[0, 4:12, 4:12] = True
+    known = torch.ones_like(target)
+    known[..., 16:] = False
+    right = torch.where(target, 9.0, -9.0)
+    spilled = right.clone()
+    spilled[..., 16:] = 9.0
+    area = torch.tensor([64.0])
+    one, other = (_loss(seen(x), target, known, area, STILL) for x in (right, spilled))
+    assert one[0] == pytest.approx(float(other[0]))
+    assert other[1].item() == pytest.approx(1.0)
+
+
+def test_training_resumes_where_it_stopped(tmp_path, windows, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stream(count):
+        rng = np.random.default_rng(0)
+        for _ in range(count):
+            yield windows.draw(rng)
+        raise Stop
+
+    first = CloseUpTrainer(tmp_path, minutes=60, lr=1e-3, seed=0)
+    with pytest.raises(Stop):
+        first.run(stream(3))
+    first.save()
+    again = CloseUpTrainer(tmp_path, minutes=60, lr=1e-3, seed=0)
+    assert again.step == 3
+    assert again.seconds == pytest.approx(first.seconds)
+    for name, value in again.model.state_dict().items():
+        torch.testing.assert_close(value, first.model.state_dict()[name])
+    with pytest.raises(Stop):
+        again.run(stream(1))
+    log = (tmp_path / "log.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in log]
+    assert steps == [0, 1, 2, 3]
+    # The weights on disk are the average, and load as they are.
+    CloseUp(learning=True).load_state_dict(load_file(tmp_path / "closeup.safetensors"))
+
+
+def test_a_run_that_is_over_does_nothing(tmp_path, windows):
+    trainer = CloseUpTrainer(tmp_path, minutes=0, lr=1e-3, seed=0)
+    trainer.run(iter([windows.draw(np.random.default_rng(0))]))
+    assert trainer.step == 0
+    assert trainer.weights.is_file()
+
+
+def test_the_bundled_model_gets_the_new_close_ups():
+    torch.manual_seed(1)
+    network = CloseUp(learning=True)
+    model = joined(model_path("sam2_nano"), network)
+    old = read_state_dict(model_path("sam2_nano"))
+    for name, value in model.state_dict().items():
+        if not name.startswith("closeup."):
+            torch.testing.assert_close(value, old[name].float())
+    maps = torch.randn(1, MAPS, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.closeup(maps).iou, network.eval()(maps).iou, rtol=1e-3, atol=1e-3
+        )

@@ -1,0 +1,134 @@
+"""Windows for the close-up network show what they say they show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sam2_core.errors import ImageError
+from sam2_core.nn.closeup import SIDE
+from sam2_core.training.dataset import LabelledImage, LabelledStack
+from sam2_core.training.object_windows import (
+    BOX,
+    CLICK,
+    FOLLOW,
+    ObjectWindows,
+    imperfect,
+)
+
+
+def squares(hw=(150, 200)):
+    """Dark image with bright squares of known size, and their labels."""
+    labels = np.zeros(hw, np.int32)
+    for number, (y, x, side) in enumerate(
+        ((20, 30, 12), (60, 120, 40), (110, 20, 20)), start=1
+    ):
+        labels[y : y + side, x : x + side] = number
+    return np.where(labels > 0, 210, 30).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def batch():
+    image, labels = squares()
+    images = [LabelledImage("a", "squares", image, labels)]
+    frames = np.stack([np.roll(image, 2 * t, 1) for t in range(6)])
+    moved = np.stack([np.roll(labels, 2 * t, 1) for t in range(6)])
+    moved[3:][moved[3:] == 1] = 0  # the small one ends
+    stacks = [LabelledStack("s", "moving", frames, moved, "t")]
+    windows = ObjectWindows(images, stacks, 64, seed=3)
+    return windows.draw(np.random.default_rng(3))
+
+
+def test_shapes(batch):
+    assert batch.images.shape == (64, SIDE, SIDE, 3)
+    assert batch.images.dtype == torch.uint8
+    assert batch.targets.shape == batch.known.shape == (64, SIDE, SIDE)
+    assert batch.points.shape == (64, 2, 2)
+    assert set(batch.kinds.tolist()) == {CLICK, BOX, FOLLOW}
+
+
+def test_prompts_are_on_the_object(batch):
+    for i in range(64):
+        target = batch.targets[i]
+        if batch.kinds[i] == CLICK:
+            x, y = batch.points[i, 0].long().tolist()
+            assert target[y, x]
+            assert batch.labels[i].tolist() == [1, -1]
+        elif batch.kinds[i] == BOX:
+            rows, columns = target.nonzero(as_tuple=True)
+            x0, y0, x1, y1 = batch.points[i].flatten().tolist()
+            assert batch.labels[i].tolist() == [2, 3]
+            assert abs(x0 - int(columns.min())) < 20
+            assert abs(y1 - int(rows.max())) < 20
+            assert x1 > x0
+            assert y1 > y0
+        else:
+            assert batch.labels[i].tolist() == [-1, -1]
+            assert batch.before_masks[i].any()
+
+
+def test_the_image_agrees_with_the_target(batch):
+    """Inside and outside differ in grey value wherever augmentation left contrast."""
+    apart = 0
+    for i in range(64):
+        target, known = batch.targets[i], batch.known[i]
+        outside = known & ~target
+        if target.sum() < 20 or outside.sum() < 20:
+            continue
+        grey = batch.images[i].float().mean(-1)
+        apart += bool((grey[target].mean() - grey[outside].mean()).abs() > 10)
+    assert apart > 40
+
+
+def test_whole_areas_count_what_the_window_cuts_off(batch):
+    seen = batch.targets.flatten(1).sum(1)
+    there = seen > 0
+    # Beyond the image its edge is repeated, and so may be an object there.
+    inside = there & batch.known.flatten(1).all(1)
+    # Resampling by the nearest pixel may add a rim; cut objects are much larger.
+    assert (batch.whole_areas[inside] > 0.6 * seen[inside]).all()
+    assert (batch.whole_areas > 1.2 * seen).any()
+    gone = (batch.kinds == FOLLOW) & ~there
+    assert (batch.whole_areas[gone] == 0).any()
+
+
+def test_boxed_objects_have_the_promised_size(batch):
+    for i in (batch.kinds == BOX).nonzero()[:, 0]:
+        rows, columns = batch.targets[i].nonzero(as_tuple=True)
+        longer = 1 + max(int(p.max() - p.min()) for p in (rows, columns))
+        # Turned by up to 45 degrees a square is wider by the root of two.
+        assert 0.25 * SIDE < longer <= 0.8 * 1.42 * 1.5 * SIDE
+
+
+def test_the_same_generator_gives_the_same_windows():
+    image, labels = squares()
+    windows = ObjectWindows([LabelledImage("a", "s", image, labels)], [], 4, seed=0)
+    one, other = (windows.draw(np.random.default_rng(1)) for _ in range(2))
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.points, other.points)
+
+
+def test_without_stacks_nothing_is_followed():
+    image, labels = squares()
+    windows = ObjectWindows([LabelledImage("a", "s", image, labels)], [], 24, seed=0)
+    batch = windows.draw(np.random.default_rng(0))
+    assert not (batch.kinds == FOLLOW).any()
+
+
+def test_without_objects_there_is_one_clear_error():
+    blank = LabelledImage(
+        "a", "s", np.zeros((64, 64), np.uint8), np.zeros((64, 64), int)
+    )
+    with pytest.raises(ImageError, match="None of the images has an object"):
+        ObjectWindows([blank], [], 4, seed=0)
+
+
+def test_imperfect_masks_stay_close():
+    mask = np.zeros((64, 64), bool)
+    mask[20:44, 16:40] = True
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        found = imperfect(rng, mask)
+        overlap = (found & mask).sum() / (found | mask).sum()
+        assert 0.45 < overlap <= 1

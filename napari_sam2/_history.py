@@ -179,9 +179,13 @@ class History:
 
     def note(self, key: Key, prompts: ObjectPrompts, step: Step | None) -> None:
         """The labels show the answer to these prompts already."""
-        known = self.written.get(key, Written(prompts))
-        entry = Written(prompts, known.before, known.foreign)
-        self._set(key, entry, step)
+        mask = None if prompts.start is None else prompts.start.mask
+        known = self.written.get(key, Written(prompts, mask, mask))
+        self._set(key, Written(prompts, known.before, known.foreign), step)
+
+    def forget(self, key: Key, step: Step | None) -> None:
+        """The labels show nothing that was asked for here."""
+        self._set(key, None, step)
 
     def write_back(self, labels: Labels, key: Key, step: Step | None) -> None:
         """The prompts of a key are gone: show what was there before them."""

@@ -130,7 +130,8 @@ class JobRunner:
             return
         self._waiting = [other for other in self._waiting if other.kind != job.kind]
         self._waiting.append(job)
-        if job.kind == "predict" and self._running and self._running.kind == "predict":
+        given_up = self._running and self._running.kind in ("predict", "hover")
+        if job.kind == "predict" and self._running and given_up:
             self._running.stopped.set()
         self._next()
 

@@ -216,6 +216,31 @@ class Objects:
         self.select(first)
         return first
 
+    def track_all(self) -> list[int]:
+        """Take every label of the plane on display for a mask prompt, and propagate.
+
+        Returns
+        -------
+        list of int
+            The labels.
+
+        Raises
+        ------
+        Sam2Error
+            If there is no stack or no label in the plane.
+        """
+        image, _, _, labels = self.stage.ensure()
+        view = _layers.current_view(self.controller.viewer, image)
+        if self.state.axis is None:
+            raise PromptError("There is nothing to propagate through.")
+        step = self.controller.steps.begin("tracking all labels")
+        ids = self.controller.starts.adopt_plane(labels, view, step)
+        if not ids:
+            self.controller.steps.undo()
+            raise PromptError("There are no labels in this frame; make some first.")
+        self.controller.propagate()
+        return ids
+
     # -- helpers ------------------------------------------------------------------
 
     def _united(self, ids: list[int]) -> dict[Key, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from napari_sam2._backend import Sam2Backend
-from napari_sam2._engine import Backend, Engine
+from napari_sam2._engine import Engine
 from napari_sam2._messages import Choice, Found, Say
+from napari_sam2._models import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

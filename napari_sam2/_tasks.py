@@ -9,15 +9,26 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers
+from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop
 from napari_sam2._labels import Rules
 from napari_sam2._ledger import count_labels
-from napari_sam2._messages import Choice, Found, PlaneMasks, Relabelled, Say
+from napari_sam2._messages import (
+    Choice,
+    Found,
+    Loaded,
+    PlaneMasks,
+    Relabelled,
+    Say,
+    Took,
+)
 from sam2_core.errors import Cancelled, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam2._engine import Engine
     from napari_sam2._images import LayerFrames
@@ -96,14 +107,19 @@ class Tasks:
 
         self._submit("download", work, then=lambda: self.prepare(None))
 
-    def predict(self, groups: Sequence[Group], step: Step | None) -> None:
-        """Masks for the prompts that changed."""
+    def predict(
+        self,
+        groups: Sequence[Group],
+        step: Step | None,
+        others: Mapping[Any, NDArray[Any]],
+    ) -> None:
+        """Masks for the prompts that changed, which do not enter ``others``."""
         choice = self.choice
 
         def work(stop: Stop) -> Iterator[Any]:
             for group in groups:
                 yield from self.engine.predict(
-                    choice, group.frames, group.prompts, group.changed, stop
+                    choice, group.frames, group.prompts, group.changed, stop, others
                 )
 
         self._submit("predict", work, step)
@@ -244,6 +260,14 @@ class Tasks:
             self.state.status = item.text
         elif isinstance(item, Found):
             self.state.update(devices=item.devices, missing=item.missing)
+        elif isinstance(item, Loaded):
+            self.state.device_used = item.device
+        elif isinstance(item, Took):
+            self.state.click_ms = item.milliseconds
+        elif isinstance(item, Choices):
+            self.state.update(
+                choices=item, choice=item.best, glimpse_ms=item.milliseconds
+            )
         elif isinstance(item, PlaneMasks | Relabelled):
             labels = self.stage.labels
             if labels is not None:

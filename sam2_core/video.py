@@ -97,6 +97,10 @@ class VideoSession:
         """Frames with prompts of each object, ascending."""
         return {i: sorted(known.prompts) for i, known in self._objects.items()}
 
+    def frame_features(self, frame_index: int) -> ImageFeatures:
+        """Encoder output of a frame, from the cache if it was seen lately."""
+        return self._features[frame_index]
+
     # ------------------------------------------------------------------ prompts
 
     def add_prompts(

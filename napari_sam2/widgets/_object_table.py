@@ -59,6 +59,7 @@ class ObjectPanel(QWidget):
         self.track = QPushButton("Track all")
         self.track.setToolTip(
             "Take every label of this frame for a mask prompt, and follow them all"
+            + hint("track_all")
         )
         self.delete = QToolButton()
         self.delete.setText("Delete")

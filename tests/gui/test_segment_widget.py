@@ -158,6 +158,7 @@ def test_keys_are_bound_and_released(segment, qtbot):
     w = segment(FLAT)
     viewer = w.viewer_model
     before = w.state.positive
+    assert all(hasattr(w, shortcut.method) for shortcut in SHORTCUTS.values())
     keys = {str(key): run for key, run in viewer.keymap.items()}
     assert len(keys) >= len(SHORTCUTS)
     next(run for key, run in keys.items() if key == "T")(viewer)

@@ -1,4 +1,4 @@
-"""Makes the pictures of the docks: dock_2d.png, dock_stack.png and automatic.png.
+"""Makes the pictures of the docs: the docks with an image, a stack, and unfolded.
 
 Needs a screen and the bundled model; without a screen, start it as
 ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import napari
+from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2.demo import CLICKS_XY, FRAME
@@ -24,6 +25,7 @@ CELLS = (
     ("point", (497, 111), True),
     ("point", (518, 816), True),
 )
+AMBIGUOUS = (596, 369)  # beside a nucleus: the cell, or a part of it
 
 
 def settle(seconds: float = 0.5) -> None:
@@ -63,8 +65,44 @@ def picture_2d() -> None:
         else:
             segment.add_box(where, more)
         segment.wait()
+    segment.next_object()
+    segment.add_point(AMBIGUOUS)
+    segment.wait()
     save(viewer, "dock_2d.png")
     viewer.close()
+
+
+def picture_objects() -> None:
+    """The table of a tracked stack: names, a lock, a hidden object; and options."""
+    viewer, segment = open_window("nuclei")
+    viewer.dims.set_current_step(0, FRAME)
+    for number, (x, y) in CLICKS_XY.items():
+        if number > 1:
+            segment.next_object()
+        segment.add_point((y, x))
+    segment.wait()
+    segment.propagate("both", FRAME - 5, FRAME + 5)
+    segment.wait()
+    segment.objects.rename(1, "mitosis")
+    segment.objects.rename(2, "neighbour")
+    segment.objects.lock(2, True)
+    segment.objects.hide(3, True)
+    segment.objects.jump(1)
+    segment.folds["options"].header.setChecked(True)
+    save(viewer, "dock_objects.png")
+    viewer.close()
+
+
+def picture_empty() -> None:
+    """The dock before there is anything to segment, in napari's light theme."""
+    theme = get_settings().appearance.theme
+    get_settings().appearance.theme = "light"
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1600, 1000)
+    viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+    save(viewer, "dock_empty_light.png")
+    viewer.close()
+    get_settings().appearance.theme = theme
 
 
 def picture_stack() -> None:
@@ -98,10 +136,14 @@ def picture_automatic() -> None:
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["2d", "stack", "automatic"]
+    wanted = sys.argv[1:] or ["2d", "stack", "objects", "empty", "automatic"]
     if "2d" in wanted:
         picture_2d()
     if "stack" in wanted:
         picture_stack()
+    if "objects" in wanted:
+        picture_objects()
+    if "empty" in wanted:
+        picture_empty()
     if "automatic" in wanted:
         picture_automatic()

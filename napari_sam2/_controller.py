@@ -157,7 +157,7 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
-        following = self._highest + 1
+        following = 1 + max(self._highest, self.ledger.highest)
         _labels.check_id(self._ensure()[3], following)
         self.steps.begin("next object")
         self.state.positive = True
@@ -358,7 +358,7 @@ class SegmentController:
             self.steps.last,
             self.state.each,
             self.state.object_id,
-            self._highest + 1,
+            1 + max(self._highest, self.ledger.highest),
         )
         self.steps.begin("last prompt")
         try:

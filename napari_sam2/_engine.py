@@ -57,10 +57,12 @@ class Engine:
         self._predictor: Predictor | None = None
         self._encoded: tuple[LayerFrames, int] | None = None
         self._sessions: OrderedDict[LayerFrames, _OpenSession] = OrderedDict()
+        self._ambiguous: tuple[ObjectPrompts, Prediction, float] | None = None
 
     def close(self) -> None:
         """Let go of the model and everything computed with it."""
         self._choice = self._model = self._predictor = self._encoded = None
+        self._ambiguous = None
         self._sessions.clear()
 
     def prepare(
@@ -147,7 +149,11 @@ class Engine:
         opened = self._sessions.get(frames)
         if opened is not None and opened.followed:
             return  # tracking has said what is meant
-        found, took = self._glimpse(frames, index, prompts.points_xy[0])
+        asked, self._ambiguous = self._ambiguous, None
+        if asked is not None and asked[0] is prompts:
+            _, found, took = asked
+        else:
+            found, took = self._glimpse(frames, index, prompts.points_xy[0])
         result = choices(found, key, prompts, frames, index, took)
         if result is not None:
             yield result
@@ -240,13 +246,18 @@ class Engine:
         def ask(negative: Sequence[XY]) -> tuple[NDArray[np.bool_], float]:
             assert self._predictor is not None
             coordinates, labels = point_arrays(prompts, negative)
+            several = single and not negative
+            began = time.perf_counter()
             prediction = self._predictor.predict(
                 point_coords=coordinates,
                 point_labels=labels,
                 box=box,
                 mask_input=mask_input,
-                multimask_output=single and not negative,
+                multimask_output=several,
             )
+            if several:
+                took = 1000 * (time.perf_counter() - began)
+                self._ambiguous = prompts, prediction, took
             best = int(np.argmax(prediction.scores))
             return prediction.masks[best].astype(bool), float(prediction.scores[best])
 

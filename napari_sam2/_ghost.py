@@ -31,6 +31,7 @@ class Ghost:
         self.viewer = viewer
         self.layer: Labels | None = None
         self._made_for: tuple[Any, ...] = ()
+        self._data: NDArray[np.uint8] | None = None
 
     def show(
         self,
@@ -47,13 +48,10 @@ class Ghost:
             self._make(image, plane, position)
             self._made_for = made_for
         assert self.layer is not None
+        assert self._data is not None
         index = _layers.plane_index(plane, (0,) * (image.ndim - 2))
-        self.layer.data[index] = mask
-        from napari.utils.colormaps import DirectLabelColormap
-
-        colors = {None: np.zeros(4), 0: np.zeros(4), 1: np.asarray(color, float)}
-        if not np.allclose(self.layer.get_color(1), color):
-            self.layer.colormap = DirectLabelColormap(color_dict=colors)
+        self._data[index] = mask
+        self._tint(color)
         self.layer.visible = True
         self.layer.refresh(extent=False, thumbnail=False, highlight=False)
 
@@ -67,6 +65,16 @@ class Ghost:
         layer, self.layer = self.layer, None
         if layer is not None and layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
+
+    def _tint(self, color: Any) -> None:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        assert self.layer is not None
+        if self.layer.get_color(1) is None or not np.allclose(
+            self.layer.get_color(1), color
+        ):
+            colors = {None: np.zeros(4), 0: np.zeros(4), 1: np.asarray(color, float)}
+            self.layer.colormap = DirectLabelColormap(color_dict=colors)
 
     def _make(
         self, image: Image, plane: tuple[int, int], position: tuple[int, ...]
@@ -84,8 +92,11 @@ class Ghost:
         )
         place["translate"] = np.asarray(image.translate) + moved(corner)
         flat = tuple(n if i in plane else 1 for i, n in enumerate(shape))
-        layer = Labels(np.zeros(flat, np.uint8), name=NAME, opacity=0.45, **place)
-        layer.contour = 0
+        self._data = np.zeros(flat, np.uint8)
+        shown = self._data.view()
+        shown.flags.writeable = False  # nobody takes it for the result
+        layer = Labels(shown, name=NAME, opacity=0.45, **place)
+        layer.editable = False
         active = self.viewer.layers.selection.active
         self.viewer.add_layer(layer)
         self.layer = layer

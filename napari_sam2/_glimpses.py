@@ -103,8 +103,7 @@ def choices(
     packed = [PackedMask.of(masks[i]) for i in order]
     if len(set(packed)) < 2:
         return None
-    largest = masks[order].any(0)
-    top, bottom, left, right = _window(largest)
+    top, bottom, left, right = _window(np.asarray(masks[order].any(0)))
     return Choices(
         key,
         prompts,

@@ -43,6 +43,11 @@ class Ledger:
         """Labels that have any pixels, ascending."""
         return sorted(self._places)
 
+    @property
+    def highest(self) -> int:
+        """Largest label, 0 if there is none."""
+        return max(self._places, default=0)
+
     def places(self, object_id: int) -> list[Place]:
         """Where a label has pixels, in order."""
         return sorted(self._places.get(object_id, ()))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtGui import QIcon, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from napari_sam2._keys import hint
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
 MOST = 3
-SIDE = 64
+SIDE = 60
+FRAME = 3  # around the one that is shown
 
 
 class CandidateRow(QWidget):
@@ -38,6 +39,7 @@ class CandidateRow(QWidget):
         self._state = state
         self._label_color = label_color
         self._shown: Choices | None = None
+        self._pictures: list[QPixmap] = []
         self.text = QLabel("Or" + hint("candidates").replace(" (", "\n("))
         self.text.setToolTip("Other masks that the click may mean" + hint("candidates"))
         row = QHBoxLayout(self)
@@ -49,7 +51,8 @@ class CandidateRow(QWidget):
             button = QToolButton()
             button.setCheckable(True)
             button.setIconSize(QSize(SIDE, SIDE))
-            button.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
+            button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
+            button.setMinimumWidth(SIDE)
             button.setObjectName(str(number))
             button.clicked.connect(self._on_clicked)
             row.addWidget(button)
@@ -67,17 +70,32 @@ class CandidateRow(QWidget):
         if found is not self._shown:
             self._shown = found
             color = self._label_color(found.key.object_id)
+            self._pictures = [
+                picture(found.picture, found.cropped(number), color)
+                for number in range(min(MOST, len(found.masks)))
+            ]
             for number, button in enumerate(self.buttons):
                 button.setVisible(number < len(found.masks))
                 if number < len(found.masks):
                     mask = found.cropped(number)
-                    button.setIcon(picture(found.picture, mask, color))
                     sure = 100 * min(1.0, max(0.0, found.scores[number]))
                     button.setToolTip(
                         f"{mask.sum()} pixels, {sure:.0f} % sure" + hint("candidates")
                     )
         for number, button in enumerate(self.buttons):
             button.setChecked(number == self._state.choice)
+            if number < len(self._pictures):
+                button.setIcon(self._framed(number))
+
+    def _framed(self, number: int) -> QIcon:
+        """A picture, in a frame if it is the mask that the labels show."""
+        pixmap = QPixmap(self._pictures[number])
+        if number == self._state.choice:
+            painter = QPainter(pixmap)
+            painter.setPen(QPen(self.palette().highlight().color(), 2 * FRAME))
+            painter.drawRect(pixmap.rect())
+            painter.end()
+        return QIcon(pixmap)
 
     def _on_clicked(self) -> None:
         self.chosen.emit(int(self.sender().objectName()))
@@ -86,8 +104,8 @@ class CandidateRow(QWidget):
 
 def picture(
     rgb: NDArray[np.uint8], mask: NDArray[np.bool_], color: Sequence[float]
-) -> QIcon:
-    """An (h, w, 3) image with an (h, w) mask over it in a colour, as an icon."""
+) -> QPixmap:
+    """An (h, w, 3) image with an (h, w) mask over it in a colour."""
     tint = 255 * np.asarray(color[:3], float)
     mixed = rgb.astype(float)
     mixed[mask] = 0.45 * mixed[mask] + 0.55 * tint
@@ -99,7 +117,6 @@ def picture(
     pixels = np.ascontiguousarray(mixed.clip(0, 255).astype(np.uint8))
     height, width = pixels.shape[:2]
     image = QImage(pixels.data, width, height, 3 * width, QImage.Format_RGB888)
-    scaled = QPixmap.fromImage(image.copy()).scaled(
+    return QPixmap.fromImage(image.copy()).scaled(
         SIDE, SIDE, Qt.KeepAspectRatio, Qt.SmoothTransformation
     )
-    return QIcon(scaled)

@@ -45,7 +45,14 @@ class StatusLine(QWidget):
         device = state.device_used or state.device
         parts = [state.model, device.upper() if device == "cpu" else device]
         if state.click_ms is not None:
-            parts.append(f"{state.click_ms:.0f} ms")
+            parts.append(span(state.click_ms))
         parts.append(DOING.get(state.busy, "ready"))
         self.model.setText("  ·  ".join(parts))
         self.message.setText(state.status)
+
+
+def span(milliseconds: float) -> str:
+    """A span of time for people: "34 ms", "1.2 s"."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f} s"

@@ -103,6 +103,7 @@ class SegmentWidget(Actions, QWidget):
         self.options = OptionsPanel(self.state, self.hover)
         self.stack = StackPanel(self.state)
         self.table = ObjectPanel(self.objects)
+        self.source.setTitle("")  # the fold has it
         self.folds = {
             "objects": Fold("Objects", self.table),
             "options": Fold("Options", self.options, is_open=False),

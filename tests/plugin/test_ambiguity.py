@@ -191,6 +191,7 @@ def test_preview_shows_what_a_click_would_give(hovering):
     assert layer.get_color(1)[:3] == pytest.approx(t.stage.label_color(1)[:3])
     assert not t.stage.labels.data.any()
     assert len(t.stage.points.data) == 0
+    assert not layer.data.flags.writeable  # not offered as labels to write into
 
 
 def test_preview_follows_the_cursor_and_hides(hovering):

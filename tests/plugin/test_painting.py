@@ -92,7 +92,9 @@ def test_prompting_goes_on_while_a_brush_is_in_hand(brush):
     assert not brush.stage.labels.data[3, 30, 40]
 
 
-def test_painting_from_a_script_is_counted(brush):
-    brush.stage.labels.mode = "pan_zoom"
-    stroke(brush, 3, 30, 40, label=8)
+def test_painting_from_a_script_is_counted_and_its_label_is_taken(brush):
+    labels = brush.stage.labels
+    labels.mode = "pan_zoom"
+    labels.paint(np.array((3, 30, 40)), 8)
     assert brush.ledger.places(8) == [(3,)]
+    assert brush.next_object() == 9

@@ -8,9 +8,11 @@ from napari.layers import Image
 
 from napari_sam2._backend import Sam2Backend
 from napari_sam2._engine import Engine
+from napari_sam2._glimpses import Choices
 from napari_sam2._images import frames_of
-from napari_sam2._messages import Choice, PlaneMasks
-from napari_sam2._prompts import Key, ObjectPrompts
+from napari_sam2._masks import PackedMask
+from napari_sam2._messages import Choice, Loaded, PlaneMasks, Took
+from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts
 
 CHOICE = Choice("sam2_nano", "cpu")
 POINTS = ObjectPrompts(points_xy=((20.0, 10.0), (5.0, 30.0)), point_labels=(1, 0))
@@ -80,3 +82,44 @@ def test_session_takes_every_kind_of_prompt_and_propagates(engine):
     filled = [item for item in items if isinstance(item, PlaneMasks)]
     assert {m.position for m in filled} == {(0,), (1,), (2,)}
     assert set().union(*(m.prompts for m in filled)) == {1, 3}
+
+
+def test_candidates_and_previews_in_an_image_and_in_a_stack(engine):
+    stack = image(4, 40, 60)
+    click = ObjectPrompts(points_xy=((20.0, 10.0),), point_labels=(1,))
+    for axis in (None, 0):
+        frames = frames_of(stack, (1, 2), (2,), axis)
+        key = Key((1, 2), (2,), 1)
+        items = list(
+            engine.predict(
+                CHOICE, frames, {key: click}, frozenset([key]), lambda: False
+            )
+        )
+        assert [item.device for item in items if isinstance(item, Loaded)] in (
+            ["cpu"],
+            [],
+        )
+        (took,) = [item for item in items if isinstance(item, Took)]
+        assert took.milliseconds > 0
+        (glimpse,) = engine.hover(CHOICE, frames, (2,), (20.0, 10.0), lambda: False)
+        assert glimpse.mask.shape == (40, 60)
+        found = [item for item in items if isinstance(item, Choices)]
+        for choices in found:  # weights that know nothing may see but one thing
+            best = choices.masks[choices.best].unpack()
+            np.testing.assert_array_equal(best, glimpse.mask)
+
+
+def test_no_preview_before_the_model_is_there(engine):
+    frames = frames_of(image(40, 60), (0, 1), (), None)
+    assert list(engine.hover(CHOICE, frames, (), (20.0, 10.0), lambda: False)) == []
+
+
+def test_a_mask_to_start_from_needs_no_model(engine):
+    frames = frames_of(image(40, 60), (0, 1), (), None)
+    mask = np.zeros((40, 60), bool)
+    mask[5:20, 5:30] = True
+    key = Key((0, 1), (), 3)
+    prompts = {key: ObjectPrompts(start=MaskPrompt(PackedMask.of(mask)))}
+    items = engine.predict(CHOICE, frames, prompts, frozenset(prompts), lambda: False)
+    (found,) = [item for item in items if isinstance(item, PlaneMasks)]
+    np.testing.assert_array_equal(found.ids == 3, mask)

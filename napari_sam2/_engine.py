@@ -34,11 +34,11 @@ MAX_SESSIONS = 2
 
 @dataclass
 class _OpenSession:
-    """A session and the prompts it has been given, per (frame index, object id)."""
+    """A session, the prompts it was given per (frame, object), what it has followed."""
 
     session: Session
     applied: dict[tuple[int, int], ObjectPrompts] = field(default_factory=dict)
-    followed: bool = False
+    followed: set[int] = field(default_factory=set)
 
 
 class Engine:
@@ -147,7 +147,7 @@ class Engine:
             return
         _, index = split_position(key.plane, key.position, frames.axis)
         opened = self._sessions.get(frames)
-        if opened is not None and opened.followed:
+        if opened is not None and key.object_id in opened.followed:
             return  # tracking has said what is meant
         asked, self._ambiguous = self._ambiguous, None
         if asked is not None and asked[0] is prompts:
@@ -193,7 +193,7 @@ class Engine:
         if stop():
             return
         yield Say("Propagating …")
-        opened.followed = True
+        opened.followed.update(object_id for _, object_id in opened.applied)
         for result in opened.session.propagate(start, last, direction):
             if result.masks:
                 yield PlaneMasks(

@@ -89,13 +89,16 @@ def test_boxes_and_corrections_are_not_ambiguous(tool):
     assert t.state.choices is None
 
 
-def test_a_frame_that_was_tracked_is_not_ambiguous(tool):
+def test_an_object_that_was_tracked_is_not_ambiguous(tool):
     t = tool(STACK)
     t.add_point((3, 20, 30))
     t.propagate()
     t.state.choices = None
     t.add_point((5, 20, 30))
     assert t.state.choices is None
+    t.next_object()
+    t.add_point((5, 30, 45))
+    assert t.state.choices is not None
 
 
 # -- several objects at once -----------------------------------------------------------

@@ -80,9 +80,9 @@ def picture_objects() -> None:
         if number > 1:
             segment.next_object()
         segment.add_point((y, x))
-    segment.wait()
-    segment.propagate("both", FRAME - 5, FRAME + 5)
-    segment.wait()
+    segment.wait(900)
+    segment.propagate("both", FRAME - 2, FRAME + 2)
+    segment.wait(900)
     segment.objects.rename(1, "mitosis")
     segment.objects.rename(2, "neighbour")
     segment.objects.lock(2, True)

@@ -52,6 +52,10 @@ class Ledger:
         """Where a label has pixels, in order."""
         return sorted(self._places.get(object_id, ()))
 
+    def extent(self, object_id: int) -> int:
+        """Number of places where a label has pixels."""
+        return len(self._places.get(object_id, ()))
+
     def on(self, place: Place) -> dict[int, int]:
         """Pixels of each label at a place."""
         return dict(self._planes.get(place, {}))

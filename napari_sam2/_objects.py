@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_sam2._ledger import Place
 
 WHAT = ("both", "mask", "prompts")
+PATIENCE = 1.0  # seconds between looks at every mask's score
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Objects:
         self.stage = controller.stage
         self.notes = controller.notes
         self.ledger = controller.ledger
+        self._lowest: tuple[float, dict[int, float]] = (0.0, {})
         self._visibility = Visibility(self.stage, self.notes, self.ledger)
         self.ledger.changed.connect(self._on_change)
         self.notes.events.connect(self._on_change)
@@ -87,7 +90,7 @@ class Objects:
                 object_id,
                 self.notes.name(object_id),
                 prompts.get(object_id, 0),
-                len(self.ledger.places(object_id)),
+                self.ledger.extent(object_id),
                 confidence.get(object_id),
                 object_id not in self.notes.hidden,
                 object_id in self.notes.locked,
@@ -109,11 +112,16 @@ class Objects:
         return counts
 
     def _confidence(self) -> dict[int, float]:
-        lowest: dict[int, float] = {}
+        """Lowest score of each object; now and then while frames stream in."""
+        now, (before, lowest) = time.monotonic(), self._lowest
+        if self.state.busy == "propagate" and now - before < PATIENCE:
+            return lowest
+        lowest = {}
         for key, written in self.controller.history.written.items():
             if written.score is not None:
-                before = lowest.get(key.object_id, 1.0)
-                lowest[key.object_id] = min(before, written.score)
+                least = lowest.get(key.object_id, 1.0)
+                lowest[key.object_id] = min(least, written.score)
+        self._lowest = now, lowest
         return lowest
 
     # -- choosing -----------------------------------------------------------------

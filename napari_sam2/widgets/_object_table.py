@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_sam2._objects import Objects
 
 THROTTLE_MS = 120
-ROWS_SHOWN = 6
+FEWEST_ROWS, MOST_ROWS = 3, 10
 
 
 class ObjectPanel(QWidget):
@@ -100,6 +100,9 @@ class ObjectPanel(QWidget):
         self._show_buttons()
         self.empty.setVisible(not self.model.rows)
         self.table.setVisible(bool(self.model.rows))
+        rows = min(max(len(self.model.rows), FEWEST_ROWS), MOST_ROWS)
+        height = self.table.verticalHeader().defaultSectionSize()
+        self.table.setFixedHeight((rows + 1) * height + 8)
         flat = self._objects.state.image is None or self._objects.state.image.ndim == 2
         self.table.setColumnHidden(FRAMES, flat)
         self.count_changed.emit(len(self.model.rows))
@@ -120,8 +123,6 @@ class ObjectPanel(QWidget):
         table.verticalHeader().setDefaultSectionSize(height)
         table.verticalHeader().setMinimumSectionSize(height)
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        table.setMinimumHeight((ROWS_SHOWN + 1) * height + 8)
-        table.setMaximumHeight((2 * ROWS_SHOWN + 1) * height + 8)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(20)

@@ -34,6 +34,7 @@ TOOLS = {
     "lasso": ("Lasso", "Outline the object with a stroke; negative cuts it off"),
     "polygon": ("Outline", "Outline the object click by click; Enter finishes"),
 }
+WIDTHS = {"point": 9, "box": 7, "scribble": 12, "lasso": 9, "polygon": 11}
 
 
 class PromptPanel(QGroupBox):
@@ -90,7 +91,10 @@ class PromptPanel(QGroupBox):
         (self.positive if state.positive else self.negative).setChecked(True)
         color = self._label_color(state.object_id)
         self.swatch.setPixmap(dot_icon(color, square=True).pixmap(16, 16))
-        self.name.setText(self._notes.name(state.object_id))
+        self.swatch.setVisible(ready)
+        self.name.setText(
+            self._notes.name(state.object_id) if ready else "No image yet"
+        )
         self.undo.setEnabled(bool(state.undo_text))
         self.redo.setEnabled(bool(state.redo_text))
         what = state.undo_text or "nothing yet"
@@ -146,7 +150,7 @@ class PromptPanel(QGroupBox):
         tools = QHBoxLayout()
         tools.setSpacing(3)
         for name, button in self.tools.items():
-            tools.addWidget(button, 5 if name == "scribble" else 4)
+            tools.addWidget(button, WIDTHS[name])
         grid.addLayout(tools, 0, 0, 1, 6)
         grid.addWidget(self.positive, 1, 0, 1, 3)
         grid.addWidget(self.negative, 1, 3, 1, 3)

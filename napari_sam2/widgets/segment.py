@@ -304,6 +304,7 @@ class SegmentWidget(Actions, QWidget):
         active = viewer.layers.selection.active
         image = active if active in images else next(reversed(images), None)
         if image is None:
+            self.controller.tasks.rest()
             self.controller.prepare()
         else:
             self._try("choose_image", image)

@@ -35,6 +35,7 @@ def _no_old_messages():
 def test_without_an_image_it_says_what_to_do(segment):
     w = segment()
     assert "Open an image" in w.status.text()
+    assert w.prompts.name.text() == "No image yet"
     assert not w.prompts.next.isEnabled()
     assert not w.stack.propagate.isEnabled()
 

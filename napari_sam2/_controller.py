@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari_sam2 import _labels, _layers, _plan
+from napari_sam2._assigning import assign
 from napari_sam2._history import History, Moment
 from napari_sam2._images import LayerFrames, frames_of
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
-from napari_sam2._prompts import Key, ObjectPrompts
-from napari_sam2._stage import Stage, full_coordinates
+from napari_sam2._painting import Painting
+from napari_sam2._placing import Placing
+from napari_sam2._prompts import Key
+from napari_sam2._stage import Stage
 from napari_sam2._starts import Starts
 from napari_sam2._state import DIRECTIONS, SegmentationState
 from napari_sam2._steps import Steps
+from napari_sam2._sync import Sync
 from napari_sam2._tasks import Tasks
 from sam2_core.errors import PromptError, Sam2Error
 
@@ -59,6 +63,9 @@ class SegmentController:
         self.tasks = Tasks(state, self.stage, runner, engine, self.notes)
         self.steps = Steps(state, self.stage, self.tasks, self.notes)
         self.starts = Starts(self.stage, self.steps)
+        self.pending = Sync(self.tasks, self.starts)
+        self.placing = Placing(state, self.stage, self.notes)
+        self.painting = Painting(viewer, self.starts, self.steps, self.ledger)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
         self._highest = 0
         self._tag = ""
@@ -155,7 +162,7 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
-        following = self._highest + 1
+        following = 1 + max(self._highest, self.ledger.highest)
         _labels.check_id(self._ensure()[3], following)
         self.steps.begin("next object")
         self.state.positive = True
@@ -167,7 +174,7 @@ class SegmentController:
         frames: LayerFrames | None = None
         if self.stage.image is not None and self.state.axis is None:
             try:
-                frames = self._frames()
+                frames = self.frames()
             except Sam2Error as error:
                 self.state.status = str(error)
         self.tasks.prepare(frames)
@@ -181,19 +188,19 @@ class SegmentController:
         object_id: int | None = None,
     ) -> None:
         """Add a point at (row, column) of the plane shown or at nD data coordinates."""
-        full = self._locate(position)
         self._take_object(object_id)
-        self.stage.add_point(
-            full, self.state.positive if positive is None else positive
-        )
+        self.placing.point(position, positive)
 
-    def add_shape(
-        self, corners: Any, kind: str = "rectangle", object_id: int | None = None
+    def add_shapes(
+        self,
+        shapes: Any,
+        kind: str = "rectangle",
+        object_id: int | None = None,
+        positive: bool | None = None,
     ) -> None:
-        """Add a shape given by (row, column) corners or nD data coordinates."""
-        vertices = [self._locate(corner) for corner in corners]
+        """Add shapes of such corners; several rectangles are one object each."""
         self._take_object(object_id)
-        self.stage.add_shape(vertices, kind)
+        self.placing.shapes(shapes, kind, positive)
 
     def undo(self) -> None:
         """Take back the last prompt, propagation, deletion or change of object."""
@@ -225,25 +232,16 @@ class SegmentController:
         image, _, _, labels = self._ensure()
         self.runner.cancel("predict")
         try:
-            prompts = self._prompts()
-            step = self.history.last
-            for key in self.history.orphans(prompts):
-                if key.object_id in self.notes.locked:
-                    continue
-                self.runner.cancel("propagate")  # it still believes in this prompt
-                self.history.write_back(labels, key, step)
-                self.history.record.journal.restore(key, step)
-                self.tasks.refresh(key.plane, key.position)
-            changed = self.history.stale(prompts)
-            if not changed:
+            groups = self.pending.groups(image, labels)
+            if not groups:
                 self.tasks.rest()
                 return
             self.tasks.check_model()
-            groups = _plan.groups(image, prompts, changed, self.state.axis)
+            others = self.pending.others(labels, groups)
         except Sam2Error as error:
             self.tasks.fail(error)
             return
-        self.tasks.predict(groups, step)
+        self.tasks.predict(groups, self.history.last, others)
 
     def restored(self) -> None:
         """Prompts and labels came from a session file."""
@@ -278,10 +276,10 @@ class SegmentController:
             raise PromptError(f"The direction must be one of {', '.join(DIRECTIONS)}.")
         if self.state.axis is None:
             raise PromptError("Choose the axis to propagate along first.")
-        frames = self._frames()
+        frames = self.frames()
         first, last = _plan.check_range(start, stop, len(frames))
         line = Key(frames.plane, frames.position(0), 0)
-        prompts = _plan.on_line(self._prompts(), line, self.state.axis)
+        prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
         if not prompts:
             raise PromptError("Click on an object in one of these frames first.")
         self.tasks.check_model()
@@ -315,38 +313,22 @@ class SegmentController:
             self._apply_defaults()
         return ready
 
-    def _prompts(self) -> dict[Key, ObjectPrompts]:
-        self._ensure()
-        prompts, locked = self.starts.prompts(), self.notes.locked
-        free = {key: ask for key, ask in prompts.items() if key.object_id not in locked}
-        return _plan.usable(free, self.state.axis)
-
     def _view(self) -> _layers.View:
         return _layers.current_view(self.viewer, self._ensure_image())
 
     def _ensure_image(self) -> Image:
         return self.stage.image or self.stage.ensure()[0]
 
-    def _frames(self) -> LayerFrames:
+    def frames(self) -> LayerFrames:
+        """The planes that the one on display belongs to."""
         view = self._view()
         axis = None if self.state.axis in view.plane else self.state.axis
         return frames_of(self._ensure_image(), view.plane, view.position, axis)
-
-    def _locate(self, position: Sequence[float]) -> list[float]:
-        full = full_coordinates(self._view(), position)
-        shape = _layers.image_shape(self._ensure_image())
-        if any(not -0.5 <= v < n - 0.5 for v, n in zip(full, shape, strict=True)):
-            raise PromptError(f"{tuple(position)} lies outside the image {shape}.")
-        return full
 
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()
         if object_id is not None:
             self.select_object(object_id)
-        if self.state.object_id < 1:
-            raise PromptError("Label 0 is the background; choose another label.")
-        if self.state.object_id in self.notes.locked:
-            raise PromptError(self.notes.refusal(self.state.object_id))
 
     def _default_axis(self) -> None:
         image = self._ensure_image()
@@ -372,8 +354,23 @@ class SegmentController:
             self.steps.put_back()
             self.state.status = self.notes.refusal(refused)
             return
+        labels = self._ensure()[3]
+        given = assign(
+            self.stage,
+            self.steps.last,
+            self.state.each,
+            self.state.object_id,
+            1 + max(self._highest, self.ledger.highest),
+        )
         self.steps.begin("last prompt")
+        try:
+            self.starts.adopt(labels, self.state.axis is None)
+        except Sam2Error as error:
+            self.state.status = str(error)
         self.steps.look()
+        if given:
+            self._highest = max(self._highest, *given)
+            self.select_object(given[-1])
         self.stage.style(self.state.object_id)
         self.sync()
 

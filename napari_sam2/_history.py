@@ -200,6 +200,13 @@ class History:
         mask = None if prompts.start is None else prompts.start.mask
         known = self.written.get(key, Written(prompts, mask, mask))
         self._set(key, Written(prompts, known.before, known.foreign), step)
+        if mask is not None:
+            self.record.drawn(key, mask.unpack(), step)
+
+    def forget(self, key: Key, step: Step | None) -> None:
+        """The labels show nothing that was asked for here."""
+        self._set(key, None, step)
+        self.record.drawn(key, None, step)
 
     def write_back(self, labels: Labels, key: Key, step: Step | None) -> None:
         """The prompts of a key are gone: show what was there before them."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from napari_sam2._labels import Rules
 from napari_sam2._plain_json import (
     key_at,
+    labels_as_json,
+    labels_from_json,
+    patch_as_json,
     place,
     plan_as_json,
     prompts_as_json,
@@ -23,10 +26,16 @@ from sam2_core.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
+    from napari_sam2._labels import Patch
     from napari_sam2._messages import Choice
+
+Others: TypeAlias = "Mapping[tuple[tuple[int, int], tuple[int, ...]], NDArray[Any]]"
+"""Labels, (H, W), by plane and position."""
 
 UNREADABLE = "This session file cannot be read"
 
@@ -39,10 +48,10 @@ class Entry:
     ----------
     do : str
         "predict", "propagate", "restore" (show what was there before a prompt), "note"
-        (the labels show the answer to prompts already), "erase" (an object from some
-        frames), "relabel" (objects become others, or nothing), "clear" (forget an
-        object's prompts or masks), "divide" (an object into its two parts) or "forget"
-        (all prompts).
+        (the labels show the answer to prompts already), "paint" (pixels by hand),
+        "erase" (an object from some frames), "relabel" (objects become others, or
+        nothing), "clear" (forget an object's prompts or masks), "divide" (an object
+        into its two parts) or "forget" (all prompts).
     what : dict
         The rest, in plain JSON.
     rules : list of (int, Rules)
@@ -134,10 +143,18 @@ class Journal:
         frames: LayerFrames,
         prompts: Mapping[Key, ObjectPrompts],
         changed: Iterable[Key],
+        others: Others,
         step: Any,
     ) -> Entry:
-        """Masks for the prompts that changed."""
-        what = {"setup": self._setup(choice, frames)}
+        """Masks for the prompts that changed, which do not enter ``others``."""
+        what: dict[str, Any] = {"setup": self._setup(choice, frames)}
+        places = {(key.plane, key.position) for key in changed}
+        near = [(at, others[at]) for at in sorted(places) if at in others]
+        if near:
+            what["others"] = [
+                {"position": list(at[1]), **labels_as_json(labels)}
+                for at, labels in near
+            ]
         told = self._tell(frames, prompts)
         asked = sorted(changed, key=lambda key: (key.position, key.object_id))
         if list(map(place, asked)) != [_at(p) for p in told.get("set", [])]:
@@ -164,8 +181,12 @@ class Journal:
         """The last prompt of a key is gone."""
         self._add(Entry("restore", {"plane": list(key.plane), **place(key)}), step)
 
+    def paint(self, patch: Patch, step: Any) -> None:
+        """The user changed pixels by hand."""
+        self._add(Entry("paint", patch_as_json(patch)), step)
+
     def note(self, key: Key, prompts: ObjectPrompts, step: Any) -> None:
-        """The labels show the answer to these prompts already."""
+        """The labels show the answer to these prompts already; no prompts: nothing."""
         told = prompts_as_json(prompts)
         self._add(Entry("note", {"plane": list(key.plane), **place(key), **told}), step)
 
@@ -273,6 +294,15 @@ class Journal:
         except (KeyError, TypeError, ValueError) as error:
             raise ImageError(f"{UNREADABLE}: {error!r} in its steps.") from error
         return journal
+
+    def others(self, entry: Entry) -> Others:
+        """Labels that the masks of an entry do not enter, by plane and position."""
+        setup = self.setups[entry.what["setup"]]
+        plane = (setup["plane"][0], setup["plane"][1])
+        return {
+            (plane, tuple(at["position"])): labels_from_json(at)
+            for at in entry.what.get("others", ())
+        }
 
     def told(self, entry: Entry) -> tuple[dict[Key, ObjectPrompts], frozenset[Key]]:
         """Prompts on the line of an entry after it was told, and those asked for.

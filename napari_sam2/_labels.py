@@ -209,6 +209,14 @@ def _store(
     return patch
 
 
+def put(labels: Labels, patch: Patch) -> Patch | None:
+    """Give the pixels of a patch its new values, whatever they are; what changed."""
+    current = np.asarray(labels.data[plane_index(patch.plane, patch.position)])
+    target = current.copy()
+    target[patch.rows, patch.columns][patch.changed()] = patch.new
+    return _store(labels, patch.plane, patch.position, target)
+
+
 def replay(labels: Labels, patch: Patch, back: bool) -> Patch | None:
     """Undo a patch in place, or do it again.
 

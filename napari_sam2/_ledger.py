@@ -43,9 +43,18 @@ class Ledger:
         """Labels that have any pixels, ascending."""
         return sorted(self._places)
 
+    @property
+    def highest(self) -> int:
+        """Largest label, 0 if there is none."""
+        return max(self._places, default=0)
+
     def places(self, object_id: int) -> list[Place]:
         """Where a label has pixels, in order."""
         return sorted(self._places.get(object_id, ()))
+
+    def extent(self, object_id: int) -> int:
+        """Number of places where a label has pixels."""
+        return len(self._places.get(object_id, ()))
 
     def on(self, place: Place) -> dict[int, int]:
         """Pixels of each label at a place."""

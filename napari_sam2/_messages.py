@@ -61,6 +61,21 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A model is ready: its name, and the device it is on."""
+
+    model: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Took:
+    """Milliseconds from the prompts of a click to its mask."""
+
+    milliseconds: float
+
+
+@dataclass(frozen=True)
 class Relabelled:
     """In one plane labels are to become others; 0 erases."""
 

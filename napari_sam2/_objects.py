@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_sam2._ledger import Place
 
 WHAT = ("both", "mask", "prompts")
+PATIENCE = 1.0  # seconds between looks at every mask's score
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Objects:
         self.stage = controller.stage
         self.notes = controller.notes
         self.ledger = controller.ledger
+        self._lowest: tuple[float, dict[int, float | None]] = (0.0, {})
         self._visibility = Visibility(self.stage, self.notes, self.ledger)
         self.ledger.changed.connect(self._on_change)
         self.notes.events.connect(self._on_change)
@@ -79,17 +82,17 @@ class Objects:
     def rows(self) -> list[ObjectRow]:
         """All objects that have pixels or prompts, and the current one."""
         prompts = self._prompt_counts()
-        review = self.controller.history.record.review
         ids = {*self.ledger.ids, *prompts}
         if self.state.image is not None and self.state.object_id > 0:
             ids.add(self.state.object_id)
+        confidence = self._confidence(ids)
         return [
             ObjectRow(
                 object_id,
                 self.notes.name(object_id),
                 prompts.get(object_id, 0),
-                len(self.ledger.places(object_id)),
-                review.lowest(object_id),
+                self.ledger.extent(object_id),
+                confidence.get(object_id),
                 object_id not in self.notes.hidden,
                 object_id in self.notes.locked,
             )
@@ -108,6 +111,16 @@ class Objects:
                 counts[int(object_id)] = counts.get(int(object_id), 0) + int(n)
         counts.pop(0, None)
         return counts
+
+    def _confidence(self, ids: set[int]) -> dict[int, float | None]:
+        """Certainty of each object; now and then while frames stream in."""
+        now, (before, lowest) = time.monotonic(), self._lowest
+        if self.state.busy == "propagate" and now - before < PATIENCE:
+            return lowest
+        review = self.controller.history.record.review
+        lowest = {object_id: review.lowest(object_id) for object_id in ids}
+        self._lowest = now, lowest
+        return lowest
 
     # -- choosing -----------------------------------------------------------------
 
@@ -208,6 +221,31 @@ class Objects:
         self._relabel(dict.fromkeys(others, first), step)
         self.select(first)
         return first
+
+    def track_all(self) -> list[int]:
+        """Take every label of the plane on display for a mask prompt, and propagate.
+
+        Returns
+        -------
+        list of int
+            The labels.
+
+        Raises
+        ------
+        Sam2Error
+            If there is no stack or no label in the plane.
+        """
+        image, _, _, labels = self.stage.ensure()
+        view = _layers.current_view(self.controller.viewer, image)
+        if self.state.axis is None:
+            raise PromptError("There is nothing to propagate through.")
+        step = self.controller.steps.begin("tracking all labels")
+        ids = self.controller.starts.adopt_plane(labels, view, step)
+        if not ids:
+            self.controller.steps.undo()
+            raise PromptError("There are no labels in this frame; make some first.")
+        self.controller.propagate()
+        return ids
 
     # -- helpers ------------------------------------------------------------------
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam2._following import Plan
-from napari_sam2._labels import Rules
+from napari_sam2._labels import Patch, Rules
 from napari_sam2._marks import Bounds
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
 
 
 WRITING = {  # the dock's word: keep_others, only_empty
@@ -132,6 +137,52 @@ def ranges(indices: Iterable[int]) -> list[list[int]]:
         else:
             runs.append([index, index])
     return runs
+
+
+def labels_as_json(labels: NDArray[Any]) -> dict[str, Any]:
+    """Labels of a plane, (H, W), in plain JSON."""
+    ids = np.ascontiguousarray(labels, "<u4")
+    return {"shape": list(ids.shape), "bits": _packed(ids.tobytes())}
+
+
+def labels_from_json(content: Mapping[str, Any]) -> NDArray[np.uint32]:
+    """The inverse of :func:`labels_as_json`, (H, W) uint32."""
+    ids = np.frombuffer(_unpacked(content["bits"]), "<u4")
+    return ids.reshape(content["shape"])
+
+
+def patch_as_json(patch: Patch) -> dict[str, Any]:
+    """Pixels that were painted, in plain JSON, without what was there before."""
+    return {
+        "plane": list(patch.plane),
+        "position": list(patch.position),
+        "rows": [patch.rows.start, patch.rows.stop],
+        "columns": [patch.columns.start, patch.columns.stop],
+        "pixels": _packed(patch.packed.tobytes()),
+        "values": _packed(patch.new.astype("<u4").tobytes()),
+    }
+
+
+def patch_from_json(content: Mapping[str, Any]) -> Patch:
+    """The inverse of :func:`patch_as_json`; what was there before is not known."""
+    values = np.frombuffer(_unpacked(content["values"]), "<u4")
+    return Patch(
+        (content["plane"][0], content["plane"][1]),
+        tuple(content["position"]),
+        slice(*content["rows"]),
+        slice(*content["columns"]),
+        np.frombuffer(_unpacked(content["pixels"]), np.uint8),
+        np.zeros_like(values),
+        values,
+    )
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 6)).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
 
 
 def place(key: Key) -> dict[str, Any]:

@@ -87,17 +87,6 @@ class ObjectPrompts:
             and set(self.cuts_xy).issuperset(earlier.cuts_xy)
         )
 
-    def point_arrays(
-        self,
-    ) -> tuple[NDArray[np.float32] | None, NDArray[np.int32] | None]:
-        """Coordinates (N, 2) as x, y and labels (N,), or two None without points."""
-        if not self.points_xy:
-            return None, None
-        return (
-            np.asarray(self.points_xy, np.float32),
-            np.asarray(self.point_labels, np.int32),
-        )
-
     def box_array(self) -> NDArray[np.float32] | None:
         """The box as (4,) x0, y0, x1, y1; None without one."""
         return None if self.box_xyxy is None else np.asarray(self.box_xyxy, np.float32)
@@ -230,6 +219,17 @@ def collect(
         if drawn.extends(start.answers):
             prompts[key] = replace(drawn, start=start)
     return prompts
+
+
+def keys_of(layer: Points | Shapes) -> list[Key]:
+    """Where each prompt of a layer belongs."""
+    table, keys = layer.features, []
+    for data, tag, object_id in zip(
+        layer.data, table["plane"], table["object_id"], strict=True
+    ):
+        view = view_at(np.atleast_2d(data)[0], tag, layer.ndim)
+        keys.append(Key(view.plane, view.position, int(object_id)))
+    return keys
 
 
 def view_at(coordinates: NDArray[Any], tag: str, ndim: int) -> View:

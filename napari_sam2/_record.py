@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_sam2._messages import PlaneMasks, Relabelled
     from napari_sam2._object_notes import Notes
+    from napari_sam2._prompts import Key
 
 
 Answers: TypeAlias = dict[tuple[int, int], tuple[int, ...]]
@@ -58,6 +59,15 @@ class Record:
             if object_id in objects
         ]
         self._remember(step, self.review.put(facts))
+
+    def drawn(self, key: Key, mask: NDArray[Any] | None, step: Any) -> None:
+        """The user has drawn this mask, (H, W), or erased it."""
+        facts = None
+        if mask is not None:
+            facts = measure({key.object_id: mask}, {}, {}, {key.object_id})
+        entry = None if facts is None else facts[key.object_id]
+        known = (key.plane, key.position, key.object_id, entry)
+        self._remember(step, self.review.put([known]))
 
     def relabelled(
         self, change: Relabelled, left: Mapping[int, NDArray[Any]], step: Any

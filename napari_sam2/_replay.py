@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2._divisions import divide
 from napari_sam2._erasing import erase_at
 from napari_sam2._images import LayerFrames
-from napari_sam2._labels import Rules
+from napari_sam2._labels import Rules, put
 from napari_sam2._messages import Choice, PlaneMasks, Relabelled, Say
-from napari_sam2._plain_json import key_at, plan_from_json, prompts_from_json
+from napari_sam2._plain_json import (
+    key_at,
+    patch_from_json,
+    plan_from_json,
+    prompts_from_json,
+)
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
@@ -73,7 +78,8 @@ def rerun(
         if entry.computed == 0:
             continue
         if entry.do == "predict":
-            items = engine.predict(choice, frames, prompts, asked, stop)
+            others = journal.others(entry)
+            items = engine.predict(choice, frames, prompts, asked, stop, others)
         else:
             plan = plan_from_json(entry.what)
             items = engine.propagate(choice, frames, prompts, plan, stop)
@@ -85,7 +91,7 @@ def rerun(
                     yield Redo(entry, item, made - 1)
                 if made == entry.computed:
                     break
-            else:
+            elif isinstance(item, Say):
                 yield item
         if made < entry.computed and not stop():
             raise Sam2Error(
@@ -125,7 +131,13 @@ def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
         if key in history.written:
             history.write_back(labels, key, None)
     elif entry.do == "note":
-        history.note(key_at(plane, what), prompts_from_json(what), None)
+        ask, key = prompts_from_json(what), key_at(plane, what)
+        if ask:
+            history.note(key, ask, None)
+        else:
+            history.forget(key, None)
+    elif entry.do == "paint":
+        history.add(put(labels, patch_from_json(what)), None)
     elif entry.do == "erase":
         shape, object_id = tuple(labels.data.shape), int(what["object"])
         for masks in erase_at(shape, plane, positions[: entry.written], object_id):

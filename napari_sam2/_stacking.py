@@ -67,7 +67,7 @@ class StackTools:
         if self.controller.stage.image is None or self.controller.state.axis is None:
             return None
         try:
-            frames = self.controller._frames()
+            frames = self.controller.frames()
         except Sam2Error:
             return None
         return frames if frames.axis is not None else None
@@ -126,6 +126,7 @@ class StackTools:
         """
         controller = self.controller
         controller._take_object(object_id)
+        controller.placing.check()
         frames = self.need_frames()
         view, object_id = controller._view(), controller.state.object_id
         here = index_on(frames, view.plane, view.position)
@@ -213,7 +214,7 @@ class StackTools:
         """Frames of the line on which an object has prompts."""
         return [
             index
-            for key in self.controller._prompts()
+            for key in self.controller.pending.prompts()
             if key.object_id == object_id
             and (index := index_on(frames, key.plane, key.position)) is not None
         ]
@@ -283,7 +284,7 @@ class StackTools:
 
     def _on_prompts(self) -> None:
         try:
-            prompts = self.controller._prompts()
+            prompts = self.controller.pending.prompts()
         except Sam2Error:
             return
         self.record.contradict(prompts, self.controller.history.last)

@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _layers as layers
+from napari_sam2._prompts import keys_of
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError, PromptError
 
@@ -40,6 +41,7 @@ class Stage:
     object_selected = Signal(int)
     polarity_selected = Signal(bool)
     layer_lost = Signal(object)
+    layers_changed = Signal()
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
@@ -102,6 +104,7 @@ class Stage:
         self.labels = labels
         if labels is not None:
             labels.events.selected_label.connect(self._on_selected_label)
+        self.layers_changed.emit()
 
     def ensure(self) -> tuple[Image, Points, Shapes, Labels]:
         """All four layers; those that are missing are created.
@@ -136,12 +139,13 @@ class Stage:
         return image, self.points, self.shapes, self.labels
 
     def activate(self, tool: str) -> None:
-        """Take a tool in hand: "point", "box", "polygon" or "lasso"."""
+        """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""
         _, points, shapes, _ = self.ensure()
         modes = {
             "box": "add_rectangle",
             "polygon": "add_polygon",
             "lasso": "add_polygon_lasso",
+            "scribble": "add_path",
         }
         layer = points if tool == "point" else shapes
         self.viewer.layers.selection.active = layer
@@ -192,11 +196,11 @@ class Stage:
         self._polarity_once = layers.POLARITIES[0 if positive else 1]
         points.add(np.asarray(coordinates, float)[None])
 
-    def add_shape(self, vertices: Any, kind: str, positive: bool = True) -> None:
-        """Add a shape with full data coordinates (N, ndim), as a drag would."""
+    def add_shapes(self, outlines: Any, kind: str, positive: bool = True) -> None:
+        """Add shapes with full data coordinates (N, ndim), as a drag would."""
         shapes = self.ensure()[2]
         self._polarity_once = layers.POLARITIES[0 if positive else 1]
-        shapes.add([np.asarray(vertices, float)], shape_type=kind)
+        shapes.add([np.asarray(xy, float) for xy in outlines], shape_type=kind)
 
     def snapshot(self) -> Snapshot | None:
         """Content of the prompt layers; None without layers."""
@@ -228,6 +232,14 @@ class Stage:
                     continue
                 ids = layer.features["object_id"].to_numpy()
                 layer.remove([int(i) for i in np.flatnonzero(ids == object_id)])
+
+    def remove_keys(self, keys: set[Key]) -> None:
+        """Delete the points and shapes of some objects in some planes."""
+        with self.quiet():
+            for layer in (self.points, self.shapes):
+                if layer is not None and len(layer.data):
+                    found = [i for i, key in enumerate(keys_of(layer)) if key in keys]
+                    layer.remove(found)
 
     def move_prompts(self, sources: Sequence[int], target: int) -> None:
         """Let the points and shapes of some objects be another's; masks are dropped."""
@@ -265,6 +277,7 @@ class Stage:
         if points is not None:
             points.events.feature_defaults.connect(self._on_defaults)
             points.mouse_drag_callbacks.append(self._on_press)
+        self.layers_changed.emit()
 
     def _add(self, layer: Any) -> Any:
         self._made.add(layer)

@@ -37,6 +37,8 @@ class SegmentationState:
         segmented by itself (always so for 2D images).
     positive : bool
         Whether the next point says "this belongs to the object".
+    tool : str
+        The tool that was taken in hand last.
     object_id : int
         Label value that the prompts are for; 0 means background, nothing can be
         prompted.
@@ -44,6 +46,16 @@ class SegmentationState:
         One of :data:`WRITING`: what becomes of labels that are there already.
     neighbours : bool
         Whether all other labels act as negative prompts, and not only locked ones.
+    each : bool
+        Whether every positive prompt is an object of its own.
+    hover : bool or None
+        Whether the mask under the cursor is shown; None: if the model is quick.
+    choices, choice : Choices or None, int
+        Candidates of the last click, and the one that is shown.
+    device_used : str
+        Device of the loaded model, "" before one is loaded.
+    click_ms, glimpse_ms : float or None
+        Milliseconds of the last click, and of a look at one point.
     direction : str
         One of "both", "forward", "backward".
     start, stop : int or None
@@ -80,9 +92,17 @@ class SegmentationState:
     plane: tuple[int, int] | None = None
     axis: int | None = None
     positive: bool = True
+    tool: str = "point"
     object_id: int = 1
     writing: str = "keep"
     neighbours: bool = False
+    each: bool = False
+    hover: bool | None = None
+    choices: Any = None
+    choice: int = 0
+    device_used: str = ""
+    click_ms: float | None = None
+    glimpse_ms: float | None = None
     direction: str = "both"
     start: int | None = None
     stop: int | None = None

@@ -10,17 +10,28 @@ from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _replay
 from napari_sam2._erasing import erase_at
+from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop, Work
 from napari_sam2._journal import Entry, count_written, watch
 from napari_sam2._labels import Rules
 from napari_sam2._ledger import count_labels
-from napari_sam2._messages import Choice, Found, PlaneMasks, Relabelled, Say
+from napari_sam2._messages import (
+    Choice,
+    Found,
+    Loaded,
+    PlaneMasks,
+    Relabelled,
+    Say,
+    Took,
+)
 from napari_sam2._remedies import remedies
 from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
@@ -130,20 +141,25 @@ class Tasks:
 
         self._submit("download", work, then=lambda: self.prepare(None))
 
-    def predict(self, groups: Sequence[Group], step: Step | None) -> None:
-        """Masks for the prompts that changed."""
+    def predict(
+        self,
+        groups: Sequence[Group],
+        step: Step | None,
+        others: Mapping[Any, NDArray[Any]],
+    ) -> None:
+        """Masks for the prompts that changed, which do not enter ``others``."""
         choice = self.choice
         journal, entries = self.history.record.journal, list[Entry]()
 
         def begin() -> None:
             for g in groups:
                 told = choice, g.frames, g.prompts, g.changed
-                entries.append(journal.predict(*told, step))
+                entries.append(journal.predict(*told, others, step))
 
         def work(stop: Stop) -> Iterator[Any]:
             for entry, g in zip(entries, groups, strict=True):
                 asked = self.engine.predict(
-                    choice, g.frames, g.prompts, g.changed, stop
+                    choice, g.frames, g.prompts, g.changed, stop, others
                 )
                 yield from watch(entry, self.engine, asked)
 
@@ -344,6 +360,14 @@ class Tasks:
             self.state.status = item.text
         elif isinstance(item, Found):
             self.state.update(devices=item.devices, missing=item.missing)
+        elif isinstance(item, Loaded):
+            self.state.device_used = item.device
+        elif isinstance(item, Took):
+            self.state.click_ms = item.milliseconds
+        elif isinstance(item, Choices):
+            self.state.update(
+                choices=item, choice=item.best, glimpse_ms=item.milliseconds
+            )
         elif isinstance(item, PlaneMasks | Relabelled):
             labels = self.stage.labels
             if labels is not None:

@@ -80,4 +80,5 @@ def scrolling_column(*panels: QWidget) -> QScrollArea:
     scroll.setWidget(content)
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
     return scroll

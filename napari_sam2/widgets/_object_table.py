@@ -9,11 +9,11 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
+    QLabel,
     QMenu,
     QPushButton,
     QSizePolicy,
     QTableView,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_sam2._objects import Objects
 
 THROTTLE_MS = 120
-ROWS_SHOWN = 6
+FEWEST_ROWS, MOST_ROWS = 3, 10
 
 
 class ObjectPanel(QWidget):
@@ -53,20 +53,23 @@ class ObjectPanel(QWidget):
         self.model = ObjectModel(objects.stage.label_color, self)
         self.table = QTableView()
         self._set_up_table()
+        self.empty = QLabel("No objects yet. Open an image, then click an object.")
+        self.empty.setWordWrap(True)
+        self.empty.setAlignment(Qt.AlignCenter)
+        self.empty.setEnabled(False)
         self.new = QPushButton("New")
         self.new.setToolTip("Start another object" + hint("next"))
         self.merge = QPushButton("Merge")
         self.track = QPushButton("Track all")
         self.track.setToolTip(
             "Take every label of this frame for a mask prompt, and follow them all"
+            + hint("track_all")
         )
-        self.delete = QToolButton()
-        self.delete.setText("Delete")
-        self.delete.setPopupMode(QToolButton.MenuButtonPopup)
+        self.delete = QPushButton("Delete")
         self.delete.setMenu(self._delete_menu())
         for button in (self.new, self.merge, self.track, self.delete):
             button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
-        self.delete.setToolTip("Delete mask and prompts in all frames" + hint("clear"))
+        self.delete.setToolTip("Delete the selected objects, in all frames")
         row = QHBoxLayout()
         row.setSpacing(4)
         for button in (self.new, self.merge, self.delete, self.track):
@@ -74,6 +77,7 @@ class ObjectPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
+        column.addWidget(self.empty)
         column.addWidget(self.table)
         column.addLayout(row)
         self._connect()
@@ -94,6 +98,11 @@ class ObjectPanel(QWidget):
         self._select(chosen if current in chosen else [current])
         self._quiet = False
         self._show_buttons()
+        self.empty.setVisible(not self.model.rows)
+        self.table.setVisible(bool(self.model.rows))
+        rows = min(max(len(self.model.rows), FEWEST_ROWS), MOST_ROWS)
+        height = self.table.verticalHeader().defaultSectionSize()
+        self.table.setFixedHeight((rows + 1) * height + 8)
         flat = self._objects.state.image is None or self._objects.state.image.ndim == 2
         self.table.setColumnHidden(FRAMES, flat)
         self.count_changed.emit(len(self.model.rows))
@@ -114,8 +123,6 @@ class ObjectPanel(QWidget):
         table.verticalHeader().setDefaultSectionSize(height)
         table.verticalHeader().setMinimumSectionSize(height)
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        table.setMinimumHeight((ROWS_SHOWN + 1) * height + 8)
-        table.setMaximumHeight((2 * ROWS_SHOWN + 1) * height + 8)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(20)
@@ -155,7 +162,6 @@ class ObjectPanel(QWidget):
         self.new.clicked.connect(self._on_new)
         self.merge.clicked.connect(self._on_merge)
         self.track.clicked.connect(self._on_track)
-        self.delete.clicked.connect(self._on_delete)
 
     def _select(self, object_ids: list[int]) -> None:
         model = self.table.selectionModel()
@@ -223,9 +229,6 @@ class ObjectPanel(QWidget):
 
     def _on_track(self) -> None:
         self.requested.emit("track_all", ())
-
-    def _on_delete(self) -> None:
-        self.requested.emit("delete", (self.selected, "both"))
 
     def _on_delete_action(self, action: Any) -> None:
         self.requested.emit("delete", (self.selected, action.data()))

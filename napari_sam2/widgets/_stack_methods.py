@@ -134,7 +134,7 @@ class StackMethods:
         self._try("check_frame", on)
 
     def _on_answer(self, suspect: Any, divided: bool) -> None:
-        self.lineage.answer(suspect, divided)
+        self._try("answer", suspect, divided, target=self.lineage)
 
     def _on_tracks(self) -> None:
         self._try("make_tracks")

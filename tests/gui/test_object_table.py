@@ -49,7 +49,7 @@ def test_rows(three):
     assert w.folds["objects"].header.text() == "Objects (3)"
     w.next_object()
     assert text(w, 3, columns.PROMPTS) == ""
-    assert w.table.selected == [4]
+    assert w.table.selected == [5]
 
 
 def test_click_selects_and_double_click_jumps(three, qtbot):
@@ -100,12 +100,23 @@ def test_merge_and_delete_with_the_buttons(three, qtbot):
     w.table.refresh()
     click(w, qtbot, 1, columns.NAME)
     assert w.table.selected == [3]
-    mask_only = w.table.delete.menu().actions()[1]
+    both, mask_only, _ = w.table.delete.menu().actions()
     mask_only.trigger()
     assert set(np.unique(w.labels.data)) == {0, 1}
     assert w.controller.stage.count_prompts(3) == 1
-    w.table.delete.click()
+    both.trigger()
     assert w.controller.stage.count_prompts(3) == 0
+
+
+def test_without_objects_it_says_what_to_do(segment):
+    w = segment()
+    w.show()
+    assert w.table.empty.isVisible()
+    assert not w.table.table.isVisible()
+    w.viewer_model.add_image(STACK)
+    w.table.refresh()
+    assert not w.table.empty.isVisible()
+    assert w.table.table.isVisible()
 
 
 def test_frames_are_not_shown_for_a_single_plane(segment):

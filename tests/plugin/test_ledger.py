@@ -33,6 +33,7 @@ def check(ledger, data):
     assert ledger.ids == sorted(ids)
     for i in ids:
         assert ledger.places(i) == [p for p, counts in expected.items() if i in counts]
+        assert ledger.extent(i) == len(ledger.places(i))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])

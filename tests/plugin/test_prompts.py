@@ -30,9 +30,6 @@ def test_points_become_xy_per_frame_and_object():
     ask = found[Key((1, 2), (2,), 1)]
     assert ask.points_xy == ((40.0, 10.0), (3.0, 11.5))
     assert ask.point_labels == (1, 0)
-    coordinates, labels = ask.point_arrays()
-    assert coordinates.shape == (2, 2)
-    assert labels.tolist() == [1, 0]
 
 
 def test_a_click_lands_on_the_pixel_under_it_whatever_the_transform():

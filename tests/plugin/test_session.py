@@ -45,7 +45,7 @@ def story(t, tools):
     t.add_point((14, 20), positive=False)
     t.propagate("both")
     t.next_object()
-    t.add_shape([(20, 30), (20, 45), (32, 45), (32, 30)])
+    t.add_shapes([[(20, 30), (20, 45), (32, 45), (32, 30)]])
     t.propagate("forward", 3, 7)
     t.undo()
     at(t, 5)
@@ -66,7 +66,7 @@ def story(t, tools):
     t.propagate("both", 2, 6)
     t.objects.delete([t.state.object_id])
     t.select_object(4)
-    t.add_shape([(2, 2), (2, 9), (9, 9)], "polygon")
+    t.add_shapes([[(2, 2), (2, 9), (9, 9)]], "polygon")
     t.propagate("backward")
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_sam2._record import Record
 
 
+QUICK = 10_000  # masks; beyond, a click does not look through all of them again
+
+
 class StackTools:
     """What one does with a stack besides prompting and propagating.
 
@@ -291,7 +294,10 @@ class StackTools:
         self._corrected = True
 
     def _on_ended(self, kind: str) -> None:
-        if kind in ("predict", "propagate", "clear", "restore"):
+        known = len(self._line) * len(self._known)
+        if kind in ("propagate", "clear", "restore") or (
+            kind == "predict" and known < QUICK
+        ):
             self.refresh()
         more = self.controller.runner.awaits("predict")
         if kind != "predict" or more or not self._corrected:

@@ -68,10 +68,10 @@ def picture_2d() -> None:
             segment.add_point(where, more)
         else:
             segment.add_box(where, more)
-        segment.wait()
+        segment.wait(900)
     segment.next_object()
     segment.add_point(AMBIGUOUS)
-    segment.wait()
+    segment.wait(900)
     save(viewer, "dock_2d.png")
     viewer.close()
 
@@ -87,7 +87,7 @@ def picture_objects() -> None:
     segment.wait(900)
     segment.propagate("both", FRAME - 2, FRAME + 2)
     segment.wait(900)
-    segment.objects.rename(1, "mitosis")
+    segment.objects.rename(1, "elongated")
     segment.objects.rename(2, "neighbour")
     segment.objects.lock(2, True)
     segment.objects.hide(3, True)

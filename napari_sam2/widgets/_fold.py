@@ -71,7 +71,7 @@ def scrolling_column(*panels: QWidget) -> QScrollArea:
     """Panels below each other, which scroll where there is no room for all."""
     content = QWidget()
     column = QVBoxLayout(content)
-    column.setContentsMargins(4, 4, 4, 4)
+    column.setContentsMargins(2, 4, 2, 4)
     column.setSpacing(8)
     for panel in panels:
         column.addWidget(panel)

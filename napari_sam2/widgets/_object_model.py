@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from napari_sam2._objects import ObjectRow
 
 VISIBLE, LOCKED, OBJECT, NAME, PROMPTS, FRAMES, CONFIDENCE = range(7)
-HEADERS = ("", "", "#", "Name", "Prompts", "Frames", "Sure")
+HEADERS = ("", "", "#", "Name", "Pr.", "Fr.", "Sure")
 TIPS = (
     "Whether the object is drawn; click to change",
     "Whether the object is protected from changes; click to change",
     "Label of the object",
     "Name; press F2 to change it",
-    "Points, shapes and masks, in all frames",
+    "Prompts: points, shapes and masks, in all frames",
     "Frames in which the object has pixels",
     "Lowest IoU that the model expects of its masks, in percent",
 )

@@ -127,10 +127,11 @@ class ObjectPanel(QWidget):
         header.setHighlightSections(False)
         header.setMinimumSectionSize(20)
         digit = table.fontMetrics().horizontalAdvance("0")
-        widths = {VISIBLE: 24, LOCKED: 24, OBJECT: 24 + 4 * digit}
+        widths = {VISIBLE: 22, LOCKED: 22, OBJECT: 26 + 3 * digit}
         for column in (PROMPTS, FRAMES, CONFIDENCE):
             text = self.model.headerData(column, Qt.Horizontal, Qt.DisplayRole)
-            widths[column] = table.fontMetrics().horizontalAdvance(text) + 10
+            advance = table.fontMetrics().horizontalAdvance(text)
+            widths[column] = max(advance, 3 * digit) + 10
         for column, width in widths.items():
             header.setSectionResizeMode(column, QHeaderView.Fixed)
             header.resizeSection(column, width)

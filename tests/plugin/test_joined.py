@@ -131,11 +131,11 @@ def test_painting_is_repeated_and_restored(kept, tmp_path):
     at(t, 6)
     labels = t.stage.labels
     labels.mode = "paint"
-    labels.data_setitem((np.full(6, 6), np.arange(6), np.arange(6)), 1)
-    labels.events.paint(value=[])
+    labels.selected_label = 1
+    labels.paint(np.array((6, 30, 20)), 1)
     assert t.history.text == "painting"
     expected = labels.data.copy()
-    assert expected[6, 5, 5] == 1
+    assert expected[6, 30, 20] == 1
     np.testing.assert_array_equal(repeat(t, tmp_path / "a"), expected)
     other = kept()
     other.keeper.load(tmp_path / "a.sam2.json")

@@ -72,9 +72,3 @@ class ObjectNotes:
     def hide(self, object_id: int, on: bool) -> None:
         """Do not draw an object, or draw it again."""
         self.hidden = self.hidden | {object_id} if on else self.hidden - {object_id}
-
-    def forget(self, object_id: int) -> None:
-        """The object is gone."""
-        self.rename(object_id, "")
-        self.lock(object_id, False)
-        self.hide(object_id, False)

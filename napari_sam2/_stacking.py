@@ -163,7 +163,7 @@ class StackTools:
             return None
         self.go_to(index)
         reasons = [
-            f"object {flag.object_id} {flag.text}"
+            f"{self.controller.notes.name(flag.object_id)} {flag.text}"
             for flag in self.flags
             if flag.frame == index
         ]

@@ -24,7 +24,7 @@ TIPS = (
     "Name; press F2 to change it",
     "Prompts: points, shapes and masks, in all frames",
     "Frames in which the object has pixels",
-    "Lowest IoU that the model expects of its masks, in percent",
+    "Certainty of its least certain mask, in percent",
 )
 
 

@@ -15,6 +15,9 @@ DOING = {
     "download": "downloading",
     "prepare": "loading",
     "clear": "changing labels",
+    "restore": "restoring",
+    "tracks": "making tracks",
+    "copy": "copying labels",
 }
 
 

@@ -93,9 +93,8 @@ class SegmentController:
         points = self.stage.points
         self.stage.set_image(image)
         if self.stage.points is None or self.stage.points is not points:
-            self.use_history(
-                self._histories.get(image, History()) if image else History()
-            )
+            known = self._histories.get(image) if image is not None else None
+            self.use_history(known or History())
         self.steps.look()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
@@ -151,9 +150,11 @@ class SegmentController:
         self.tasks.rest()
 
     def free_id(self, count: int = 1) -> int:
-        """The first of ``count`` ids that no object had so far."""
-        self._highest += count
-        return self._highest - count + 1
+        """The first of ``count`` ids that no object had so far; they are taken now."""
+        first = 1 + max(self._highest, self.ledger.highest)
+        _labels.check_id(self._ensure()[3], first + count - 1)
+        self._highest = first + count - 1
+        return first
 
     def set_polarity(self, positive: bool) -> None:
         """Whether the next points add to the object or take away from it."""
@@ -162,8 +163,7 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
-        following = 1 + max(self._highest, self.ledger.highest)
-        _labels.check_id(self._ensure()[3], following)
+        following = self.free_id()
         self.steps.begin("next object")
         self.state.positive = True
         self.select_object(following)
@@ -331,9 +331,9 @@ class SegmentController:
             self.select_object(object_id)
 
     def _default_axis(self) -> None:
-        image = self._ensure_image()
+        flat = self._ensure_image().ndim == 2
         try:
-            self.state.axis = None if image.ndim == 2 else self._view().others[0]
+            self.state.axis = None if flat else self._view().others[0]
         except Sam2Error:
             self.state.axis = 0
 

@@ -225,11 +225,16 @@ class History:
             _labels.Rules(),
         )
 
-    def clear(self, object_id: int, what: str, step: Step | None) -> None:
-        """Forget of an object its "mask", "prompts" or "both"; its pixels stay."""
+    def clear(self, object_id: int, what: str, into: int, step: Step | None) -> None:
+        """Forget of an object its "mask", "prompts" or "both"; its pixels stay.
+
+        ``into`` is the object that it becomes part of, 0 for none.
+        """
         if what != "mask":
             for key in [key for key in self.written if key.object_id == object_id]:
                 self._set(key, None, step)
+        if into:
+            self.record.unite(object_id, into, step)
         self.record.clear(object_id, what, step)
 
     def add(self, patch: Patch | None, step: Step | None) -> None:

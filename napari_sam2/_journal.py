@@ -222,9 +222,15 @@ class Journal:
         what = {"object": parent, "daughters": list(daughters)}
         self._add(Entry("divide", what | _planes(plane, positions)), step)
 
-    def clear(self, object_id: int, what: str, step: Any) -> None:
-        """Forget of an object its "mask", "prompts" or "both"; pixels stay."""
-        self._add(Entry("clear", {"object": object_id, "what": what}), step)
+    def clear(self, object_id: int, what: str, into: int, step: Any) -> None:
+        """Forget of an object its "mask", "prompts" or "both"; pixels stay.
+
+        ``into`` is the object that it becomes part of, 0 for none.
+        """
+        content = {"object": object_id, "what": what}
+        if into:
+            content["into"] = into
+        self._add(Entry("clear", content), step)
 
     def forget(self) -> None:
         """The prompt layers are gone; what they made stays."""

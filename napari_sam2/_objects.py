@@ -187,7 +187,7 @@ class Objects:
         for object_id in ids:
             if what != "mask":
                 self.stage.remove_prompts(object_id)
-            self._forget(object_id, what, step)
+            self._forget(object_id, what, 0, step)
         self.controller.steps.look()
         if what == "both":
             for object_id in ids:
@@ -215,7 +215,7 @@ class Objects:
         united = self._united(ids)
         self.stage.move_prompts(others, first)
         for object_id in others:
-            self._forget(object_id, "both", step)
+            self._forget(object_id, "both", first, step)
             self.notes.rename(object_id, "")
         self.controller.starts.keep(united, step)
         self._relabel(dict.fromkeys(others, first), step)
@@ -260,10 +260,10 @@ class Objects:
                 masks[Key(key.plane, key.position, first)] = mask
         return masks
 
-    def _forget(self, object_id: int, what: str, step: Any) -> None:
+    def _forget(self, object_id: int, what: str, into: int, step: Any) -> None:
         history = self.controller.history
-        history.record.journal.clear(object_id, what, step)
-        history.clear(object_id, what, step)
+        history.record.journal.clear(object_id, what, into, step)
+        history.clear(object_id, what, into, step)
 
     def _relabel(self, table: dict[int, int], step: Any) -> None:
         places: set[Place] = set()

@@ -72,10 +72,7 @@ class Record:
     def relabelled(
         self, change: Relabelled, left: Mapping[int, NDArray[Any]], step: Any
     ) -> None:
-        """Labels of a plane became others; ``left`` are (H, W) masks of the new ones.
-
-        An object that took in others is as certain as the least certain of them.
-        """
+        """Labels of a plane became others; ``left`` are (H, W) masks of the new ones."""
         plane, position = change.plane, change.position
         known = {
             object_id: facts[position]
@@ -86,15 +83,23 @@ class Record:
             (plane, position, old, None) for old in change.table if old in known
         ]
         for new, mask in left.items():
-            united = [known[i] for i in (new, *_sources(change, new)) if i in known]
-            if united:
-                facts = measure(
-                    {new: mask},
-                    {new: min(f.iou for f in united)},
-                    {new: max(f.object_score for f in united)},
-                    {new} if any(f.prompted for f in united) else (),
-                )
+            if new in known:
+                iou, score = {new: known[new].iou}, {new: known[new].object_score}
+                prompted = {new} if known[new].prompted else ()
+                facts = measure({new: mask}, iou, score, prompted)
                 entries.append((plane, position, new, facts[new]))
+        self._remember(step, self.review.put(entries))
+
+    def unite(self, object_id: int, into: int, step: Any) -> None:
+        """An object becomes part of another: the less certain of both is known of it."""
+        entries: list[Fact] = []
+        for plane, objects in self.review.facts.items():
+            known = objects.get(into, {})
+            for position, facts in objects.get(object_id, {}).items():
+                other = known.get(position)
+                sure = other.certainty if other is not None and other.area else 2.0
+                if facts.area and facts.certainty < sure:
+                    entries.append((plane, position, into, facts))
         self._remember(step, self.review.put(entries))
 
     def mark(self, mark: Mark, step: Any) -> bool:
@@ -143,7 +148,3 @@ class Record:
     def _remember(self, step: Any, facts: list[Fact]) -> None:
         if step is not None and facts:
             self._facts[step] = facts + self._facts.get(step, [])
-
-
-def _sources(change: Relabelled, new: int) -> list[int]:
-    return [old for old, target in change.table.items() if target == new]

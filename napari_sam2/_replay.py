@@ -116,7 +116,7 @@ def apply(redo: Redo, labels: Any, history: History) -> None:
     elif entry.do == "forget":
         history.written.clear()
     elif entry.do == "clear":
-        history.clear(int(what["object"]), what["what"], None)
+        history.clear(what["object"], what["what"], what.get("into", 0), None)
     else:
         _apply_planes(entry, labels, history)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sam2_core import transforms
-from sam2_core.answers import NOWHERE, Answer, distinct, most_alike
+from sam2_core.answers import NOWHERE, Answer, by_agreement, distinct, most_alike
 from sam2_core.nn.closeup import SIDE, prompt_maps, standardised, window_maps
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.windows import Window, cut, paste
@@ -32,6 +32,7 @@ SMALLEST, LADDER = 20.0, 2.0  # image pixels; factor between scales a click is a
 BOX_SHARES = (0.45, 0.6)  # of a window, for the longer side of a box
 MASK_SHARE = 0.5
 MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
+FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
 AT_ONCE = 32  # windows
 KEPT = 256  # answers to clicks, on which further clicks build
 
@@ -40,13 +41,15 @@ KEPT = 256  # answers to clicks, on which further clicks build
 class Question:
     """What is asked of one window.
 
-    ``xy`` (P, 2) float32 and ``labels`` (P,) int32 are prompts in image pixels.
+    ``xy`` (P, 2) float32 and ``labels`` (P,) int32 are prompts in image pixels,
+    ``size`` is the side of the window as the network sees it.
     """
 
     window: Window
     xy: NDArray[np.float32]
     labels: NDArray[np.int32]
     earlier: Answer | None = None
+    size: int = SIDE
 
 
 class CloseUps:
@@ -129,21 +132,31 @@ class CloseUps:
         """Answers to first prompts, a box or a positive click, of several objects."""
         asked = [self._first_questions(xy, labels) for xy, labels in prompts]
         answers = iter(self.ask([question for row in asked for question in row]))
-        found = [distinct([next(answers) for _ in row]) for row in asked]
-        # A box says the scale; that of a clicked object is known only now.
-        clicked = [
-            i for i, (_, labels) in enumerate(prompts) if BOX_TOP_LEFT not in labels
+        found = [by_agreement([next(answers) for _ in row]) for row in asked]
+        # The scale of a clicked object is known only now; a box says it, but a large
+        # object is worth a finer look.
+        again = [
+            self._again(row[0], *prompt)
+            for row, prompt in zip(found, prompts, strict=True)
         ]
-        sharper = self.ask([self._again(found[i][0], *prompts[i]) for i in clicked])
-        for i, answer in zip(clicked, sharper, strict=True):
-            found[i] = distinct([answer, *found[i]])
-        return found
+        worthwhile = [
+            i
+            for i, question in enumerate(again)
+            if BOX_TOP_LEFT not in question.labels or question.size > SIDE
+        ]
+        sharper = self.ask([again[i] for i in worthwhile])
+        for i, answer in zip(worthwhile, sharper, strict=True):
+            first, *others = found[i]
+            better = sorted((first, answer), key=lambda a: -a.score)
+            found[i] = [*better, *others]
+        return [distinct(row) for row in found]
 
     def _again(
         self, earlier: Answer, xy: NDArray[np.float32], labels: NDArray[np.int32]
     ) -> Question:
         """A closer look at a mask, with all prompts."""
-        return Question(self._window(earlier, xy, labels), xy, labels, earlier)
+        window = self._window(earlier, xy, labels)
+        return Question(window, xy, labels, earlier, fitting_size(window))
 
     def _find(
         self,
@@ -198,13 +211,12 @@ class CloseUps:
             last = xy[labels == BOX_BOTTOM_RIGHT][0]
             longer = float((last - corner).max()) + 1
             centre = (corner + last) / 2
-            sides = [longer / share for share in BOX_SHARES]
-        else:
-            centre = xy[0]
-            sides = [SMALLEST]
-            while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
-                sides.append(sides[-1] * LADDER)
-        return [Question(self._fitting(side, centre), xy, labels) for side in sides]
+            windows = [self._fitting(longer / share, centre) for share in BOX_SHARES]
+            return [Question(window, xy, labels) for window in windows]
+        sides = [SMALLEST]
+        while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
+            sides.append(sides[-1] * LADDER)
+        return [Question(self._fitting(side, xy[0]), xy, labels) for side in sides]
 
     def _fitting(self, side: float, centre_xy: NDArray[np.float32]) -> Window:
         side = max(min(side, MAX_OF_IMAGE * max(self.hw)), MIN_SIDE)
@@ -219,7 +231,7 @@ class CloseUps:
     ) -> Window:
         """Window about the mask so far and all that is said to be object."""
         inside = (earlier.logits > 0).nonzero().cpu().numpy()
-        step = earlier.window.side / SIDE
+        step = earlier.window.side / len(earlier.logits)
         corner = np.array((earlier.window.x, earlier.window.y))
         places = [xy[labels > NEGATIVE]]
         if len(inside):
@@ -239,30 +251,36 @@ class CloseUps:
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """Answers in the same order."""
-        answers: list[Answer] = []
-        for start in range(0, len(questions), AT_ONCE):
-            answers += self._ask_together(questions[start : start + AT_ONCE])
-        return answers
+        answers: dict[int, Answer] = {}
+        for size, at_once in ((SIDE, AT_ONCE), (FINE_SIDE, AT_ONCE // 4)):
+            rows = [i for i, question in enumerate(questions) if question.size == size]
+            for start in range(0, len(rows), at_once):
+                part = rows[start : start + at_once]
+                found = self._ask_together([questions[i] for i in part], size)
+                answers.update(zip(part, found, strict=True))
+        return [answers[i] for i in range(len(questions))]
 
-    def _ask_together(self, questions: Sequence[Question]) -> list[Answer]:
+    def _ask_together(self, questions: Sequence[Question], size: int) -> list[Answer]:
         device = self.image.device
         windows = [question.window for question in questions]
         count = max(len(question.labels) for question in questions)
         points = np.zeros((len(questions), count, 2), np.float32)
         labels = np.full((len(questions), count), -1, np.int32)
-        earlier = torch.zeros(len(questions), SIDE, SIDE, device=device)
+        earlier = torch.zeros(len(questions), size, size, device=device)
         for i, question in enumerate(questions):
             told = len(question.labels)
-            points[i, :told] = question.window.points(question.xy, SIDE)
+            points[i, :told] = question.window.points(question.xy, size)
             labels[i, :told] = question.labels
             if question.earlier is not None:
-                earlier[i] = torch.tanh(question.earlier.seen_in(question.window) / 2)
+                seen = question.earlier.seen_in(question.window, size)
+                earlier[i] = torch.tanh(seen / 2)
         prompts = prompt_maps(
             torch.from_numpy(points).to(device),
             torch.from_numpy(labels).to(device),
             earlier,
+            size,
         )
-        pictures = cut(self.image, windows, SIDE)
+        pictures = cut(self.image, windows, size)
         return self.answered(windows, window_maps(pictures, prompts))
 
     def answered(self, windows: Sequence[Window], maps: Tensor) -> list[Answer]:
@@ -286,6 +304,11 @@ class CloseUps:
         return drawn
 
 
+def fitting_size(window: Window) -> int:
+    """Side at which a window is shown: finer where pixels would be lost."""
+    return SIDE if window.side <= FINE_FROM * SIDE else FINE_SIDE
+
+
 def _in_order(
     xy: NDArray[np.float32], labels: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -303,14 +326,14 @@ def _before_last(labels: NDArray[np.int32]) -> int:
     return len(labels) - 1 if begin and len(labels) > begin else 0
 
 
-def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answer]:
+def follow(before: CloseUps, now: CloseUps, answers: Sequence[Answer]) -> list[Answer]:
     """Find objects of one frame on the next one.
 
     Parameters
     ----------
     before, now : CloseUps
         Of the two frames.
-    answers : list of Answer
+    answers : sequence of Answer
         The objects on the former.
 
     Returns
@@ -319,14 +342,27 @@ def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answe
         In the same order; ``present`` says whether the object is still there.
     """
     windows = [before.window_of_mask(answer) for answer in answers]
+    found: list[Answer] = []
+    for start in range(0, len(windows), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found += _follow_together(before, now, answers[part], windows[part])
+    return found
+
+
+def _follow_together(
+    before: CloseUps,
+    now: CloseUps,
+    answers: Sequence[Answer],
+    windows: Sequence[Window],
+) -> list[Answer]:
     pictures = cut(now.image, windows, SIDE)
     grey = cut(before.image, windows, SIDE).mean(1, keepdim=True)
-    masks = torch.stack([a.seen_in(w) for a, w in zip(answers, windows, strict=True)])
-    memory = torch.stack(
-        (standardised(grey, pictures)[:, 0], (masks > 0).float() * 2 - 1), 1
-    )
+    pairs = zip(answers, windows, strict=True)
+    masks = torch.stack([answer.seen_in(window, SIDE) for answer, window in pairs])
+    inside = (masks > 0).float() * 2 - 1
+    memory = torch.stack((standardised(grey, pictures)[:, 0], inside), 1)
     n = len(windows)
     points = torch.zeros(n, 1, 2, device=pictures.device)
-    prompts = prompt_maps(points, torch.full((n, 1), -1, device=pictures.device), None)
-    maps = window_maps(pictures, prompts, memory)
-    return before.answered(windows, maps)
+    nothing = torch.full((n, 1), -1, device=pictures.device)
+    prompts = prompt_maps(points, nothing, None)
+    return before.answered(windows, window_maps(pictures, prompts, memory))

@@ -22,7 +22,7 @@ STRIDE = 4  # input pixels per cell of the guide
 FINE = 2  # places per cell along each side; votes are more precise than cells
 BLUR = 1.0  # in places
 FEWEST_VOTES = 1.0  # cells of foreground that must agree on a centre
-MOST = 1024
+MOST = 768
 
 
 def seeds(guide: Tensor) -> NDArray[np.float64]:
@@ -36,7 +36,7 @@ def seeds(guide: Tensor) -> NDArray[np.float64]:
     Returns
     -------
     ndarray
-        (N, 2) xy as parts of the image's width and height, at most 1024.
+        (N, 2) xy as parts of the image's width and height, at most 768.
     """
     clues = guide[0].float().cpu().numpy()
     side = clues.shape[-1]

@@ -77,13 +77,14 @@ def finetune(
     minutes: Annotated[
         float, typer.Option(min=0.1, help="Train at most so long.")
     ] = 10.0,
-    steps: Annotated[int, typer.Option(min=1, help="At most so many steps.")] = 400,
+    steps: Annotated[int, typer.Option(min=1, help="At most so many steps.")] = 300,
     adapters: Annotated[
         int,
         typer.Option(
             metavar="RANK",
             min=0,
-            help="Let the encoder learn too, by low-rank adapters; try 4.",
+            help="Official models: let the encoder learn too, by low-rank adapters; "
+            "try 4.",
         ),
     ] = 0,
     lr: Rate = None,

@@ -10,14 +10,18 @@ import pytest
 import tifffile
 import torch
 
+from sam2_core.config import NANO
 from sam2_core.errors import CheckpointError, ImageError
+from sam2_core.models import load_model
 from sam2_core.nn.hiera import WindowAttention
+from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.adapters import Adapted, add_adapters, merge_adapters
 from sam2_core.training.dataset import LabelledImage
 from sam2_core.training.finetune import FinetuneResult, Quality, finetune
 from sam2_core.training.synthetic import generate_image
 from sam2_core.training.tuning import Tuner, TuningPlan, TuningProgress
 from sam2_core.training.whole_images import WholeImages
+from sam2_core.weights import save_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from micro import micro_model
@@ -156,16 +160,17 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_bundled_model_is_tuned_and_loads_by_path(folder: Path) -> None:
-    from sam2_core.models import load_model
-
+    torch.manual_seed(0)
+    start = save_weights(folder / "start.safetensors", Sam2(NANO))
     out = folder / "mine.safetensors"
     told: list[TuningProgress] = []
     result = finetune(
         folder / "images",
         folder / "labels",
-        out=out,
+        start,
+        out,
         device="cpu",
-        plan=TuningPlan(steps=2, batch=1, objects=2, checks=1, lr=1e-6),
+        plan=TuningPlan(steps=2, batch=4, checks=1, lr=1e-6),
         progress=told.append,
     )
     assert [now.step for now in told] == [0, 2]
@@ -173,12 +178,29 @@ def test_the_bundled_model_is_tuned_and_loads_by_path(folder: Path) -> None:
     assert set(result.before.clicks) == {1, 2, 3, 4, 5}
     assert result.after.box == pytest.approx(result.before.box, abs=0.1)
     assert "box" in result.table()
-    assert load_model(out).config.name == "sam2_nano"
+    tuned, before = (load_model(path, dtype="float32") for path in (out, start))
+    assert tuned.config.name == "sam2_nano"
+    assert all(key.startswith("closeup.") for key in changed(copied(before), tuned))
     assert sorted(p.name for p in folder.iterdir()) == [
         "images",
         "labels",
         "mine.safetensors",
+        "start.safetensors",
     ]
+
+
+def test_close_ups_learn_what_they_are_shown() -> None:
+    torch.manual_seed(0)
+    model = Sam2(NANO).eval()
+    before = copied(model)
+    tuner = Tuner(model, images(1), [], TuningPlan(steps=25, batch=6, lr=2e-3))
+    losses = [tuner._step(step, 0.1) for step in range(25)]
+    found = changed(before, model)
+    assert found
+    assert all(key.startswith("closeup.") for key in found)
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    with pytest.raises(ImageError, match="official models"):
+        Tuner(model, images(1), [], TuningPlan(adapters=2))
 
 
 def test_a_target_that_cannot_be_written_is_found_first(folder: Path) -> None:

@@ -72,7 +72,7 @@ class Record:
     def relabelled(
         self, change: Relabelled, left: Mapping[int, NDArray[Any]], step: Any
     ) -> None:
-        """Labels of a plane became others; ``left`` are (H, W) masks of the new ones."""
+        """Labels of a plane became others; ``left`` are (H, W) masks of these."""
         plane, position = change.plane, change.position
         known = {
             object_id: facts[position]
@@ -91,7 +91,7 @@ class Record:
         self._remember(step, self.review.put(entries))
 
     def unite(self, object_id: int, into: int, step: Any) -> None:
-        """An object becomes part of another: the less certain of both is known of it."""
+        """An object becomes part of another, which is as certain as the less certain."""
         entries: list[Fact] = []
         for plane, objects in self.review.facts.items():
             known = objects.get(into, {})

@@ -256,9 +256,9 @@ def test_window_stays_alive_while_the_model_works(segment, backend, qtbot):
     spent = []
     write = w.controller.tasks._on_item
 
-    def timed(item, step):
+    def timed(*args):
         began = time.thread_time()
-        write(item, step)
+        write(*args)
         spent.append(time.thread_time() - began)
 
     w.controller.tasks._on_item = timed

@@ -91,7 +91,7 @@ class Record:
         self._remember(step, self.review.put(entries))
 
     def unite(self, object_id: int, into: int, step: Any) -> None:
-        """An object becomes part of another, which is as certain as the less certain."""
+        """An object becomes part of another, which is as certain as the lesser."""
         entries: list[Fact] = []
         for plane, objects in self.review.facts.items():
             known = objects.get(into, {})

@@ -1,7 +1,8 @@
-"""Makes the pictures of the docks, and those of the tutorial for a stack.
+"""Makes the pictures of the docs: the docks, and those of the tutorial for a stack.
 
-Names on the command line choose among them: 2d, stack, automatic, tutorial (five nuclei
-through 12 slices: stack_clicks, stack_propagation, review, review_light).
+Names on the command line choose among them: 2d, stack, objects, empty, automatic,
+tutorial (five nuclei through 12 slices: stack_clicks, stack_propagation, review,
+review_light).
 
 Needs a screen and the bundled model; without a screen, start it as
 ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import napari
+from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2.demo import CLICKS_XY, FRAME
@@ -27,6 +29,7 @@ CELLS = (
     ("point", (497, 111), True),
     ("point", (518, 816), True),
 )
+AMBIGUOUS = (596, 369)  # beside a nucleus: the cell, or a part of it
 
 
 def settle(seconds: float = 0.5) -> None:
@@ -65,9 +68,45 @@ def picture_2d() -> None:
             segment.add_point(where, more)
         else:
             segment.add_box(where, more)
-        segment.wait()
+        segment.wait(900)
+    segment.next_object()
+    segment.add_point(AMBIGUOUS)
+    segment.wait(900)
     save(viewer, "dock_2d.png")
     viewer.close()
+
+
+def picture_objects() -> None:
+    """The table of a tracked stack: names, a lock, a hidden object; and options."""
+    viewer, segment = open_window("nuclei")
+    viewer.dims.set_current_step(0, FRAME)
+    for number, (x, y) in CLICKS_XY.items():
+        if number > 1:
+            segment.next_object()
+        segment.add_point((y, x))
+    segment.wait(900)
+    segment.propagate("both", FRAME - 2, FRAME + 2)
+    segment.wait(900)
+    segment.objects.rename(1, "elongated")
+    segment.objects.rename(2, "neighbour")
+    segment.objects.lock(2, True)
+    segment.objects.hide(3, True)
+    segment.objects.jump(1)
+    segment.folds["options"].header.setChecked(True)
+    save(viewer, "dock_objects.png")
+    viewer.close()
+
+
+def picture_empty() -> None:
+    """The dock before there is anything to segment, in napari's light theme."""
+    theme = get_settings().appearance.theme
+    get_settings().appearance.theme = "light"
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1600, 1000)
+    viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+    save(viewer, "dock_empty_light.png")
+    viewer.close()
+    get_settings().appearance.theme = theme
 
 
 def picture_stack() -> None:
@@ -125,18 +164,23 @@ def picture_tutorial() -> None:
     segment.next_uncertain()
     save(viewer, "review.png")
     viewer.theme = "light"
-    segment.stack.more.heading.setChecked(True)
-    segment.session_fold.heading.setChecked(True)
+    segment.stack.more.header.setChecked(True)
+    segment.session_fold.header.setChecked(True)
     save(viewer, "review_light.png")
     viewer.close()
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["2d", "stack", "automatic", "tutorial"]
+    everything = ["2d", "stack", "objects", "empty", "automatic", "tutorial"]
+    wanted = sys.argv[1:] or everything
     if "2d" in wanted:
         picture_2d()
     if "stack" in wanted:
         picture_stack()
+    if "objects" in wanted:
+        picture_objects()
+    if "empty" in wanted:
+        picture_empty()
     if "automatic" in wanted:
         picture_automatic()
     if "tutorial" in wanted:

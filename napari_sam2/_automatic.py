@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 from napari_sam2 import _labels, _layers
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
 from napari_sam2._chosen import Chosen, choose
-from napari_sam2._history import History
+from napari_sam2._history import History, Moment
 from napari_sam2._images import LayerFrames, frames_of
 from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._messages import PlaneMasks
@@ -197,7 +197,7 @@ class AutomaticController:
 
     def keep_labels(self, keep: bool) -> None:
         """Say whether pixels that carry a label already are left alone."""
-        self.state.keep_labels = keep
+        self.state.writing = "keep" if keep else "overwrite"
         self.refresh()
 
     def refresh(self) -> None:
@@ -245,10 +245,11 @@ class AutomaticController:
         ids = list(range(first, first + len(chosen.numbers)))
         _labels.check_id(labels, ids[-1])
         history = self._histories.setdefault(labels, History())
-        step = history.begin("added objects", None, 0)
+        step = history.begin("added objects", Moment())
         frames = searched.frames
         masks = PlaneMasks(frames.plane, frames.fixed, chosen.renumbered(ids), {})
-        history.write(labels, masks, step, self.state.keep_labels)
+        rules = _labels.Rules(keep_others=self.state.writing != "overwrite")
+        history.write(labels, masks, step, rules)
         _labels.refresh(labels)
         if ids[-1] < np.iinfo(labels.data.dtype).max:
             labels.selected_label = ids[-1] + 1
@@ -347,7 +348,7 @@ class AutomaticController:
     def _labelled(self, searched: Searched) -> NDArray[np.bool_] | None:
         """Pixels that are to stay as they are; None if there are none."""
         labels, frames = self.state.labels, searched.frames
-        if labels is None or not self.state.keep_labels:
+        if labels is None or self.state.writing == "overwrite":
             return None
         index = _layers.plane_index(frames.plane, frames.fixed)
         labelled = np.asarray(labels.data[index]) != 0

@@ -15,9 +15,9 @@ from sam2_core.registry import CHECKPOINTS, find_checkpoint, is_available
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_sam2._engine import Predictor, Session
     from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Stop
+    from napari_sam2._models import Prediction, Predictor, Session
 
 
 class Sam2Backend:
@@ -40,6 +40,19 @@ class Sam2Backend:
         from sam2_core.video import VideoSession
 
         return VideoSession(model, frames)
+
+    def warm(self, session: Any, index: int) -> None:
+        """Encode a frame of a session, unless it was encoded lately."""
+        from sam2_core.inference import inference
+
+        with inference():
+            session.frame_features(index)
+
+    def glance(self, session: Any, index: int, xy: Any, labels: Any) -> Prediction:
+        """What a click on a frame of a session may mean; nothing is remembered."""
+        from sam2_core.glance import glance
+
+        return glance(session, index, xy, labels)
 
     def devices(self) -> list[str]:
         """Devices of this computer, "auto" first. Loads torch."""

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari_sam2 import _labels, _layers, _plan
-from napari_sam2._history import History, Step
-from napari_sam2._images import LayerFrames, frames_of, split_position
-from napari_sam2._prompts import Key, ObjectPrompts, Snapshot, collect
-from napari_sam2._stage import Stage, full_coordinates
+from napari_sam2._assigning import assign
+from napari_sam2._history import History, Moment
+from napari_sam2._images import LayerFrames, frames_of
+from napari_sam2._ledger import Ledger
+from napari_sam2._object_notes import ObjectNotes
+from napari_sam2._painting import Painting
+from napari_sam2._placing import Placing
+from napari_sam2._prompts import Key
+from napari_sam2._stage import Stage
+from napari_sam2._starts import Starts
 from napari_sam2._state import DIRECTIONS, SegmentationState
+from napari_sam2._steps import Steps
+from napari_sam2._sync import Sync
 from napari_sam2._tasks import Tasks
 from sam2_core.errors import PromptError, Sam2Error
 
@@ -50,9 +58,15 @@ class SegmentController:
         self.state = state
         self.runner = runner
         self.stage = Stage(viewer)
-        self.tasks = Tasks(state, self.stage, runner, engine)
+        self.notes = ObjectNotes()
+        self.ledger = Ledger()
+        self.tasks = Tasks(state, self.stage, runner, engine, self.notes)
+        self.steps = Steps(state, self.stage, self.tasks, self.notes)
+        self.starts = Starts(self.stage, self.steps)
+        self.pending = Sync(self.tasks, self.starts)
+        self.placing = Placing(state, self.stage, self.notes)
+        self.painting = Painting(viewer, self.starts, self.steps, self.ledger)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
-        self._last: Snapshot | None = None
         self._highest = 0
         self._tag = ""
         self.stage.prompts_changed.connect(self._on_prompts)
@@ -79,10 +93,9 @@ class SegmentController:
         points = self.stage.points
         self.stage.set_image(image)
         if self.stage.points is None or self.stage.points is not points:
-            self.tasks.history = (
-                self._histories.get(image, History()) if image else History()
-            )
-        self._last = self.stage.snapshot()
+            known = self._histories.get(image) if image is not None else None
+            self.use_history(known or History())
+        self.steps.look()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
             self._default_axis()
@@ -100,8 +113,8 @@ class SegmentController:
             if reason:
                 raise Sam2Error(f"{labels.name!r} cannot take the masks: {reason}.")
         self.runner.cancel("predict", "propagate")
-        self.tasks.history = History()
         self.stage.set_labels(labels)
+        self.use_history(History())
         if image is not None:
             self._ensure()
 
@@ -137,9 +150,11 @@ class SegmentController:
         self.tasks.rest()
 
     def free_id(self, count: int = 1) -> int:
-        """The first of ``count`` ids that no object had so far."""
-        self._highest += count
-        return self._highest - count + 1
+        """The first of ``count`` ids that no object had so far; they are taken now."""
+        first = 1 + max(self._highest, self.ledger.highest)
+        _labels.check_id(self._ensure()[3], first + count - 1)
+        self._highest = first + count - 1
+        return first
 
     def set_polarity(self, positive: bool) -> None:
         """Whether the next points add to the object or take away from it."""
@@ -148,9 +163,8 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
-        labels, following = self._ensure()[3], self.free_id()
-        _labels.check_id(labels, following)
-        self._begin("next object")
+        following = self.free_id()
+        self.steps.begin("next object")
         self.state.positive = True
         self.select_object(following)
         return self.state.object_id
@@ -160,7 +174,7 @@ class SegmentController:
         frames: LayerFrames | None = None
         if self.stage.image is not None and self.state.axis is None:
             try:
-                frames = self._frames()
+                frames = self.frames()
             except Sam2Error as error:
                 self.state.status = str(error)
         self.tasks.prepare(frames)
@@ -174,47 +188,37 @@ class SegmentController:
         object_id: int | None = None,
     ) -> None:
         """Add a point at (row, column) of the plane shown or at nD data coordinates."""
-        full = self._locate(position)
         self._take_object(object_id)
-        self.stage.add_point(
-            full, self.state.positive if positive is None else positive
-        )
+        self.placing.point(position, positive)
 
-    def add_shape(
-        self, corners: Any, kind: str = "rectangle", object_id: int | None = None
+    def add_shapes(
+        self,
+        shapes: Any,
+        kind: str = "rectangle",
+        object_id: int | None = None,
+        positive: bool | None = None,
     ) -> None:
-        """Add a shape given by (row, column) corners or nD data coordinates."""
-        vertices = [self._locate(corner) for corner in corners]
+        """Add shapes of such corners; several rectangles are one object each."""
         self._take_object(object_id)
-        self.stage.add_shape(vertices, kind)
-
-    def clear_object(self) -> None:
-        """Delete the object: its prompts and its pixels in every frame."""
-        self._ensure()
-        object_id, plane = self.state.object_id, self._view().plane
-        self.runner.cancel("predict", "propagate")
-        step = self._begin("clearing")
-        self.stage.remove_prompts(object_id)
-        self._last = self.stage.snapshot()
-        self.history.drop(object_id)
-        self.tasks.clear(plane, object_id, step)
+        self.placing.shapes(shapes, kind, positive)
 
     def undo(self) -> None:
-        """Take back the last prompt, propagation, clearing or "next object"."""
+        """Take back the last prompt, propagation, deletion or change of object."""
         self.runner.cancel("predict", "clear")
         if self.history.text == "propagation":
             self.runner.cancel("propagate")
-        step = self.history.take_back(self.stage.labels)
-        if step is None:
-            self.state.status = "Nothing to undo."
+        self._go(self.steps.undo(), "Nothing to undo.")
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        self.runner.cancel("predict", "clear")
+        self._go(self.steps.redo(), "Nothing to do again.")
+
+    def _go(self, moment: Moment | None, otherwise: str) -> None:
+        if moment is None:
+            self.state.status = otherwise
             return
-        if self.stage.labels is not None:
-            _labels.refresh(self.stage.labels)
-        if step.prompts is not None:
-            self.stage.restore(step.prompts)
-        self._last = self.stage.snapshot()
-        self.select_object(step.object_id)
-        self.state.undo_text = self.history.text
+        self.select_object(moment.object_id)
         self.sync()
 
     def cancel(self) -> None:
@@ -228,28 +232,20 @@ class SegmentController:
         image, _, _, labels = self._ensure()
         self.runner.cancel("predict")
         try:
-            prompts = self._prompts()
-            step = self.history.last
-            for key in [k for k in self.history.written if k not in prompts]:
-                self.runner.cancel("propagate")  # it still believes in this prompt
-                self.history.write_back(labels, key, step)
-                self.history.record.journal.restore(key, step)
-                self.tasks.refresh(key.plane, key.position)
-            changed = self.history.stale(prompts)
-            if not changed:
+            groups = self.pending.groups(image, labels)
+            if not groups:
                 self.tasks.rest()
                 return
             self.tasks.check_model()
-            groups = _plan.groups(image, prompts, changed, self.state.axis)
+            others = self.pending.others(labels, groups)
         except Sam2Error as error:
             self.tasks.fail(error)
             return
-        self.tasks.predict(groups, step)
+        self.tasks.predict(groups, self.history.last, others)
 
     def restored(self) -> None:
         """Prompts and labels came from a session file."""
-        self._last = self.stage.snapshot()
-        self.state.undo_text = ""
+        self.steps.look()
         if self.stage.labels is not None:
             self._highest = _labels.first_free_id(self.stage.labels) - 1
             self.select_object(max(1, self._highest))
@@ -280,23 +276,28 @@ class SegmentController:
             raise PromptError(f"The direction must be one of {', '.join(DIRECTIONS)}.")
         if self.state.axis is None:
             raise PromptError("Choose the axis to propagate along first.")
-        frames = self._frames()
+        frames = self.frames()
         first, last = _plan.check_range(start, stop, len(frames))
-        here = Key(frames.plane, frames.position(0), 0)
-        prompts = _plan.on_line(self._prompts(), here, self.state.axis)
+        line = Key(frames.plane, frames.position(0), 0)
+        prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
         if not prompts:
             raise PromptError("Click on an object in one of these frames first.")
         self.tasks.check_model()
         total = _plan.frame_count(direction, prompts, frames, first, last)
-        view, span = self._view(), (start, stop, direction)
-        on_screen = split_position(view.plane, view.position, frames.axis)[1]
-        plan = _plan.propagation(
-            self.state, frames, prompts, self.history.record, span, on_screen
-        )
-        step = self._begin("propagation")
+        record, span = self.history.record, (start, stop, direction)
+        here = self._view().position
+        plan = _plan.propagation(self.state, frames, prompts, record, span, here)
+        step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)
 
     # -- helpers ------------------------------------------------------------------
+
+    def use_history(self, history: History) -> None:
+        """Undo in another layer from now on, and find out what is in it."""
+        self.history.patched.disconnect(self.ledger.take, missing_ok=True)
+        self.steps.use(history)
+        history.patched.connect(self.ledger.take)
+        self.tasks.count(self.ledger)
 
     def _ensure(self) -> Any:
         """All four layers; new or adopted labels get a free id."""
@@ -304,24 +305,13 @@ class SegmentController:
         labels = ready[3]
         if labels is not self.state.labels:
             self.state.labels = labels
-            if self._last is None:
-                self._last = self.stage.snapshot()
+            self.steps.last = self.steps.last or self.stage.snapshot()
             self._highest = _labels.first_free_id(labels) - 1
             self.select_object(max(1, self._highest + 1))
-        elif self._last is None:
-            self._last = self.stage.snapshot()
+        elif self.steps.last is None:
+            self.steps.look()
             self._apply_defaults()
         return ready
-
-    def _begin(self, text: str) -> Step:
-        step = self.history.begin(text, self._last, self.state.object_id)
-        self.state.undo_text = text
-        return step
-
-    def _prompts(self) -> dict[Key, ObjectPrompts]:
-        image, points, shapes, _ = self._ensure()
-        prompts = collect(points, shapes, _layers.image_shape(image))
-        return _plan.usable(prompts, self.state.axis)
 
     def _view(self) -> _layers.View:
         return _layers.current_view(self.viewer, self._ensure_image())
@@ -329,29 +319,21 @@ class SegmentController:
     def _ensure_image(self) -> Image:
         return self.stage.image or self.stage.ensure()[0]
 
-    def _frames(self) -> LayerFrames:
+    def frames(self) -> LayerFrames:
+        """The planes that the one on display belongs to."""
         view = self._view()
         axis = None if self.state.axis in view.plane else self.state.axis
         return frames_of(self._ensure_image(), view.plane, view.position, axis)
-
-    def _locate(self, position: Sequence[float]) -> list[float]:
-        full = full_coordinates(self._view(), position)
-        shape = _layers.image_shape(self._ensure_image())
-        if any(not -0.5 <= v < n - 0.5 for v, n in zip(full, shape, strict=True)):
-            raise PromptError(f"{tuple(position)} lies outside the image {shape}.")
-        return full
 
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()
         if object_id is not None:
             self.select_object(object_id)
-        if self.state.object_id < 1:
-            raise PromptError("Label 0 is the background; choose another label.")
 
     def _default_axis(self) -> None:
-        image = self._ensure_image()
+        flat = self._ensure_image().ndim == 2
         try:
-            self.state.axis = None if image.ndim == 2 else self._view().others[0]
+            self.state.axis = None if flat else self._view().others[0]
         except Sam2Error:
             self.state.axis = 0
 
@@ -368,8 +350,27 @@ class SegmentController:
     # -- events -------------------------------------------------------------------
 
     def _on_prompts(self) -> None:
-        self._begin("last prompt")
-        self._last = self.stage.snapshot()
+        if refused := self.steps.touched(self.notes.locked):
+            self.steps.put_back()
+            self.state.status = self.notes.refusal(refused)
+            return
+        labels = self._ensure()[3]
+        given = assign(
+            self.stage,
+            self.steps.last,
+            self.state.each,
+            self.state.object_id,
+            1 + max(self._highest, self.ledger.highest),
+        )
+        self.steps.begin("last prompt")
+        try:
+            self.starts.adopt(labels, self.state.axis is None)
+        except Sam2Error as error:
+            self.state.status = str(error)
+        self.steps.look()
+        if given:
+            self._highest = max(self._highest, *given)
+            self.select_object(given[-1])
         self.stage.style(self.state.object_id)
         self.sync()
 
@@ -394,6 +395,6 @@ class SegmentController:
         if layer is self.stage.image:
             self.choose_image(None)
         else:
-            self.tasks.forget_prompts()
-            self._last = None
-            self.state.update(labels=self.stage.labels, undo_text="")
+            self.use_history(self.tasks.without_prompts())
+            self.steps.last = None
+            self.state.labels = self.stage.labels

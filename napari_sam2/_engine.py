@@ -5,112 +5,43 @@ Nothing here touches a layer; everything is called from one worker thread at a t
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2._asking import answer, mask_box, mask_logits, point_arrays
 from napari_sam2._facts import measure
 from napari_sam2._following import Plan, follow
+from napari_sam2._glimpses import Choices, Glimpse, choices, is_ambiguous
+from napari_sam2._hints import XY, Answer, Scores, without_leak
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._labels import combine
-from napari_sam2._messages import Choice, Found, PlaneMasks, Say
+from napari_sam2._messages import Choice, Found, Loaded, PlaneMasks, Say, Took
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_sam2._jobs import Stop
+    from napari_sam2._models import Backend, Prediction, Predictor, Session
     from napari_sam2._prompts import Key, ObjectPrompts
 
 MAX_SESSIONS = 2
 
 
-class Prediction(Protocol):
-    """See :class:`sam2_core.Prediction`."""
-
-    @property
-    def masks(self) -> NDArray[np.bool_]: ...
-
-    @property
-    def scores(self) -> NDArray[np.float32]: ...
-
-
-class Predictor(Protocol):
-    """See :class:`sam2_core.ImagePredictor`."""
-
-    def set_image(self, image: NDArray[np.uint8], /) -> None: ...
-
-    def predict(
-        self,
-        point_coords: Any = None,
-        point_labels: Any = None,
-        box: Any = None,
-        mask_input: Any = None,
-        multimask_output: bool = True,
-    ) -> Prediction: ...
-
-
-class FrameMasks(Protocol):
-    """See :class:`sam2_core.FrameResult`."""
-
-    @property
-    def frame_index(self) -> int: ...
-
-    @property
-    def masks(self) -> Mapping[int, NDArray[np.bool_]]: ...
-
-
-class Session(Protocol):
-    """See :class:`sam2_core.VideoSession`."""
-
-    def add_prompts(
-        self,
-        frame_index: int,
-        object_id: int,
-        point_coords: Any = None,
-        point_labels: Any = None,
-        box: Any = None,
-        mask: Any = None,
-        clear_old: bool = True,
-    ) -> FrameMasks: ...
-
-    def clear_prompts(self, frame_index: int, object_id: int) -> Any: ...
-
-    def remove_object(self, object_id: int) -> Any: ...
-
-    def propagate(
-        self,
-        start: int | None = None,
-        stop: int | None = None,
-        direction: Any = "both",
-    ) -> Iterator[FrameMasks]: ...
-
-
-class Backend(Protocol):
-    """Makes models, predictors and sessions; replaced by fakes in tests."""
-
-    def load_model(self, name: str, device: str) -> Any: ...
-
-    def predictor(self, model: Any) -> Predictor: ...
-
-    def session(self, model: Any, frames: LayerFrames) -> Session: ...
-
-    def devices(self) -> list[str]: ...
-
-    def missing(self) -> dict[str, int]: ...
-
-    def download(self, name: str, stop: Stop) -> Iterator[tuple[int, int]]: ...
-
-
 @dataclass
 class _OpenSession:
-    """A session and the prompts it has been given, per (frame index, object id)."""
+    """A session, the prompts it was given per (frame, object), what it has followed."""
 
     session: Session
     applied: dict[tuple[int, int], ObjectPrompts] = field(default_factory=dict)
+    followed: set[int] = field(default_factory=set)
+    told: bool = False
 
 
 class Engine:
@@ -129,7 +60,8 @@ class Engine:
         self._predictor: Predictor | None = None
         self._encoded: tuple[LayerFrames, int] | None = None
         self._sessions: OrderedDict[LayerFrames, _OpenSession] = OrderedDict()
-        self.opened = 0  # sessions so far; says whether a job began with a fresh one
+        self._ambiguous: tuple[ObjectPrompts, Prediction, float] | None = None
+        self.opened = 0  # sessions that were given prompts; so a job knows a fresh one
 
     def forget(self, frames: LayerFrames) -> None:
         """Begin afresh with these frames: nothing was prompted or followed yet."""
@@ -138,11 +70,12 @@ class Engine:
     def close(self) -> None:
         """Let go of the model and everything computed with it."""
         self._choice = self._model = self._predictor = self._encoded = None
+        self._ambiguous = None
         self._sessions.clear()
 
     def prepare(
         self, choice: Choice, frames: LayerFrames | None, stop: Stop
-    ) -> Iterator[Say | Found]:
+    ) -> Iterator[Any]:
         """Load the model and, for single planes, encode the image ahead of a click."""
         missing = self.backend.missing()
         yield Found(self.backend.devices(), missing)
@@ -164,7 +97,8 @@ class Engine:
         prompts: Mapping[Key, ObjectPrompts],
         changed: frozenset[Key],
         stop: Stop,
-    ) -> Iterator[Say | PlaneMasks]:
+        others: Mapping[Any, NDArray[Any]] | None = None,
+    ) -> Iterator[Any]:
         """Masks for the keys that changed.
 
         Parameters
@@ -175,6 +109,8 @@ class Engine:
             All prompts on these planes, also the unchanged ones.
         changed : frozenset of Key
             Keys of ``prompts`` to compute.
+        others : mapping, optional
+            Labels that no mask may enter, (H, W), by (plane, position).
         """
         yield from self._load(choice)
         if frames.axis is None:
@@ -182,11 +118,71 @@ class Engine:
             for key in sorted(changed, key=_order):
                 if stop():
                     return
-                mask, score = self._predict_one(prompts[key], frames.shape)
-                yield _plane(key, mask, prompts[key], {key.object_id: score}, {})
+                began = time.perf_counter()
+                yield self._predict_one(key, prompts[key], frames.shape, others or {})
+                yield Took(1000 * (time.perf_counter() - began))
+        else:
+            opened = self._session(frames)
+            began = time.perf_counter()
+            yield from self._synchronise(
+                opened, frames, prompts, changed, stop, others or {}
+            )
+            yield Took(1000 * (time.perf_counter() - began))
+        for key in changed if len(changed) == 1 and not stop() else ():
+            yield from self._choices(frames, key, prompts[key])
+
+    def hover(
+        self,
+        choice: Choice,
+        frames: LayerFrames,
+        position: tuple[int, ...],
+        xy: XY,
+        stop: Stop,
+    ) -> Iterator[Glimpse]:
+        """The mask that a click at (x, y) would give, if the model is at hand."""
+        if choice != self._choice or stop():
             return
-        opened = self._session(frames)
-        yield from self._synchronise(opened, frames, prompts, changed, stop)
+        _, index = split_position(frames.plane, position, frames.axis)
+        found, _ = self._glimpse(frames, index, xy)
+        mask = np.asarray(found.masks[int(np.argmax(found.scores))], bool)
+        yield Glimpse(frames.plane, position, mask)
+
+    def _choices(
+        self, frames: LayerFrames, key: Key, prompts: ObjectPrompts
+    ) -> Iterator[Choices]:
+        """What else a single click may mean."""
+        if not is_ambiguous(prompts):
+            return
+        _, index = split_position(key.plane, key.position, frames.axis)
+        opened = self._sessions.get(frames)
+        if opened is not None and key.object_id in opened.followed:
+            return  # tracking has said what is meant
+        asked, self._ambiguous = self._ambiguous, None
+        if asked is not None and asked[0] is prompts:
+            _, found, took = asked
+        else:
+            found, took = self._glimpse(frames, index, prompts.points_xy[0])
+        result = choices(found, key, prompts, frames, index, took)
+        if result is not None:
+            yield result
+
+    def _glimpse(
+        self, frames: LayerFrames, index: int, xy: XY
+    ) -> tuple[Prediction, float]:
+        """Candidates of a click, on an encoded frame if there is one, and the time."""
+        point, label = np.array([xy], np.float32), np.array([1], np.int32)
+        if frames.axis is None:
+            for _ in self._encode(frames):
+                pass
+            assert self._predictor is not None
+            began = time.perf_counter()
+            found = self._predictor.predict(point, label, multimask_output=True)
+        else:
+            session = self._session(frames, told=False).session
+            self.backend.warm(session, index)
+            began = time.perf_counter()
+            found = self.backend.glance(session, index, point, label)
+        return found, 1000 * (time.perf_counter() - began)
 
     def propagate(
         self,
@@ -195,17 +191,18 @@ class Engine:
         prompts: Mapping[Key, ObjectPrompts],
         plan: Plan,
         stop: Stop,
-    ) -> Iterator[Say | PlaneMasks]:
+    ) -> Iterator[Any]:
         """Carry every prompted object through the stack, frame by frame."""
         yield from self._load(choice)
         opened = self._session(frames)
-        yield from self._synchronise(opened, frames, prompts, frozenset(), stop)
+        yield from self._synchronise(opened, frames, prompts, frozenset(), stop, {})
         if stop():
             return
         yield Say("Propagating …")
+        opened.followed.update(object_id for _, object_id in opened.applied)
         yield from follow(opened.session, frames, set(opened.applied), plan, stop)
 
-    def _load(self, choice: Choice) -> Iterator[Say]:
+    def _load(self, choice: Choice) -> Iterator[Say | Loaded]:
         if self._choice == choice:
             return
         self.close()
@@ -213,6 +210,8 @@ class Engine:
         self._model = self.backend.load_model(choice.model, choice.device)
         self._predictor = self.backend.predictor(self._model)
         self._choice = choice
+        device = getattr(self._model, "device", choice.device)
+        yield Loaded(choice.model, str(device))
 
     def _encode(self, frames: LayerFrames) -> Iterator[Say]:
         assert self._predictor is not None
@@ -224,35 +223,58 @@ class Engine:
         self._encoded = (frames, frames.data_id)
 
     def _predict_one(
-        self, prompts: ObjectPrompts, shape: tuple[int, int]
-    ) -> tuple[NDArray[np.bool_], float]:
-        assert self._predictor is not None
-        coordinates, labels = prompts.point_arrays()
-        box, mask = prompts.box_array(), prompts.mask(shape)
-        mask_input = None
+        self,
+        key: Key,
+        prompts: ObjectPrompts,
+        shape: tuple[int, int],
+        others: Mapping[Any, NDArray[Any]],
+    ) -> PlaneMasks:
+        if prompts.answer is not None:
+            return _plane(key, prompts.answer.unpack(), prompts, Scores())
+        mask, mask_input = prompts.mask(shape), None
         if mask is not None:
             mask_input = mask_logits(mask, self._model)
-            box = mask_box(mask) if box is None else box
+        box = prompts.box_array()
+        if prompts.polygons_xy and mask is not None and box is None:
+            box = mask_box(mask)
         single = box is None and mask is None and len(prompts.points_xy) == 1
-        prediction = self._predictor.predict(
-            point_coords=coordinates,
-            point_labels=labels,
-            box=box,
-            mask_input=mask_input,
-            multimask_output=single,
-        )
-        best = int(np.argmax(prediction.scores))
-        return np.asarray(prediction.masks[best], bool), float(prediction.scores[best])
 
-    def _session(self, frames: LayerFrames) -> _OpenSession:
+        def ask(negative: Sequence[XY]) -> Answer:
+            assert self._predictor is not None
+            coordinates, labels = point_arrays(prompts, negative)
+            several = single and not negative
+            began = time.perf_counter()
+            prediction = self._predictor.predict(
+                point_coords=coordinates,
+                point_labels=labels,
+                box=box,
+                mask_input=mask_input,
+                multimask_output=several,
+            )
+            if several:
+                took = 1000 * (time.perf_counter() - began)
+                self._ambiguous = prompts, prediction, took
+            best = int(np.argmax(prediction.scores))
+            mask, score = prediction.masks[best], float(prediction.scores[best])
+            return mask.astype(bool), Scores(score)
+
+        near = others.get((key.plane, key.position))
+        found, scores = without_leak(ask, prompts, near, key.object_id)
+        return _plane(key, found, prompts, scores)
+
+    def _session(self, frames: LayerFrames, told: bool = True) -> _OpenSession:
+        """The session of these frames; ``told``: prompts are about to be given."""
         if frames not in self._sessions:
             session = self.backend.session(self._model, frames)
             self._sessions[frames] = _OpenSession(session)
-            self.opened += 1
         self._sessions.move_to_end(frames)
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
-        return self._sessions[frames]
+        opened = self._sessions[frames]
+        if told and not opened.told:
+            opened.told = True
+            self.opened += 1
+        return opened
 
     def _synchronise(
         self,
@@ -261,7 +283,8 @@ class Engine:
         prompts: Mapping[Key, ObjectPrompts],
         changed: frozenset[Key],
         stop: Stop,
-    ) -> Iterator[Say | PlaneMasks]:
+        others: Mapping[Any, NDArray[Any]],
+    ) -> Iterator[Any]:
         """Bring a session to the prompts of the layers; masks for what changed."""
         assert frames.axis is not None
         wanted: dict[tuple[int, int], Key] = {}
@@ -282,12 +305,14 @@ class Engine:
                 return
             yield Say(f"Segmenting frame {index} …")
             opened.applied.pop((index, object_id), None)
-            result = _ask(opened.session, index, object_id, ask, frames.shape)
+            near = others.get((key.plane, key.position))
+            question = partial(
+                answer, opened.session, index, object_id, ask, frames.shape
+            )
+            mask, scores = without_leak(question, ask, near, object_id)
             opened.applied[index, object_id] = ask
             if key in changed:
-                scores = getattr(result, "scores", {})
-                present = getattr(result, "object_scores", {})
-                yield _plane(key, result.masks[object_id], ask, scores, present)
+                yield _plane(key, mask, ask, scores)
 
     @staticmethod
     def _forget(opened: _OpenSession, wanted: set[tuple[int, int]]) -> None:
@@ -308,54 +333,11 @@ def _plane(
     key: Key,
     mask: NDArray[np.bool_],
     prompts: ObjectPrompts,
-    scores: dict[int, float],
-    object_scores: dict[int, float],
+    scores: Scores,
 ) -> PlaneMasks:
-    masks = {key.object_id: mask}
-    facts = measure(masks, scores, object_scores, prompted={key.object_id})
-    answer = {key.object_id: prompts}
-    return PlaneMasks(key.plane, key.position, combine(masks), answer, facts)
-
-
-def _ask(
-    session: Session,
-    index: int,
-    object_id: int,
-    prompts: ObjectPrompts,
-    shape: tuple[int, int],
-) -> FrameMasks:
-    """Give a session all prompts of an object in a frame.
-
-    Points refine an outline; a box beside an outline says nothing more.
-    """
-    coordinates, labels = prompts.point_arrays()
-    box, mask = prompts.box_array(), prompts.mask(shape)
-    if mask is None:
-        return session.add_prompts(
-            index, object_id, point_coords=coordinates, point_labels=labels, box=box
-        )
-    result = session.add_prompts(index, object_id, mask=mask)
-    if coordinates is not None:
-        result = session.add_prompts(
-            index,
-            object_id,
-            point_coords=coordinates,
-            point_labels=labels,
-            clear_old=False,
-        )
-    return result
-
-
-def mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Bounding box of a mask, (4,) x0, y0, x1, y1."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
-
-
-def mask_logits(mask: NDArray[np.bool_], model: Any) -> NDArray[np.float32]:
-    """A mask as the low-resolution logits the image predictor takes, (1, h, w)."""
-    from skimage.transform import resize
-
-    size = model.config.low_res_size
-    soft = resize(mask.astype(np.float32), (size, size), order=1, anti_aliasing=True)
-    return np.asarray((soft - 0.5) * 20, np.float32)[None]
+    masks = {key.object_id: prompts.cut(mask)}
+    ious = {} if scores.iou is None else {key.object_id: scores.iou}
+    present = {} if scores.presence is None else {key.object_id: scores.presence}
+    facts = measure(masks, ious, present, prompted={key.object_id})
+    answers = {key.object_id: prompts}
+    return PlaneMasks(key.plane, key.position, combine(masks), answers, facts)

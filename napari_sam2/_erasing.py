@@ -1,30 +1,17 @@
-"""Empty masks for an object: everywhere, or on some planes."""
+"""Empty masks for an object."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam2 import _labels
 from napari_sam2._facts import measure
 from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-
-def erase_everywhere(
-    labels: Any, plane: tuple[int, int], object_id: int
-) -> Iterator[PlaneMasks]:
-    """Empty masks for every plane on which the labels show an object."""
-    shape = labels.data.shape
-    others = [n for i, n in enumerate(shape) if i not in plane]
-    nothing = np.zeros([shape[i] for i in plane], np.uint32)
-    for position in np.ndindex(*others):
-        if _labels.read_mask(labels, plane, position, object_id).any():
-            yield PlaneMasks(plane, position, nothing, {object_id: ObjectPrompts()})
 
 
 def erase_at(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from psygnal import Signal
 
 from napari_sam2 import _labels
-from napari_sam2._prompts import Key, ObjectPrompts, Snapshot
+from napari_sam2._masks import PackedMask
+from napari_sam2._prompts import Key, ObjectPrompts
 from napari_sam2._record import Record
 
 if TYPE_CHECKING:
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_sam2._labels import Patch
-    from napari_sam2._messages import PlaneMasks
+    from napari_sam2._labels import Patch, Rules
+    from napari_sam2._messages import PlaneMasks, Relabelled
+    from napari_sam2._snapshots import Snapshot
 
 MAX_STEPS = 200
 MAX_BYTES = 512 * 2**20
@@ -26,50 +29,64 @@ MAX_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class Written:
-    """A mask that the labels show because of prompts.
+    """A mask that the labels show because of the plugin.
 
     Attributes
     ----------
     prompts : ObjectPrompts
-        What was asked for.
-    before : packed bits or None
-        The object's pixels in this plane before its first prompt; they come back when
-        the last prompt is deleted. None when there were none.
+        What was asked for; empty for a mask that was propagated.
+    before : PackedMask or None
+        The object's pixels in this plane before its first prompt there; they come back
+        when the last prompt is deleted. None when there were none.
+    foreign : PackedMask or None
+        The object's pixels before the plugin wrote any.
     """
 
     prompts: ObjectPrompts
-    before: NDArray[np.uint8] | None
+    before: PackedMask | None = None
+    foreign: PackedMask | None = None
 
-    def mask_before(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """The object before its first prompt, (H, W) bool."""
-        if self.before is None:
-            return np.zeros(shape, bool)
-        bits = np.unpackbits(self.before, count=shape[0] * shape[1])
-        return bits.reshape(shape).astype(bool)
+
+@dataclass(frozen=True)
+class Moment:
+    """What there is beside the labels, at one moment.
+
+    Attributes
+    ----------
+    prompts : Snapshot or None
+        Content of the prompt layers.
+    object_id : int
+        Selected object.
+    names : dict of int to str
+        Names of objects.
+    """
+
+    prompts: Snapshot | None = None
+    object_id: int = 0
+    names: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Step:
-    """Something the user did, and the state before it.
+    """Something the user did, in differences.
 
     Attributes
     ----------
     text : str
         For the undo button ("last prompt", "propagation", ...).
-    prompts : Snapshot or None
-        Content of the prompt layers before.
-    object_id : int
-        Selected object before.
+    before, after : Moment
+        Without the labels; ``after`` is known once the step has been taken back.
     written : dict
-        Masks the labels showed before.
+        For keys whose entry in :attr:`History.written` changed, the entry at the other
+        end of the step: before it, or after it while it is taken back.
     patches : list of Patch
-        Pixels changed since, oldest first.
+        Pixels changed, oldest first.
     """
 
     text: str
-    prompts: Snapshot | None
-    object_id: int
-    written: dict[Key, Written]
+    before: Moment
+    after: Moment = field(default_factory=Moment)
+    written: dict[Key, Written | None] = field(default_factory=dict)
     patches: list[Patch] = field(default_factory=list)
 
     @property
@@ -82,11 +99,19 @@ class History:
     """Everything written into one Labels layer, and the steps that led there.
 
     The number of steps and their memory are bounded; the oldest are forgotten.
+
+    Parameters
+    ----------
+    record : Record, optional
+        What is remembered beside the pixels; goes back and forth with the steps.
     """
+
+    patched = Signal(object)  # Patch: pixels of the labels that have just changed
 
     def __init__(self, record: Record | None = None) -> None:
         self.record = record or Record()
         self.steps: list[Step] = []
+        self.undone: list[Step] = []
         self.written: dict[Key, Written] = {}
         self._nbytes = 0
 
@@ -96,13 +121,25 @@ class History:
         return self.steps[-1].text if self.steps else ""
 
     @property
+    def redo_text(self) -> str:
+        """What :meth:`redo` would do again; "" when there is nothing."""
+        return self.undone[-1].text if self.undone else ""
+
+    @property
     def last(self) -> Step | None:
         """The newest step."""
         return self.steps[-1] if self.steps else None
 
-    def begin(self, text: str, prompts: Snapshot | None, object_id: int) -> Step:
+    @property
+    def nbytes(self) -> int:
+        """Memory of all changed pixels that can be undone or done again."""
+        return self._nbytes
+
+    def begin(self, text: str, before: Moment) -> Step:
         """Start a step; everything written on its behalf is undone with it."""
-        step = Step(text, prompts, object_id, dict(self.written))
+        self._nbytes -= sum(step.nbytes for step in self.undone)
+        self.undone.clear()
+        step = Step(text, before)
         self.steps.append(step)
         if len(self.steps) > MAX_STEPS:
             self._nbytes -= self.steps.pop(0).nbytes
@@ -116,64 +153,179 @@ class History:
             if key not in self.written or self.written[key].prompts != ask
         ]
 
+    def orphans(self, prompts: Mapping[Key, ObjectPrompts]) -> list[Key]:
+        """Keys whose mask answers prompts that are gone."""
+        return [
+            key
+            for key, written in self.written.items()
+            if written.prompts and key not in prompts
+        ]
+
+    # -- writing ------------------------------------------------------------------
+
     def write(
-        self, labels: Labels, masks: PlaneMasks, step: Step | None, keep: bool
+        self, labels: Labels, masks: PlaneMasks, step: Step | None, rules: Rules
     ) -> None:
         """Put the masks of a plane into the labels (in place, without refresh)."""
         plane, position = masks.plane, masks.position
-        for object_id, ask in masks.prompts.items():
-            if not ask:
-                continue  # propagated
+        objects = {i: ask for i, ask in masks.prompts.items() if i not in rules.locked}
+        ids = masks.ids
+        if len(objects) < len(masks.prompts):
+            ids = np.where(np.isin(ids, list(rules.locked)), np.uint32(0), ids)
+        for object_id, ask in objects.items():
             key = Key(plane, position, object_id)
-            known = self.written.get(key)
-            if known is None:
-                own = _labels.read_mask(labels, plane, position, object_id)
-                before = np.packbits(own) if own.any() else None
-            else:
-                before = known.before
-            self.written[key] = Written(ask, before)
-        self._note(
-            step,
-            _labels.write_plane(
-                labels, plane, position, masks.ids, masks.prompts, keep
-            ),
-        )
+            entry = self._entry(labels, key, ask)
+            self._set(key, entry, step)
+            if rules.only_empty and entry.foreign is not None:
+                ids = np.where(entry.foreign.unpack(), np.uint32(object_id), ids)
+        self._put(labels, plane, position, ids, objects, step, rules)
+        self.record.note(masks, objects, step)
+
+    def relabel(self, labels: Labels, change: Relabelled, step: Step | None) -> None:
+        """Turn labels of a plane into others."""
+        plane, position = change.plane, change.position
+        patch = _labels.relabel(labels, plane, position, change.table)
+        if patch is None:
+            return
+        self.add(patch, step)
+        left = {
+            new: _labels.read_mask(labels, plane, position, new)
+            for new in change.table.values()
+            if new
+        }
+        self.record.relabelled(change, left, step)
+
+    def note(self, key: Key, prompts: ObjectPrompts, step: Step | None) -> None:
+        """The labels show the answer to these prompts already."""
+        mask = None if prompts.start is None else prompts.start.mask
+        known = self.written.get(key, Written(prompts, mask, mask))
+        self._set(key, Written(prompts, known.before, known.foreign), step)
+        if mask is not None:
+            self.record.drawn(key, mask.unpack(), step)
+
+    def forget(self, key: Key, step: Step | None) -> None:
+        """The labels show nothing that was asked for here."""
+        self._set(key, None, step)
+        self.record.drawn(key, None, step)
 
     def write_back(self, labels: Labels, key: Key, step: Step | None) -> None:
         """The prompts of a key are gone: show what was there before them."""
-        written = self.written.pop(key)
+        before = self.written[key].before
         shape = tuple(labels.data.shape[i] for i in key.plane)
-        ids = written.mask_before(shape).astype(np.uint32) * np.uint32(key.object_id)
-        self._note(
+        mask = np.zeros(shape, bool) if before is None else before.unpack()
+        ids = mask * np.uint32(key.object_id)
+        self._set(key, None, step)
+        self._put(
+            labels,
+            key.plane,
+            key.position,
+            ids,
+            [key.object_id],
             step,
-            _labels.write_plane(labels, key.plane, key.position, ids, [key.object_id]),
+            _labels.Rules(),
         )
 
-    def drop(self, object_id: int) -> None:
-        """Forget the prompts of an object without touching the labels."""
-        self.written = {
-            key: written
-            for key, written in self.written.items()
-            if key.object_id != object_id
-        }
+    def clear(self, object_id: int, what: str, into: int, step: Step | None) -> None:
+        """Forget of an object its "mask", "prompts" or "both"; its pixels stay.
 
-    def take_back(self, labels: Labels | None) -> Step | None:
-        """Undo the newest step in the labels; returns it, None if there is none."""
-        if not self.steps:
-            return None
-        step = self.steps.pop()
-        self._nbytes -= step.nbytes
-        self.written = step.written
-        self.record.flip(step, undone=True)
-        if labels is not None:
-            for patch in reversed(step.patches):
-                _labels.revert(labels, patch)
-        return step
+        ``into`` is the object that it becomes part of, 0 for none.
+        """
+        if what != "mask":
+            for key in [key for key in self.written if key.object_id == object_id]:
+                self._set(key, None, step)
+        if into:
+            self.record.unite(object_id, into, step)
+        self.record.clear(object_id, what, step)
 
-    def _note(self, step: Step | None, patch: Patch | None) -> None:
-        if patch is None or step is None or step not in self.steps:
+    def add(self, patch: Patch | None, step: Step | None) -> None:
+        """Somebody else changed pixels, on behalf of a step."""
+        if patch is None:
+            return
+        self.patched.emit(patch)
+        if step is None or step not in self.steps:
             return
         step.patches.append(patch)
         self._nbytes += patch.nbytes
         while self._nbytes > MAX_BYTES and len(self.steps) > 1:
             self._nbytes -= self.steps.pop(0).nbytes
+
+    # -- back and forth -----------------------------------------------------------
+
+    def take_back(
+        self, labels: Labels | None, now: Moment | None = None
+    ) -> Step | None:
+        """Undo the newest step in the labels; returns it, None if there is none.
+
+        ``now`` is what :meth:`redo` will lead back to.
+        """
+        if not self.steps:
+            return None
+        step = self.steps.pop()
+        step.after = now or Moment()
+        self.undone.append(step)
+        self._swap(step, undone=True)
+        self._replay(labels, reversed(step.patches), True)
+        return step
+
+    def redo(self, labels: Labels | None) -> Step | None:
+        """Do the step again that was taken back last; None if there is none."""
+        if not self.undone:
+            return None
+        step = self.undone.pop()
+        self.steps.append(step)
+        self._swap(step, undone=False)
+        self._replay(labels, step.patches, False)
+        return step
+
+    def _replay(self, labels: Labels | None, patches: Any, back: bool) -> None:
+        for patch in patches if labels is not None else ():
+            done = _labels.replay(labels, patch, back)
+            if done is not None:
+                self.patched.emit(done)
+
+    def _swap(self, step: Step, undone: bool) -> None:
+        self.record.flip(step, undone)
+        for key, other in step.written.items():
+            step.written[key] = self.written.get(key)
+            if other is None:
+                self.written.pop(key, None)
+            else:
+                self.written[key] = other
+
+    def _set(self, key: Key, entry: Written | None, step: Step | None) -> None:
+        if step is not None and step in self.steps:
+            step.written.setdefault(key, self.written.get(key))
+        if entry is None:
+            self.written.pop(key, None)
+        else:
+            self.written[key] = entry
+
+    def _entry(self, labels: Labels, key: Key, ask: ObjectPrompts) -> Written:
+        """What there is to know about a mask that is about to be written."""
+        known = self.written.get(key)
+        if known is not None and (known.prompts or not ask):
+            return Written(ask or known.prompts, known.before, known.foreign)
+        mask = _labels.read_mask(labels, key.plane, key.position, key.object_id)
+        own = PackedMask.of(mask) if mask.any() else None
+        return Written(ask, own, own if known is None else known.foreign)
+
+    def _put(
+        self,
+        labels: Labels,
+        plane: tuple[int, int],
+        position: tuple[int, ...],
+        ids: NDArray[Any],
+        objects: Any,
+        step: Step | None,
+        rules: Rules,
+    ) -> None:
+        patch = _labels.write_plane(
+            labels,
+            plane,
+            position,
+            ids,
+            objects,
+            keep_others=rules.keep_others,
+            locked=rules.locked,
+        )
+        self.add(patch, step)

@@ -99,6 +99,17 @@ class LayerFrames:
             plane = plane[..., :3]
         return to_rgb8(plane, value_range=self.limits)
 
+    def crop(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """A window of one frame, (h, w, 3) uint8."""
+        from sam2_core.intensity import to_rgb8
+
+        where = list(plane_index(self.plane, self.position(index)))
+        where[self.plane[0]], where[self.plane[1]] = rows, columns
+        part = np.asarray(self.data[tuple(where)])
+        if part.ndim == 3:
+            part = part[..., :3]
+        return to_rgb8(part, value_range=self.limits)
+
 
 def split_position(
     plane: tuple[int, int], position: tuple[int, ...], axis: int | None

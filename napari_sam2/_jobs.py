@@ -22,6 +22,9 @@ Stop: TypeAlias = Callable[[], bool]
 Work: TypeAlias = Callable[[Stop], Iterator[Any]]
 
 
+QUEUED = ("clear",)  # each of these jobs counts
+
+
 @dataclass(eq=False)
 class Job:
     """A piece of work and what happens with its results.
@@ -30,7 +33,7 @@ class Job:
     ----------
     kind : str
         "predict", "propagate", "download" or "prepare". A waiting job gives way to a
-        newer one of the same kind.
+        newer one of the same kind, except for those in :data:`QUEUED`.
     work : callable
         Called in the worker with a function that says whether to stop; its iterator's
         items are handed to ``on_item``, in order.
@@ -59,6 +62,9 @@ class Runs(Protocol):
     @property
     def busy(self) -> bool:
         """Whether anything is running or waiting."""
+
+    def awaits(self, kind: str) -> bool:
+        """Whether a job of this kind is running or waiting."""
 
     def submit(self, job: Job) -> None:
         """Run a job, now or as soon as the running one has ended."""
@@ -127,6 +133,11 @@ class JobRunner:
         """Whether anything is running or waiting."""
         return self._running is not None or bool(self._waiting)
 
+    def awaits(self, kind: str) -> bool:
+        """Whether a job of this kind is running or waiting."""
+        jobs = [*self._waiting, *([self._running] if self._running else [])]
+        return any(job.kind == kind for job in jobs)
+
     def submit(self, job: Job) -> None:
         """Run a job, now or as soon as the running one has ended.
 
@@ -136,10 +147,11 @@ class JobRunner:
         """
         if self._closed:
             return
-        self._waiting = [other for other in self._waiting if other.kind != job.kind]
+        if job.kind not in QUEUED:
+            self._waiting = [other for other in self._waiting if other.kind != job.kind]
         self._waiting.append(job)
         running = "" if self._running is None else self._running.kind
-        outdated = job.kind == running == "predict"
+        outdated = job.kind == "predict" and running in ("predict", "hover")
         if self._running and (outdated or (running == "identify" != job.kind)):
             self._running.stopped.set()
         self._next()

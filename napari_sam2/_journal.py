@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
 
-from napari_sam2._following import Plan
-from napari_sam2._marks import Bounds
+from napari_sam2._labels import Rules
+from napari_sam2._plain_json import (
+    key_at,
+    labels_as_json,
+    labels_from_json,
+    patch_as_json,
+    place,
+    plan_as_json,
+    prompts_as_json,
+    prompts_from_json,
+    rules_as_json,
+    rules_from_json,
+)
 from napari_sam2._plan import on_line
 from napari_sam2._prompts import Key, ObjectPrompts
 from sam2_core.errors import ImageError
@@ -14,9 +26,16 @@ from sam2_core.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_sam2._engine import Engine
+    from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
+    from napari_sam2._labels import Patch
     from napari_sam2._messages import Choice
+
+Others: TypeAlias = "Mapping[tuple[tuple[int, int], tuple[int, ...]], NDArray[Any]]"
+"""Labels, (H, W), by plane and position."""
 
 UNREADABLE = "This session file cannot be read"
 
@@ -28,37 +47,60 @@ class Entry:
     Attributes
     ----------
     do : str
-        "predict", "propagate", "restore" (show what was there before a prompt),
-        "erase" (an object from some frames), "clear" (an object from everywhere),
-        "divide" (an object into its two parts) or "forget" (the prompts).
+        "predict", "propagate", "restore" (show what was there before a prompt), "note"
+        (the labels show the answer to prompts already), "paint" (pixels by hand),
+        "erase" (an object from some frames), "relabel" (objects become others, or
+        nothing), "clear" (forget an object's prompts or masks), "divide" (an object
+        into its two parts) or "forget" (all prompts).
     what : dict
         The rest, in plain JSON.
-    step : object
-        The step of the history it belongs to; None after loading.
+    rules : list of (int, Rules)
+        What was allowed to happen to labels that were there, from which of the planes
+        written on.
     fresh : bool
         Whether the engine began a new session of its frames for it.
     computed, written : int
-        Planes that the model made, and those that came into the labels: fewer where
-        the work was cancelled.
+        Planes that were made, and those that came into the labels: fewer where the
+        work was cancelled.
     undone : bool
         Whether it was taken back. The model saw it all the same.
     """
 
     do: str
     what: dict[str, Any]
-    step: Any = None
+    rules: list[tuple[int, Rules]] = field(default_factory=list)
     fresh: bool = False
     computed: int = 0
     written: int = 0
     undone: bool = False
 
+    @property
+    def asks(self) -> bool:
+        """Whether the model was asked."""
+        return self.do in ("predict", "propagate")
+
+    def write(self, rules: Rules) -> None:
+        """One more plane came into the labels."""
+        if self.rules_at(self.written) != rules:
+            self.rules.append((self.written, rules))
+        self.written += 1
+
+    def rules_at(self, plane: int) -> Rules:
+        """Rules that the plane of this number was written under."""
+        held = [rules for first, rules in self.rules if first <= plane]
+        return held[-1] if held else Rules()
+
     def as_json(self) -> dict[str, Any]:
         """The entry as it stands in a session file."""
         result = {"do": self.do, **self.what}
-        if self.do in ("predict", "propagate"):
+        if self.asks or self.computed:
             result["written"] = self.written
             if self.computed != self.written:
                 result["computed"] = self.computed
+        if self.rules:
+            result["rules"] = [
+                {"from": first, **rules_as_json(rules)} for first, rules in self.rules
+            ]
         if self.fresh:
             result["fresh"] = True
         if self.undone:
@@ -72,7 +114,8 @@ class Entry:
         do, fresh = str(what.pop("do")), bool(what.pop("fresh", False))
         undone, written = bool(what.pop("undone", False)), int(what.pop("written", 0))
         computed = int(what.pop("computed", written))
-        return cls(do, what, None, fresh, computed, written, undone)
+        rules = [(int(r["from"]), rules_from_json(r)) for r in what.pop("rules", ())]
+        return cls(do, what, rules, fresh, computed, written, undone)
 
 
 class Journal:
@@ -90,6 +133,7 @@ class Journal:
         self.entries: list[Entry] = []
         self.setups: list[dict[str, Any]] = []
         self.prompts: dict[Key, ObjectPrompts] = {}  # as last told to the model
+        self._of: WeakKeyDictionary[Any, list[Entry]] = WeakKeyDictionary()
 
     # -- writing ------------------------------------------------------------------
 
@@ -99,16 +143,23 @@ class Journal:
         frames: LayerFrames,
         prompts: Mapping[Key, ObjectPrompts],
         changed: Iterable[Key],
-        keep: bool,
+        others: Others,
         step: Any,
     ) -> Entry:
-        """Masks for the prompts that changed."""
-        what = {"setup": self._setup(choice, frames), "keep_labels": keep}
+        """Masks for the prompts that changed, which do not enter ``others``."""
+        what: dict[str, Any] = {"setup": self._setup(choice, frames)}
+        places = {(key.plane, key.position) for key in changed}
+        near = [(at, others[at]) for at in sorted(places) if at in others]
+        if near:
+            what["others"] = [
+                {"position": list(at[1]), **labels_as_json(labels)}
+                for at, labels in near
+            ]
         told = self._tell(frames, prompts)
         asked = sorted(changed, key=lambda key: (key.position, key.object_id))
-        if list(map(_place, asked)) != [_at(p) for p in told.get("set", [])]:
-            told["asked"] = [_place(key) for key in asked]
-        return self._add(Entry("predict", what | told, step))
+        if list(map(place, asked)) != [_at(p) for p in told.get("set", [])]:
+            told["asked"] = [place(key) for key in asked]
+        return self._add(Entry("predict", what | told), step)
 
     def propagate(
         self,
@@ -116,32 +167,48 @@ class Journal:
         frames: LayerFrames,
         prompts: Mapping[Key, ObjectPrompts],
         plan: Plan,
-        keep: bool,
         step: Any,
     ) -> Entry:
         """The prompted objects through the frames."""
         what = {
             "setup": self._setup(choice, frames),
-            "keep_labels": keep,
             **plan_as_json(plan),
             **self._tell(frames, prompts),
         }
-        return self._add(Entry("propagate", what, step))
+        return self._add(Entry("propagate", what), step)
 
     def restore(self, key: Key, step: Any) -> None:
         """The last prompt of a key is gone."""
-        self._add(Entry("restore", {"plane": list(key.plane), **_place(key)}, step))
+        self._add(Entry("restore", {"plane": list(key.plane), **place(key)}), step)
+
+    def paint(self, patch: Patch, step: Any) -> None:
+        """The user changed pixels by hand."""
+        self._add(Entry("paint", patch_as_json(patch)), step)
+
+    def note(self, key: Key, prompts: ObjectPrompts, step: Any) -> None:
+        """The labels show the answer to these prompts already; no prompts: nothing."""
+        told = prompts_as_json(prompts)
+        self._add(Entry("note", {"plane": list(key.plane), **place(key), **told}), step)
 
     def erase(
         self, object_id: int, plane: tuple[int, int], positions: Any, step: Any
-    ) -> None:
+    ) -> Entry:
         """An object from some planes."""
-        what = {
-            "object": object_id,
-            "plane": list(plane),
-            "positions": [list(position) for position in positions],
-        }
-        self._add(Entry("erase", what, step))
+        what = {"object": object_id, **_planes(plane, positions)}
+        return self._add(_counted(Entry("erase", what)), step)
+
+    def relabel(
+        self,
+        table: Mapping[int, int],
+        plane: tuple[int, int],
+        positions: Any,
+        step: Any,
+    ) -> Entry:
+        """Labels in some planes become others; 0 erases."""
+        what = {"table": [list(pair) for pair in table.items()]}
+        return self._add(
+            _counted(Entry("relabel", what | _planes(plane, positions))), step
+        )
 
     def divide(
         self,
@@ -152,30 +219,32 @@ class Journal:
         step: Any,
     ) -> None:
         """The two parts of an object get labels of their own."""
-        what = {
-            "object": parent,
-            "daughters": list(daughters),
-            "plane": list(plane),
-            "positions": [list(position) for position in positions],
-        }
-        self._add(Entry("divide", what, step))
+        what = {"object": parent, "daughters": list(daughters)}
+        self._add(Entry("divide", what | _planes(plane, positions)), step)
 
-    def clear(self, object_id: int, plane: tuple[int, int], step: Any) -> None:
-        """An object and all its prompts."""
-        self._add(Entry("clear", {"object": object_id, "plane": list(plane)}, step))
+    def clear(self, object_id: int, what: str, into: int, step: Any) -> None:
+        """Forget of an object its "mask", "prompts" or "both"; pixels stay.
+
+        ``into`` is the object that it becomes part of, 0 for none.
+        """
+        content = {"object": object_id, "what": what}
+        if into:
+            content["into"] = into
+        self._add(Entry("clear", content), step)
 
     def forget(self) -> None:
         """The prompt layers are gone; what they made stays."""
-        self._add(Entry("forget", {}))
+        self._add(Entry("forget", {}), None)
 
     def flip(self, step: Any, undone: bool) -> None:
         """A step was undone, or done again."""
-        for entry in self.entries:
-            if entry.step is step:
-                entry.undone = undone
+        for entry in self._of.get(step, ()):
+            entry.undone = undone
 
-    def _add(self, entry: Entry) -> Entry:
+    def _add(self, entry: Entry, step: Any) -> Entry:
         self.entries.append(entry)
+        if step is not None:
+            self._of.setdefault(step, []).append(entry)
         return entry
 
     def _setup(self, choice: Choice, frames: LayerFrames) -> int:
@@ -201,12 +270,12 @@ class Journal:
         new = [key for key, ask in prompts.items() if before.get(key) != ask]
         if new:
             told["set"] = [
-                {**_place(key), **prompts_as_json(prompts[key])}
+                {**place(key), **prompts_as_json(prompts[key])}
                 for key in sorted(new, key=lambda k: (k.position, k.object_id))
             ]
         gone = [key for key in before if key not in prompts]
         if gone:
-            told["unset"] = [_place(key) for key in gone]
+            told["unset"] = [place(key) for key in gone]
         for key in before:
             del self.prompts[key]
         self.prompts.update(prompts)
@@ -232,6 +301,15 @@ class Journal:
             raise ImageError(f"{UNREADABLE}: {error!r} in its steps.") from error
         return journal
 
+    def others(self, entry: Entry) -> Others:
+        """Labels that the masks of an entry do not enter, by plane and position."""
+        setup = self.setups[entry.what["setup"]]
+        plane = (setup["plane"][0], setup["plane"][1])
+        return {
+            (plane, tuple(at["position"])): labels_from_json(at)
+            for at in entry.what.get("others", ())
+        }
+
     def told(self, entry: Entry) -> tuple[dict[Key, ObjectPrompts], frozenset[Key]]:
         """Prompts on the line of an entry after it was told, and those asked for.
 
@@ -239,12 +317,12 @@ class Journal:
         """
         setup = self.setups[entry.what["setup"]]
         plane, axis = (setup["plane"][0], setup["plane"][1]), setup["axis"]
-        for place in entry.what.get("unset", ()):
-            self.prompts.pop(_key(plane, place), None)
+        for at in entry.what.get("unset", ()):
+            self.prompts.pop(key_at(plane, at), None)
         given = entry.what.get("set", ())
-        for place in given:
-            self.prompts[_key(plane, place)] = prompts_from_json(place)
-        asked = frozenset(_key(plane, p) for p in entry.what.get("asked", given))
+        for at in given:
+            self.prompts[key_at(plane, at)] = prompts_from_json(at)
+        asked = frozenset(key_at(plane, p) for p in entry.what.get("asked", given))
         position = list(setup["fixed"])
         if axis is not None:
             ndim = len(position) + 3
@@ -266,116 +344,35 @@ def watch(entry: Entry, engine: Engine, items: Iterator[Any]) -> Iterator[Any]:
     entry.fresh = engine.opened != before
 
 
-def count_written(entries: Sequence[Entry]) -> None:
+def count_written(entries: Sequence[Entry], rules: Rules) -> None:
     """A plane that a job made came into the labels; ``entries`` are those of the job.
 
     The worker may be ahead, also in the next entry.
     """
     for entry in entries:
         if entry.written < entry.computed:
-            entry.written += 1
+            entry.write(rules)
             return
-
-
-def prompts_as_json(prompts: ObjectPrompts) -> dict[str, Any]:
-    """Prompts in plain JSON: those of their fields that say something."""
-    content = {
-        name: value
-        for name, value in asdict(prompts).items()
-        if value not in ((), None)
-    }
-    if "points_xy" in content:
-        labels = content.pop("point_labels")
-        xy = content.pop("points_xy")
-        content["points"] = [[*p, n] for p, n in zip(xy, labels, strict=True)]
-    return content
-
-
-def prompts_from_json(content: Mapping[str, Any]) -> ObjectPrompts:
-    """The inverse of :func:`prompts_as_json`."""
-    known = {field.name for field in fields(ObjectPrompts)}
-    values = {name: _frozen(content[name]) for name in known if name in content}
-    if "points" in content:
-        values["points_xy"] = tuple((p[0], p[1]) for p in content["points"])
-        values["point_labels"] = tuple(int(p[2]) for p in content["points"])
-    return ObjectPrompts(**values)
-
-
-def plan_as_json(plan: Plan) -> dict[str, Any]:
-    """A plan in plain JSON."""
-    content: dict[str, Any] = {
-        "direction": plan.direction,
-        "start": plan.start,
-        "stop": plan.stop,
-        "patience": plan.patience,
-        "here": plan.here,
-    }
-    if plan.bounds:
-        content["bounds"] = [
-            {"object": i, "first": b.low, "last": b.high, "absent": sorted(b.absent)}
-            for i, b in plan.bounds.items()
-        ]
-    if plan.shown:
-        content["shown"] = [
-            {"object": i, "ranges": ranges(plan.shown[i])} for i in plan.shown
-        ]
-    return content
-
-
-def plan_from_json(content: Mapping[str, Any]) -> Plan:
-    """The inverse of :func:`plan_as_json`."""
-    bounds = {
-        int(b["object"]): Bounds(b["first"], b["last"], frozenset(b["absent"]))
-        for b in content.get("bounds", ())
-    }
-    shown = {
-        int(s["object"]): frozenset(i for a, b in s["ranges"] for i in range(a, b + 1))
-        for s in content.get("shown", ())
-    }
-    return Plan(
-        content["start"],
-        content["stop"],
-        content["direction"],
-        content["patience"],
-        content["here"],
-        bounds,
-        shown,
-    )
-
-
-def ranges(indices: Iterable[int]) -> list[list[int]]:
-    """Whole numbers as runs [first, last]: 1, 2, 3, 7 gives [[1, 3], [7, 7]]."""
-    runs: list[list[int]] = []
-    for index in sorted(indices):
-        if runs and index == runs[-1][1] + 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    return runs
 
 
 def _counts(entry: Entry) -> bool:
     """Leave out work that was stopped before anything came of it."""
-    asks = entry.do in ("predict", "propagate")
-    return not asks or entry.computed > 0 or entry.fresh or _tells(entry)
+    told = "set" in entry.what or "unset" in entry.what
+    return not entry.asks or entry.computed > 0 or entry.fresh or told
 
 
-def _tells(entry: Entry) -> bool:
-    return "set" in entry.what or "unset" in entry.what
+def _counted(entry: Entry) -> Entry:
+    """Say how many planes are to be written."""
+    entry.computed = len(entry.what["positions"])
+    return entry
 
 
-def _place(key: Key) -> dict[str, Any]:
-    return {"object": key.object_id, "position": list(key.position)}
+def _planes(plane: tuple[int, int], positions: Any) -> dict[str, Any]:
+    return {
+        "plane": list(plane),
+        "positions": [list(position) for position in positions],
+    }
 
 
 def _at(content: Mapping[str, Any]) -> dict[str, Any]:
     return {"object": content["object"], "position": content["position"]}
-
-
-def _key(plane: tuple[int, int], place: Mapping[str, Any]) -> Key:
-    position = tuple(int(i) for i in place["position"])
-    return Key(plane, position, int(place["object"]))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value

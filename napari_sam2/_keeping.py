@@ -20,7 +20,7 @@ from napari_sam2._labels import first_free_id
 from napari_sam2._record import Record
 from napari_sam2._saved_prompts import (
     marks_from_json,
-    names_from_json,
+    notes_from_json,
     objects_as_json,
     snapshot_from_json,
 )
@@ -40,7 +40,8 @@ EVERY = 20.0  # seconds between autosaves while a long job runs
 SETTINGS = (
     "device",
     "axis",
-    "keep_labels",
+    "writing",
+    "neighbours",
     "direction",
     "start",
     "stop",
@@ -145,7 +146,10 @@ class SessionKeeper:
             labels_as_json(labels),
             record.journal,
             objects_as_json(
-                controller.stage.snapshot(), record.marks, record.names, image.ndim
+                controller.stage.snapshot(),
+                record.marks,
+                controller.notes.all,
+                image.ndim,
             ),
             [
                 {"plane": list(plane), "position": list(position)}
@@ -186,7 +190,7 @@ class SessionKeeper:
 
     def _on_ended(self, kind: str) -> None:
         self._find_out()
-        if kind not in ("prepare", "download"):
+        if kind not in ("prepare", "download", "count"):
             self.autosave()
 
     def _on_image(self, *_: Any) -> None:
@@ -280,7 +284,7 @@ class SessionKeeper:
         stage.restore(snapshot_from_json(session.objects, image.ndim))
         record = Record(session.journal)
         record.marks.replace(marks_from_json(session.objects))
-        record.names.update(names_from_json(session.objects))
+        record.notes = notes_from_json(session.objects)
         for frame in session.checked:
             plane = (frame["plane"][0], frame["plane"][1])
             record.review.checked.add((plane, tuple(frame["position"])))
@@ -292,7 +296,8 @@ class SessionKeeper:
             controller.restored()
             then()
 
-        controller.tasks.replay(History(record), full_resolution(image), finished)
+        controller.use_history(History(record))
+        controller.tasks.replay(full_resolution(image), finished)
 
 
 def labels_as_json(labels: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from sam2_core.errors import PromptError
 from sam2_core.label_files import combine_masks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -57,6 +57,25 @@ class Patch:
         return np.asarray(bits.reshape(shape), bool)
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What a mask may do to labels that are there.
+
+    Attributes
+    ----------
+    keep_others : bool
+        Whether pixels of other labels stay.
+    only_empty : bool
+        Whether pixels of the object itself that others drew stay, too.
+    locked : frozenset of int
+        Labels that neither lose nor gain pixels.
+    """
+
+    keep_others: bool = True
+    only_empty: bool = False
+    locked: frozenset[int] = frozenset()
+
+
 def combine(masks: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.uint32]:
     """One image of object ids from masks; where they overlap, the lower id wins.
 
@@ -99,6 +118,7 @@ def write_plane(
     ids: NDArray[np.integer[Any]],
     objects: Iterable[int],
     keep_others: bool = True,
+    locked: Collection[int] = (),
 ) -> Patch | None:
     """Make a plane of the labels show new masks for some objects.
 
@@ -117,6 +137,8 @@ def write_plane(
         labels stay.
     keep_others : bool
         Whether pixels of other labels may not be taken over.
+    locked : collection of int
+        Labels whose pixels stay in any case.
 
     Returns
     -------
@@ -133,7 +155,34 @@ def write_plane(
     if keep_others:
         paint &= target == 0
     np.copyto(target, ids, where=paint, casting="unsafe")
-    changed = target != current
+    if locked:
+        kept = np.isin(current, list(locked))
+        target[kept] = current[kept]
+    return _store(labels, plane, position, target)
+
+
+def relabel(
+    labels: Labels,
+    plane: tuple[int, int],
+    position: tuple[int, ...],
+    table: Mapping[int, int],
+) -> Patch | None:
+    """Turn labels of a plane into others (0 erases); returns what changed."""
+    current = np.asarray(labels.data[plane_index(plane, position)])
+    target = current.copy()
+    for old, new in table.items():
+        target[current == old] = new
+    return _store(labels, plane, position, target)
+
+
+def difference(
+    plane: tuple[int, int],
+    position: tuple[int, ...],
+    before: NDArray[Any],
+    after: NDArray[Any],
+) -> Patch | None:
+    """Patch from one (H, W) state of a plane to another; None if they are equal."""
+    changed = before != after
     rows = np.flatnonzero(changed.any(1))
     if rows.size == 0:
         return None
@@ -143,26 +192,64 @@ def write_plane(
         slice(int(columns[0]), int(columns[-1]) + 1),
     )
     inside = changed[box]
-    patch = Patch(
-        plane,
-        position,
-        *box,
-        np.packbits(inside),
-        current[box][inside].copy(),
-        target[box][inside],
-    )
-    labels.data[_box_index(patch)] = target[box]
+    packed = np.packbits(inside)
+    return Patch(plane, position, *box, packed, before[box][inside], after[box][inside])
+
+
+def _store(
+    labels: Labels,
+    plane: tuple[int, int],
+    position: tuple[int, ...],
+    target: NDArray[Any],
+) -> Patch | None:
+    current = np.asarray(labels.data[plane_index(plane, position)])
+    patch = difference(plane, position, current, target)
+    if patch is not None:
+        labels.data[_box_index(patch)] = target[patch.rows, patch.columns]
     return patch
 
 
-def revert(labels: Labels, patch: Patch) -> None:
-    """Undo a patch in place; pixels that were changed since then are left alone."""
+def put(labels: Labels, patch: Patch) -> Patch | None:
+    """Give the pixels of a patch its new values, whatever they are; what changed."""
+    current = np.asarray(labels.data[plane_index(patch.plane, patch.position)])
+    target = current.copy()
+    target[patch.rows, patch.columns][patch.changed()] = patch.new
+    return _store(labels, patch.plane, patch.position, target)
+
+
+def replay(labels: Labels, patch: Patch, back: bool) -> Patch | None:
+    """Undo a patch in place, or do it again.
+
+    Pixels that somebody else has changed meanwhile are left alone.
+
+    Parameters
+    ----------
+    labels : napari.layers.Labels
+        Writable.
+    patch : Patch
+        What was changed.
+    back : bool
+        From the new values to the old ones, instead of the other way.
+
+    Returns
+    -------
+    Patch or None
+        What changed now.
+    """
     index = _box_index(patch)
     box = np.array(labels.data[index])
     changed = patch.changed()
     values = box[changed]
-    box[changed] = np.where(values == patch.new, patch.old, values)
+    here, there = (patch.new, patch.old) if back else (patch.old, patch.new)
+    same = values == here
+    if not same.any():
+        return None
+    box[changed] = np.where(same, there, values)
     labels.data[index] = box
+    if same.all():
+        return replace(patch, old=here, new=there)
+    changed[changed] = same
+    return replace(patch, packed=np.packbits(changed), old=here[same], new=there[same])
 
 
 def _box_index(patch: Patch) -> tuple[int | slice, ...]:

@@ -77,8 +77,8 @@ def new_shapes(image: Image) -> Shapes:
     layer = Shapes(
         ndim=image.ndim,
         name=SHAPES_NAME,
-        features=_features().drop(columns="polarity"),
-        feature_defaults={"object_id": 1, "plane": ""},
+        features=_features(),
+        feature_defaults={"polarity": "positive", "object_id": 1, "plane": ""},
         face_color="transparent",
         edge_color=np.array([GREEN]),
         edge_width=max(1.0, prompt_size(image) / 6),
@@ -230,10 +230,11 @@ def style_points(layer: Points, object_id: int, border: Any) -> None:
 
 
 def style_shapes(layer: Shapes, object_id: int) -> None:
-    """Green outlines, with those of other objects faded."""
+    """Green and red outlines, with those of other objects faded."""
     if len(layer.data) == 0:
         return
     ids = layer.features["object_id"].to_numpy()
-    colors = np.tile(np.array(GREEN), (len(ids), 1))
+    positive = layer.features["polarity"].to_numpy() == "positive"
+    colors = np.where(positive[:, None], GREEN, RED)
     colors[ids != object_id, 3] = FADED
     layer.edge_color = colors

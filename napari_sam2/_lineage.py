@@ -48,12 +48,19 @@ class LineageTools:
         -------
         tuple of int
             The daughters; () if it was none.
+
+        Raises
+        ------
+        PromptError
+            If the object divided and is locked.
         """
         controller, record = self.controller, self.tools.record
         frames, labels = self.tools.need_frames(), controller.stage.labels
         assert labels is not None
         assert frames.axis is not None
-        step = controller._begin("answer")
+        if divided and suspect.parent in controller.notes.locked:
+            raise PromptError(controller.notes.refusal(suspect.parent))
+        step = controller.steps.begin("answer")
         daughters: tuple[int, ...] = ()
         if divided and suspect.daughter:
             daughters = (suspect.daughter,)

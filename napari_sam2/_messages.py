@@ -58,3 +58,27 @@ class Found:
 
     devices: list[str]
     missing: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model is ready: its name, and the device it is on."""
+
+    model: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Took:
+    """Milliseconds from the prompts of a click to its mask."""
+
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """In one plane labels are to become others; 0 erases."""
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    table: dict[int, int]

@@ -97,13 +97,17 @@ def propagation(
     prompts: Mapping[Key, ObjectPrompts],
     record: Record,
     span: tuple[int | None, int | None, str],
-    here: int | None,
+    position: tuple[int, ...],
 ) -> Plan:
-    """What a propagation over ``span`` (start, stop, direction) is to do."""
+    """What a propagation over ``span`` (start, stop, direction) is to do.
+
+    ``position`` is that of the plane on screen.
+    """
     firsts: dict[int, int] = {}
     for key in prompts:
         index = split_position(key.plane, key.position, frames.axis)[1]
         firsts[key.object_id] = min(index, firsts.get(key.object_id, index))
+    here = split_position(frames.plane, position, frames.axis)[1]
     patience = state.patience if state.stop_when_lost else None
     bounds = record.marks.bounds(frames, firsts)
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)

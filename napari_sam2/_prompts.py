@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_sam2._layers import View
+from napari_sam2._layers import POLARITIES, View
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.layers import Points, Shapes
     from numpy.typing import NDArray
 
+    from napari_sam2._masks import PackedMask
+
 Polygon: TypeAlias = tuple[tuple[float, float], ...]
+SCRIBBLE_SPACING = 15.0  # pixels between the points that stand for a scribble
+SCRIBBLE_POINTS = 6  # at most
 
 
 @dataclass(frozen=True)
@@ -40,30 +46,45 @@ class ObjectPrompts:
         The newest rectangle.
     polygons_xy : tuple of polygons
         Outlines whose union is the mask prompt.
+    cuts_xy : tuple of polygons
+        Outlines that the object does not enter.
+    start : MaskPrompt or None
+        A mask that the other prompts correct.
     """
 
     points_xy: tuple[tuple[float, float], ...] = ()
     point_labels: tuple[int, ...] = ()
     box_xyxy: tuple[float, float, float, float] | None = None
     polygons_xy: tuple[Polygon, ...] = ()
+    cuts_xy: tuple[Polygon, ...] = ()
+    start: MaskPrompt | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.points_xy or self.box_xyxy or self.polygons_xy)
+        drawn = self.points_xy or self.box_xyxy or self.polygons_xy or self.cuts_xy
+        return bool(drawn or self.start)
 
     @property
     def positive(self) -> bool:
         """Whether anything says where the object is, and not only where it is not."""
-        return bool(any(self.point_labels) or self.box_xyxy or self.polygons_xy)
+        return bool(
+            any(self.point_labels) or self.box_xyxy or self.polygons_xy or self.start
+        )
 
-    def point_arrays(
-        self,
-    ) -> tuple[NDArray[np.float32] | None, NDArray[np.int32] | None]:
-        """Coordinates (N, 2) as x, y and labels (N,), or two None without points."""
-        if not self.points_xy:
-            return None, None
+    @property
+    def answer(self) -> PackedMask | None:
+        """The mask these prompts started from, if nothing has been added since."""
+        if self.start is None or replace(self, start=None) != self.start.answers:
+            return None
+        return self.start.mask
+
+    def extends(self, earlier: ObjectPrompts) -> bool:
+        """Whether all of the earlier prompts are still among these."""
+        points = set(zip(self.points_xy, self.point_labels, strict=True))
         return (
-            np.asarray(self.points_xy, np.float32),
-            np.asarray(self.point_labels, np.int32),
+            points.issuperset(zip(earlier.points_xy, earlier.point_labels, strict=True))
+            and earlier.box_xyxy in (None, self.box_xyxy)
+            and set(self.polygons_xy).issuperset(earlier.polygons_xy)
+            and set(self.cuts_xy).issuperset(earlier.cuts_xy)
         )
 
     def box_array(self) -> NDArray[np.float32] | None:
@@ -71,20 +92,54 @@ class ObjectPrompts:
         return None if self.box_xyxy is None else np.asarray(self.box_xyxy, np.float32)
 
     def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """The mask prompt, (H, W) bool; None without polygons."""
-        if not self.polygons_xy:
+        """The mask prompt, (H, W) bool; None without a start and polygons."""
+        if not self.polygons_xy and self.start is None:
             return None
-        return rasterise(self.polygons_xy, shape)
+        mask = rasterise(self.polygons_xy, shape)
+        return mask if self.start is None else mask | self.start.mask.unpack()
+
+    def cut(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """An (H, W) mask without what was cut off."""
+        if not self.cuts_xy:
+            return mask
+        return mask & ~rasterise(self.cuts_xy, (mask.shape[0], mask.shape[1]))
+
+
+@dataclass(frozen=True)
+class MaskPrompt:
+    """A mask to start from: painted, made elsewhere, or chosen among candidates.
+
+    Attributes
+    ----------
+    mask : PackedMask
+        The object in its plane.
+    answers : ObjectPrompts
+        Prompts that led to the mask, to which it is the answer. Without them it is
+        void. Empty for a mask that stands for itself.
+    """
+
+    mask: PackedMask
+    answers: ObjectPrompts = field(default_factory=ObjectPrompts)
 
 
 @dataclass
 class _Draft:
     """Prompts of one key while they are being collected."""
 
-    points: list[tuple[float, float]]
-    labels: list[int]
-    box: tuple[float, float, float, float] | None
-    polygons: list[Polygon]
+    points: list[tuple[float, float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    box: tuple[float, float, float, float] | None = None
+    polygons: list[Polygon] = field(default_factory=list)
+    cuts: list[Polygon] = field(default_factory=list)
+
+    def finished(self) -> ObjectPrompts:
+        return ObjectPrompts(
+            tuple(self.points),
+            tuple(self.labels),
+            self.box,
+            tuple(self.polygons),
+            tuple(self.cuts),
+        )
 
 
 def rasterise(
@@ -114,17 +169,22 @@ def rasterise(
 
 
 def collect(
-    points: Points, shapes: Shapes, shape: tuple[int, ...]
+    points: Points,
+    shapes: Shapes,
+    shape: tuple[int, ...],
+    masks: Mapping[Key, MaskPrompt] | None = None,
 ) -> dict[Key, ObjectPrompts]:
-    """Read every prompt from the two layers.
+    """Read every prompt from the two layers, and what they start from.
 
     Parameters
     ----------
     points, shapes : napari layers
-        With the features ``object_id``, ``plane`` and, for points, ``polarity``; in the
-        data coordinates of the image.
+        With the features ``object_id``, ``plane`` and ``polarity``; in the data
+        coordinates of the image.
     shape : tuple of int
         Shape of the image at full resolution. Points outside are left out.
+    masks : mapping, optional
+        Masks to start from; those that are void are left out.
 
     Returns
     -------
@@ -143,16 +203,33 @@ def collect(
     ):
         _take_point(drafts, coordinates, shape, tag, int(object_id), polarity)
     table = shapes.features
-    for vertices, kind, tag, object_id in zip(
-        shapes.data, shapes.shape_type, table["plane"], table["object_id"], strict=True
+    for vertices, kind, tag, object_id, polarity in zip(
+        shapes.data,
+        shapes.shape_type,
+        table["plane"],
+        table["object_id"],
+        table["polarity"],
+        strict=True,
     ):
-        _take_shape(drafts, vertices, kind, shape, tag, int(object_id))
-    return {
-        key: ObjectPrompts(
-            tuple(draft.points), tuple(draft.labels), draft.box, tuple(draft.polygons)
-        )
-        for key, draft in drafts.items()
-    }
+        positive = polarity == POLARITIES[0]
+        _take_shape(drafts, vertices, kind, shape, tag, int(object_id), positive)
+    prompts = {key: draft.finished() for key, draft in drafts.items()}
+    for key, start in (masks or {}).items():
+        drawn = prompts.get(key, ObjectPrompts())
+        if drawn.extends(start.answers):
+            prompts[key] = replace(drawn, start=start)
+    return prompts
+
+
+def keys_of(layer: Points | Shapes) -> list[Key]:
+    """Where each prompt of a layer belongs."""
+    table, keys = layer.features, []
+    for data, tag, object_id in zip(
+        layer.data, table["plane"], table["object_id"], strict=True
+    ):
+        view = view_at(np.atleast_2d(data)[0], tag, layer.ndim)
+        keys.append(Key(view.plane, view.position, int(object_id)))
+    return keys
 
 
 def view_at(coordinates: NDArray[Any], tag: str, ndim: int) -> View:
@@ -166,7 +243,7 @@ def view_at(coordinates: NDArray[Any], tag: str, ndim: int) -> View:
 
 def _draft(drafts: dict[Key, _Draft], view: View, object_id: int) -> _Draft:
     key = Key(view.plane, view.position, object_id)
-    return drafts.setdefault(key, _Draft([], [], None, []))
+    return drafts.setdefault(key, _Draft())
 
 
 def _inside(view: View, shape: tuple[int, ...]) -> bool:
@@ -200,6 +277,7 @@ def _take_shape(
     shape: tuple[int, ...],
     tag: str,
     object_id: int,
+    positive: bool,
 ) -> None:
     view = view_at(vertices[0], tag, len(shape))
     if object_id < 1 or not _inside(view, shape):
@@ -209,26 +287,52 @@ def _take_shape(
         raise PromptError("A shape lies across several frames; draw it in one.")
     xy = vertices[:, [view.plane[1], view.plane[0]]].astype(float)
     height, width = (shape[i] for i in view.plane)
-    if kind == "rectangle":
+    if kind in ("line", "path"):
+        draft = _draft(drafts, view, object_id)
+        for x, y in along(xy):
+            if 0 <= round(x) < width and 0 <= round(y) < height:
+                draft.points.append((x, y))
+                draft.labels.append(int(positive))
+        return
+    if kind == "rectangle" and positive:
         low = np.clip(xy.min(0), 0, (width - 1, height - 1))
         high = np.clip(xy.max(0), 0, (width - 1, height - 1))
         if (high - low >= 1).all():
             x0, y0, x1, y1 = (float(v) for v in (*low, *high))
             _draft(drafts, view, object_id).box = (x0, y0, x1, y1)
         return
-    if kind == "line":
-        draft = _draft(drafts, view, object_id)
-        for t in (0.1, 0.5, 0.9):
-            x, y = (float(v) for v in xy[0] + t * (xy[1] - xy[0]))
-            if 0 <= round(x) < width and 0 <= round(y) < height:
-                draft.points.append((x, y))
-                draft.labels.append(1)
-        return
     outline = ellipse_outline(xy) if kind == "ellipse" else xy
     if len(outline) >= 3:
         polygon = tuple((float(x), float(y)) for x, y in outline)
         if rasterise((polygon,), (height, width)).any():
-            _draft(drafts, view, object_id).polygons.append(polygon)
+            draft = _draft(drafts, view, object_id)
+            (draft.polygons if positive else draft.cuts).append(polygon)
+
+
+def along(path_xy: NDArray[Any]) -> list[tuple[float, float]]:
+    """Points that stand for a scribble: a few, evenly spread, not at its very ends.
+
+    Parameters
+    ----------
+    path_xy : (N, 2) array
+        Vertices of a line or path.
+
+    Returns
+    -------
+    list of (x, y)
+        One for a dot, otherwise 3 to 6, more for longer scribbles.
+    """
+    steps = np.hypot(*np.diff(path_xy, axis=0).T)
+    walked = np.concatenate([[0.0], np.cumsum(steps)])
+    length = walked[-1]
+    if length < 2:
+        x, y = path_xy.mean(0)
+        return [(float(x), float(y))]
+    count = int(np.clip(length / SCRIBBLE_SPACING, 3, SCRIBBLE_POINTS))
+    at = np.linspace(0.1, 0.9, count) * length
+    x = np.interp(at, walked, path_xy[:, 0])
+    y = np.interp(at, walked, path_xy[:, 1])
+    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
 
 
 def ellipse_outline(corners_xy: NDArray[Any], n: int = 64) -> NDArray[np.float64]:
@@ -250,37 +354,3 @@ def ellipse_outline(corners_xy: NDArray[Any], n: int = 64) -> NDArray[np.float64
     b = (corners_xy[3] - corners_xy[0]) / 2
     angle = np.linspace(0, 2 * np.pi, n, endpoint=False)[:, None]
     return np.asarray(centre + np.cos(angle) * a + np.sin(angle) * b)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Complete content of both prompt layers, to go back to."""
-
-    points: NDArray[Any]
-    point_features: Any
-    shapes: tuple[NDArray[Any], ...]
-    shape_types: tuple[str, ...]
-    shape_features: Any
-
-
-def snapshot(points: Points, shapes: Shapes) -> Snapshot:
-    """Copy the content of both layers."""
-    return Snapshot(
-        np.array(points.data),
-        points.features.copy(),
-        tuple(np.array(v) for v in shapes.data),
-        tuple(str(kind) for kind in shapes.shape_type),
-        shapes.features.copy(),
-    )
-
-
-def restore(saved: Snapshot, points: Points, shapes: Shapes) -> None:
-    """Put a snapshot back. Block the layers' data events around it."""
-    points.selected_data = set()
-    points.data = saved.points
-    points.features = saved.point_features.copy()
-    shapes.selected_data = set()
-    shapes.remove(list(range(len(shapes.data))))
-    if saved.shapes:
-        shapes.add(list(saved.shapes), shape_type=list(saved.shape_types))
-        shapes.features = saved.shape_features.copy()

@@ -5,21 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from napari_sam2._facts import measure
 from napari_sam2._journal import Journal
 from napari_sam2._marks import Mark, Marks
+from napari_sam2._object_notes import NO_NOTES
 from napari_sam2._review import Fact, Review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from napari_sam2._messages import PlaneMasks
+    from numpy.typing import NDArray
+
+    from napari_sam2._messages import PlaneMasks, Relabelled
+    from napari_sam2._object_notes import Notes
+    from napari_sam2._prompts import Key
 
 
 Answers: TypeAlias = dict[tuple[int, int], tuple[int, ...]]
 
 
 class Record:
-    """Journal, marks, review and names; each step of the history can be flipped.
+    """Journal, marks, review and answers; each step of the history can be flipped.
 
     Attributes
     ----------
@@ -29,8 +35,8 @@ class Record:
         Where objects are said to be absent or to end.
     review : Review
         Scores and measures, frames looked at and checked.
-    names : dict of int to str
-        What the user calls the objects.
+    notes : Notes
+        Names, locks and visibility, while the object table shows other labels.
     divisions : dict
         Answers to "did it divide?", by (parent, frame): daughters, or () for no.
     """
@@ -39,15 +45,62 @@ class Record:
         self.journal = journal or Journal()
         self.marks = Marks()
         self.review = Review()
-        self.names: dict[int, str] = {}
+        self.notes: Notes = NO_NOTES
         self.divisions: Answers = {}
         self._facts: WeakKeyDictionary[Any, list[Fact]] = WeakKeyDictionary()
         self._marks: WeakKeyDictionary[Any, list[Mark]] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[Any, Answers] = WeakKeyDictionary()
 
-    def note(self, masks: PlaneMasks, step: Any) -> None:
-        """New masks came into the labels, on behalf of a step."""
-        self._remember(step, self.review.note(masks))
+    def note(self, masks: PlaneMasks, objects: Collection[int], step: Any) -> None:
+        """New masks of these objects came into the labels, on behalf of a step."""
+        facts: list[Fact] = [
+            (masks.plane, masks.position, object_id, facts)
+            for object_id, facts in masks.facts.items()
+            if object_id in objects
+        ]
+        self._remember(step, self.review.put(facts))
+
+    def drawn(self, key: Key, mask: NDArray[Any] | None, step: Any) -> None:
+        """The user has drawn this mask, (H, W), or erased it."""
+        facts = None
+        if mask is not None:
+            facts = measure({key.object_id: mask}, {}, {}, {key.object_id})
+        entry = None if facts is None else facts[key.object_id]
+        known = (key.plane, key.position, key.object_id, entry)
+        self._remember(step, self.review.put([known]))
+
+    def relabelled(
+        self, change: Relabelled, left: Mapping[int, NDArray[Any]], step: Any
+    ) -> None:
+        """Labels of a plane became others; ``left`` are (H, W) masks of these."""
+        plane, position = change.plane, change.position
+        known = {
+            object_id: facts[position]
+            for object_id, facts in self.review.facts.get(plane, {}).items()
+            if position in facts
+        }
+        entries: list[Fact] = [
+            (plane, position, old, None) for old in change.table if old in known
+        ]
+        for new, mask in left.items():
+            if new in known:
+                iou, score = {new: known[new].iou}, {new: known[new].object_score}
+                prompted = {new} if known[new].prompted else ()
+                facts = measure({new: mask}, iou, score, prompted)
+                entries.append((plane, position, new, facts[new]))
+        self._remember(step, self.review.put(entries))
+
+    def unite(self, object_id: int, into: int, step: Any) -> None:
+        """An object becomes part of another, which is as certain as the lesser."""
+        entries: list[Fact] = []
+        for plane, objects in self.review.facts.items():
+            known = objects.get(into, {})
+            for position, facts in objects.get(object_id, {}).items():
+                other = known.get(position)
+                sure = other.certainty if other is not None and other.area else 2.0
+                if facts.area and facts.certainty < sure:
+                    entries.append((plane, position, into, facts))
+        self._remember(step, self.review.put(entries))
 
     def mark(self, mark: Mark, step: Any) -> bool:
         """Set or take away a mark; returns whether it is set now."""
@@ -61,12 +114,16 @@ class Record:
         if step is not None and before != list(self.marks):
             self._marks.setdefault(step, before)
 
-    def clear(self, object_id: int, plane: tuple[int, int], step: Any) -> None:
-        """An object is deleted."""
-        self.journal.clear(object_id, plane, step)
-        self._marks.setdefault(step, list(self.marks))
-        self.marks.drop(object_id)
-        self._remember(step, self.review.forget(object_id))
+    def clear(self, object_id: int, what: str, step: Any) -> None:
+        """An object is deleted: "mask", "prompts" or "both".
+
+        Without a step the work is being repeated; marks come from the session file.
+        """
+        if what == "both" and step is not None:
+            self._marks.setdefault(step, list(self.marks))
+            self.marks.drop(object_id)
+        if what != "prompts":
+            self._remember(step, self.review.forget(object_id))
 
     def answer(
         self, parent: int, frame: int, daughters: tuple[int, ...], step: Any
@@ -89,5 +146,5 @@ class Record:
             self._answers[step] = answers
 
     def _remember(self, step: Any, facts: list[Fact]) -> None:
-        if step is not None:
+        if step is not None and facts:
             self._facts[step] = facts + self._facts.get(step, [])

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2._divisions import divide
-from napari_sam2._erasing import erase_at, erase_everywhere
+from napari_sam2._erasing import erase_at
 from napari_sam2._images import LayerFrames
-from napari_sam2._journal import Entry, Journal, plan_from_json
-from napari_sam2._messages import Choice, PlaneMasks, Say
-from napari_sam2._prompts import Key
+from napari_sam2._labels import Rules, put
+from napari_sam2._messages import Choice, PlaneMasks, Relabelled, Say
+from napari_sam2._plain_json import (
+    key_at,
+    patch_from_json,
+    plan_from_json,
+    prompts_from_json,
+)
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
@@ -19,19 +24,27 @@ if TYPE_CHECKING:
     from napari_sam2._engine import Engine
     from napari_sam2._history import History
     from napari_sam2._jobs import Stop
+    from napari_sam2._journal import Entry, Journal
 
 
 @dataclass(frozen=True)
 class Redo:
-    """An entry to be applied to the labels; with a plane if the model made one."""
+    """An entry to be applied to the labels; with a plane if the model made one.
+
+    Attributes
+    ----------
+    number : int
+        Which of the entry's planes it is.
+    """
 
     entry: Entry
     masks: PlaneMasks | None = None
+    number: int = 0
 
 
 def planes_of(journal: Journal) -> int:
     """Planes that the model has to make, for a progress bar."""
-    return sum(entry.computed for entry in journal.entries)
+    return sum(entry.computed for entry in journal.entries if entry.asks)
 
 
 def rerun(
@@ -53,7 +66,7 @@ def rerun(
     for entry in journal.entries:
         if stop():
             return
-        if entry.do not in ("predict", "propagate"):
+        if not entry.asks:
             if not entry.undone:
                 yield Redo(entry)
             continue
@@ -65,7 +78,8 @@ def rerun(
         if entry.computed == 0:
             continue
         if entry.do == "predict":
-            items = engine.predict(choice, frames, prompts, asked, stop)
+            others = journal.others(entry)
+            items = engine.predict(choice, frames, prompts, asked, stop, others)
         else:
             plan = plan_from_json(entry.what)
             items = engine.propagate(choice, frames, prompts, plan, stop)
@@ -74,10 +88,10 @@ def rerun(
             if isinstance(item, PlaneMasks):
                 made += 1
                 if made <= entry.written and not entry.undone:
-                    yield Redo(entry, item)
+                    yield Redo(entry, item, made - 1)
                 if made == entry.computed:
                     break
-            else:
+            elif isinstance(item, Say):
                 yield item
         if made < entry.computed and not stop():
             raise Sam2Error(
@@ -96,36 +110,46 @@ def apply(redo: Redo, labels: Any, history: History) -> None:
     history : History
         Of these labels.
     """
-    entry, what, shape = redo.entry, redo.entry.what, tuple(labels.data.shape)
+    entry, what = redo.entry, redo.entry.what
     if redo.masks is not None:
-        history.write(labels, redo.masks, None, bool(what["keep_labels"]))
-        history.record.review.note(redo.masks)
-        return
-    if entry.do == "forget":
+        history.write(labels, redo.masks, None, entry.rules_at(redo.number))
+    elif entry.do == "forget":
         history.written.clear()
-        return
+    elif entry.do == "clear":
+        history.clear(what["object"], what["what"], what.get("into", 0), None)
+    else:
+        _apply_planes(entry, labels, history)
+
+
+def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
+    """Do what needs no model."""
+    what = entry.what
     plane = (what["plane"][0], what["plane"][1])
-    object_id = int(what["object"])
+    positions = [tuple(at) for at in what.get("positions", ())]
     if entry.do == "restore":
-        key = Key(plane, tuple(what["position"]), object_id)
+        key = key_at(plane, what)
         if key in history.written:
             history.write_back(labels, key, None)
+    elif entry.do == "note":
+        ask, key = prompts_from_json(what), key_at(plane, what)
+        if ask:
+            history.note(key, ask, None)
+        else:
+            history.forget(key, None)
+    elif entry.do == "paint":
+        history.add(put(labels, patch_from_json(what)), None)
     elif entry.do == "erase":
-        positions = [tuple(position) for position in what["positions"]]
-        for masks in erase_at(shape, plane, positions, object_id):
-            history.write(labels, masks, None, True)
-            history.record.review.note(masks)
+        shape, object_id = tuple(labels.data.shape), int(what["object"])
+        for masks in erase_at(shape, plane, positions[: entry.written], object_id):
+            history.write(labels, masks, None, Rules())
+    elif entry.do == "relabel":
+        table = {int(old): int(new) for old, new in what["table"]}
+        for position in positions[: entry.written]:
+            history.relabel(labels, Relabelled(plane, position, table), None)
     elif entry.do == "divide":
-        positions = [tuple(position) for position in what["positions"]]
-        first, second = what["daughters"]
-        for masks in divide(labels, plane, positions, object_id, (first, second)):
-            history.write(labels, masks, None, True)
-            history.record.review.note(masks)
-    elif entry.do == "clear":
-        history.drop(object_id)
-        history.record.review.forget(object_id)
-        for masks in erase_everywhere(labels, plane, object_id):
-            history.write(labels, masks, None, True)
+        pair = (what["daughters"][0], what["daughters"][1])
+        for masks in divide(labels, plane, positions, int(what["object"]), pair):
+            history.write(labels, masks, None, Rules())
 
 
 def frames_from_json(setup: dict[str, Any], data: Any) -> LayerFrames:

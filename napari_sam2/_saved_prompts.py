@@ -1,4 +1,4 @@
-"""Prompt layers and marks as plain JSON, per object and frame, and back."""
+"""Prompts, marks and notes as plain JSON, per object and frame, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 
 from napari_sam2._marks import Mark
-from napari_sam2._prompts import Snapshot, view_at
+from napari_sam2._object_notes import Notes
+from napari_sam2._plain_json import key_at, start_as_json, start_from_json
+from napari_sam2._prompts import Key, MaskPrompt, view_at
+from napari_sam2._snapshots import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +24,7 @@ OWN = ("polarity", "object_id", "plane")  # columns that have a place of their o
 def objects_as_json(
     snapshot: Snapshot | None,
     marks: Iterable[Mark],
-    names: Mapping[int, str],
+    notes: Notes,
     ndim: int,
 ) -> list[dict[str, Any]]:
     """Everything the user said, sorted by object and frame.
@@ -29,11 +32,11 @@ def objects_as_json(
     Parameters
     ----------
     snapshot : Snapshot or None
-        Content of the prompt layers.
+        Content of the prompt layers, and masks to start from.
     marks : iterable of Mark
         Where objects are absent or end.
-    names : dict of int to str
-        Names of objects; objects without prompts are listed if they have one.
+    notes : Notes
+        Names, locks, visibility; objects without prompts are listed if they have any.
     ndim : int
         Axes of the image.
     """
@@ -55,18 +58,23 @@ def objects_as_json(
             shape = {"type": kind, "xy": xy}
             more = _rest(features)
             frame.setdefault("shapes", []).append(shape | (more[0] if more else {}))
+        for key, start in snapshot.masks.items():
+            _frame_at(found, key)["mask"] = start_as_json(start)
     objects: dict[int, dict[str, Any]] = {}
     for (object_id, _, _), frame in sorted(found.items(), key=lambda item: item[0]):
-        _object(objects, object_id, names)["prompts"].append(frame)
+        _object(objects, object_id)["prompts"].append(frame)
     for mark in marks:
         content = {
             "kind": mark.kind,
             "plane": list(mark.plane),
             "position": list(mark.position),
         }
-        _object(objects, mark.object_id, names).setdefault("marks", []).append(content)
-    for object_id in names:
-        _object(objects, object_id, names)
+        _object(objects, mark.object_id).setdefault("marks", []).append(content)
+    for object_id, name in notes.names.items():
+        _object(objects, object_id)["name"] = name
+    for word in ("locked", "hidden"):
+        for object_id in getattr(notes, word):
+            _object(objects, object_id)[word] = True
     return [objects[i] for i in sorted(objects)]
 
 
@@ -77,6 +85,7 @@ def snapshot_from_json(objects: Sequence[Mapping[str, Any]], ndim: int) -> Snaps
     shapes: list[NDArray[Any]] = []
     kinds: list[str] = []
     shape_rows: list[dict[str, Any]] = []
+    masks: dict[Key, MaskPrompt] = {}
     for thing in objects:
         for frame in thing["prompts"]:
             plane = (int(frame["plane"][0]), int(frame["plane"][1]))
@@ -90,12 +99,16 @@ def snapshot_from_json(objects: Sequence[Mapping[str, Any]], ndim: int) -> Snaps
                 kinds.append(str(shape["type"]))
                 more = {k: v for k, v in shape.items() if k not in ("type", "xy")}
                 shape_rows.append({**row, **more})
+            if "mask" in frame:
+                key = key_at(plane, {"object": thing["id"], **frame})
+                masks[key] = start_from_json(frame["mask"])
     return Snapshot(
         np.array(points, float).reshape(-1, ndim),
         _table(point_rows, ["polarity", "object_id", "plane"]),
         tuple(shapes),
         tuple(kinds),
         _table(shape_rows, ["object_id", "plane"]),
+        masks,
     )
 
 
@@ -113,16 +126,24 @@ def marks_from_json(objects: Sequence[Mapping[str, Any]]) -> list[Mark]:
     ]
 
 
-def names_from_json(objects: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Names of the objects that have one."""
-    return {int(t["id"]): str(t["name"]) for t in objects if t.get("name")}
+def notes_from_json(objects: Sequence[Mapping[str, Any]]) -> Notes:
+    """Names, locks and visibility of all objects."""
+    return Notes(
+        {int(t["id"]): str(t["name"]) for t in objects if t.get("name")},
+        frozenset(int(t["id"]) for t in objects if t.get("locked")),
+        frozenset(int(t["id"]) for t in objects if t.get("hidden")),
+    )
 
 
-def _object(
-    objects: dict[int, dict[str, Any]], object_id: int, names: Mapping[int, str]
-) -> dict[str, Any]:
-    empty = {"id": object_id, "name": names.get(object_id, ""), "prompts": []}
+def _object(objects: dict[int, dict[str, Any]], object_id: int) -> dict[str, Any]:
+    empty = {"id": object_id, "name": "", "prompts": []}
     return objects.setdefault(object_id, empty)
+
+
+def _frame_at(found: dict[Any, dict[str, Any]], key: Key) -> dict[str, Any]:
+    tag = f"{key.plane[0]}-{key.plane[1]}"
+    empty = {"plane": list(key.plane), "position": list(key.position)}
+    return found.setdefault((key.object_id, tag, key.position), empty)
 
 
 def _frame(
@@ -132,9 +153,8 @@ def _frame(
     ndim: int,
 ) -> tuple[dict[str, Any], Any]:
     view = view_at(at, features["plane"], ndim)
-    key = (int(features["object_id"]), view.tag, view.position)
-    empty = {"plane": list(view.plane), "position": list(view.position)}
-    return found.setdefault(key, empty), view
+    key = Key(view.plane, view.position, int(features["object_id"]))
+    return _frame_at(found, key), view
 
 
 def _full(

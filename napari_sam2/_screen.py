@@ -1,4 +1,4 @@
-"""Which part of an image is on screen."""
+"""Which part of an image is on screen, and how to get another there."""
 
 from __future__ import annotations
 
@@ -49,6 +49,30 @@ def region_on_screen(
     y0, x0 = (int(v) for v in np.clip(first, 0, shape))
     y1, x1 = (int(v) for v in np.clip(last + 1, 0, shape))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def show_point(
+    viewer: napari.components.ViewerModel, image: Image, point: NDArray[Any]
+) -> None:
+    """Move the sliders, and the camera if need be, to a data coordinate of an image."""
+    world = np.asarray(image.data_to_world(point), float)
+    units = getattr(viewer.layers, "units", None)
+    if units is not None and len(units) >= image.ndim:
+        world *= [
+            unit_factor(a, b)
+            for a, b in zip(image.units, units[-image.ndim :], strict=True)
+        ]
+    offset = viewer.dims.ndim - image.ndim
+    for axis, value in enumerate(world, offset):
+        if axis not in viewer.dims.displayed:
+            viewer.dims.set_point(axis, value)
+    shown = [a - offset for a in viewer.dims.displayed if a >= offset]
+    camera = getattr(viewer, "scene", viewer).camera
+    centre = np.asarray(camera.center, float)
+    half = np.asarray(_canvas_hw(viewer), float) / camera.zoom / 2
+    target = world[shown]
+    if len(shown) == 2 and (np.abs(target - centre[-2:]) > half).any():
+        camera.center = (*centre[:-2], *target)
 
 
 def _in_units_of(viewer: Any, layer: Any, world: NDArray[Any]) -> NDArray[Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from napari_sam2._backend import Sam2Backend
-from napari_sam2._engine import Backend, Engine
-from napari_sam2._messages import Choice, Found, Say
+from napari_sam2._engine import Engine
+from napari_sam2._messages import Choice, Found, Loaded, Say
+from napari_sam2._models import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,7 +132,7 @@ class SearchEngine(Engine):
 
     def search(
         self, choice: Choice, frames: LayerFrames, options: SearchOptions, stop: Stop
-    ) -> Iterator[Say | Progress | Candidates]:
+    ) -> Iterator[Say | Loaded | Progress | Candidates]:
         """Look for everything in a plane; the last item has the candidates."""
         yield from self._load(choice)
         yield Say("Encoding the image …")

@@ -60,9 +60,11 @@ class SessionFile:
 
     @property
     def prompt_count(self) -> int:
-        """Number of points and shapes."""
+        """Number of points, shapes and masks."""
         return sum(
-            len(prompt.get("points", ())) + len(prompt.get("shapes", ()))
+            len(prompt.get("points", ()))
+            + len(prompt.get("shapes", ()))
+            + ("mask" in prompt)
             for thing in self.objects
             for prompt in thing["prompts"]
         )

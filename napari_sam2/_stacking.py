@@ -70,7 +70,7 @@ class StackTools:
         if self.controller.stage.image is None or self.controller.state.axis is None:
             return None
         try:
-            frames = self.controller._frames()
+            frames = self.controller.frames()
         except Sam2Error:
             return None
         return frames if frames.axis is not None else None
@@ -129,6 +129,7 @@ class StackTools:
         """
         controller = self.controller
         controller._take_object(object_id)
+        controller.placing.check()
         frames = self.need_frames()
         view, object_id = controller._view(), controller.state.object_id
         here = index_on(frames, view.plane, view.position)
@@ -137,7 +138,7 @@ class StackTools:
             raise PromptError(
                 f"Object {object_id} has prompts on this frame; delete them first."
             )
-        step = controller._begin("mark")
+        step = controller.steps.begin("mark")
         mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
@@ -162,7 +163,7 @@ class StackTools:
             return None
         self.go_to(index)
         reasons = [
-            f"object {flag.object_id} {flag.text}"
+            f"{self.controller.notes.name(flag.object_id)} {flag.text}"
             for flag in self.flags
             if flag.frame == index
         ]
@@ -216,7 +217,7 @@ class StackTools:
         """Frames of the line on which an object has prompts."""
         return [
             index
-            for key in self.controller._prompts()
+            for key in self.controller.pending.prompts()
             if key.object_id == object_id
             and (index := index_on(frames, key.plane, key.position)) is not None
         ]
@@ -286,7 +287,7 @@ class StackTools:
 
     def _on_prompts(self) -> None:
         try:
-            prompts = self.controller._prompts()
+            prompts = self.controller.pending.prompts()
         except Sam2Error:
             return
         self.record.contradict(prompts, self.controller.history.last)
@@ -298,7 +299,8 @@ class StackTools:
             kind == "predict" and known < QUICK
         ):
             self.refresh()
-        if kind != "predict" or self.controller.runner.busy or not self._corrected:
+        more = self.controller.runner.awaits("predict")
+        if kind != "predict" or more or not self._corrected:
             return
         self._corrected = False
         followed = any(

@@ -10,7 +10,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _layers as layers
-from napari_sam2._prompts import Snapshot, restore, snapshot
+from napari_sam2._prompts import keys_of
+from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError, PromptError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     import napari.components
     from napari.layers import Image, Labels, Points, Shapes
+
+    from napari_sam2._prompts import Key, MaskPrompt
 
 COMMITTED = ("added", "removed", "changed")
 
@@ -38,6 +41,7 @@ class Stage:
     object_selected = Signal(int)
     polarity_selected = Signal(bool)
     layer_lost = Signal(object)
+    layers_changed = Signal()
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
@@ -45,14 +49,15 @@ class Stage:
         self.points: Points | None = None
         self.shapes: Shapes | None = None
         self.labels: Labels | None = None
+        self.masks: dict[Key, MaskPrompt] = {}
         self._polarity_once = ""  # of the point that is being added
         self._added_other = False
         self._quiet = 0
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
-        self._remembered: WeakKeyDictionary[
-            Image, tuple[Points | None, Shapes | None, Labels | None]
-        ] = WeakKeyDictionary()
+        self._remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = (
+            WeakKeyDictionary()
+        )
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- setting up ---------------------------------------------------------------
@@ -60,24 +65,25 @@ class Stage:
     def set_image(self, image: Image | None) -> None:
         """Work on another image; its earlier prompts and labels come back."""
         if self.image is not None:
-            self._remembered[self.image] = (self.points, self.shapes, self.labels)
+            self._remembered[self.image] = self._companions()
             for name in layers.SPATIAL:
                 if name in self.image.events:
                     self.image.events[name].disconnect(self._on_moved)
-        old = self.points, self.shapes, self.labels
+        old = self._companions()
         same = (
             image is not None and self.image is not None and _alike(image, self.image)
         )
         self.image = image
         if image is None:
             self._use(None, None)
+            self.masks = {}
             self.set_labels(None)
             return
         for name in layers.SPATIAL:
             if name in image.events:
                 image.events[name].connect(self._on_moved)
-        points, shapes, labels = self._remembered.get(
-            image, old if same else (None, None, None)
+        points, shapes, labels, self.masks = self._remembered.get(
+            image, old if same else (None, None, None, {})
         )
         present = self.viewer.layers
         self._use(
@@ -88,6 +94,9 @@ class Stage:
         if not same:
             self._drop_empty(old)
 
+    def _companions(self) -> tuple[Any, ...]:
+        return self.points, self.shapes, self.labels, self.masks
+
     def set_labels(self, labels: Labels | None) -> None:
         """Write into this layer from now on."""
         if self.labels is not None:
@@ -95,6 +104,7 @@ class Stage:
         self.labels = labels
         if labels is not None:
             labels.events.selected_label.connect(self._on_selected_label)
+        self.layers_changed.emit()
 
     def ensure(self) -> tuple[Image, Points, Shapes, Labels]:
         """All four layers; those that are missing are created.
@@ -129,12 +139,13 @@ class Stage:
         return image, self.points, self.shapes, self.labels
 
     def activate(self, tool: str) -> None:
-        """Take a tool in hand: "point", "box", "polygon" or "lasso"."""
+        """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""
         _, points, shapes, _ = self.ensure()
         modes = {
             "box": "add_rectangle",
             "polygon": "add_polygon",
             "lasso": "add_polygon_lasso",
+            "scribble": "add_path",
         }
         layer = points if tool == "point" else shapes
         self.viewer.layers.selection.active = layer
@@ -159,9 +170,11 @@ class Stage:
             if not np.allclose(_rgba(self.points.current_face_color), color, atol=0.01):
                 self.points.selected_data = set()
                 self.points.current_face_color = color
-            wanted = {name: wanted[name] for name in ("object_id", "plane")}
             if _as_values(self.shapes.feature_defaults) != wanted:
                 self.shapes.feature_defaults = wanted
+            if not np.allclose(_rgba(self.shapes.current_edge_color), color, atol=0.01):
+                self.shapes.selected_data = set()
+                self.shapes.current_edge_color = color
             self.style(object_id)
 
     def style(self, object_id: int) -> None:
@@ -183,26 +196,28 @@ class Stage:
         self._polarity_once = layers.POLARITIES[0 if positive else 1]
         points.add(np.asarray(coordinates, float)[None])
 
-    def add_shape(self, vertices: Any, kind: str) -> None:
-        """Add a shape with full data coordinates (N, ndim), as a drag would."""
+    def add_shapes(self, outlines: Any, kind: str, positive: bool = True) -> None:
+        """Add shapes with full data coordinates (N, ndim), as a drag would."""
         shapes = self.ensure()[2]
-        shapes.add([np.asarray(vertices, float)], shape_type=kind)
+        self._polarity_once = layers.POLARITIES[0 if positive else 1]
+        shapes.add([np.asarray(xy, float) for xy in outlines], shape_type=kind)
 
     def snapshot(self) -> Snapshot | None:
         """Content of the prompt layers; None without layers."""
         if self.points is None or self.shapes is None:
             return None
-        return snapshot(self.points, self.shapes)
+        return snapshot(self.points, self.shapes, self.masks)
 
     def restore(self, saved: Snapshot) -> None:
         """Put the content of the prompt layers back, without events of ours."""
         if self.points is not None and self.shapes is not None:
             with self.quiet():
                 restore(saved, self.points, self.shapes)
+                self.masks = dict(saved.masks)
 
     def count_prompts(self, object_id: int) -> int:
-        """Number of points and shapes for one object, in all frames."""
-        return sum(
+        """Number of points, shapes and masks for one object, in all frames."""
+        return sum(key.object_id == object_id for key in self.masks) + sum(
             int((layer.features["object_id"] == object_id).sum())
             for layer in (self.points, self.shapes)
             if layer is not None
@@ -210,12 +225,31 @@ class Stage:
 
     def remove_prompts(self, object_id: int) -> None:
         """Delete all prompts of one object, without events of ours."""
+        self.masks = {k: m for k, m in self.masks.items() if k.object_id != object_id}
         with self.quiet():
             for layer in (self.points, self.shapes):
                 if layer is None or len(layer.data) == 0:
                     continue
                 ids = layer.features["object_id"].to_numpy()
                 layer.remove([int(i) for i in np.flatnonzero(ids == object_id)])
+
+    def remove_keys(self, keys: set[Key]) -> None:
+        """Delete the points and shapes of some objects in some planes."""
+        with self.quiet():
+            for layer in (self.points, self.shapes):
+                if layer is not None and len(layer.data):
+                    found = [i for i, key in enumerate(keys_of(layer)) if key in keys]
+                    layer.remove(found)
+
+    def move_prompts(self, sources: Sequence[int], target: int) -> None:
+        """Let the points and shapes of some objects be another's; masks are dropped."""
+        gone = {*sources, target}
+        self.masks = {k: m for k, m in self.masks.items() if k.object_id not in gone}
+        with self.quiet():
+            for layer in (self.points, self.shapes):
+                if layer is not None and len(layer.data):
+                    ids = layer.features["object_id"]
+                    layer.features["object_id"] = ids.where(~ids.isin(sources), target)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -243,6 +277,7 @@ class Stage:
         if points is not None:
             points.events.feature_defaults.connect(self._on_defaults)
             points.mouse_drag_callbacks.append(self._on_press)
+        self.layers_changed.emit()
 
     def _add(self, layer: Any) -> Any:
         self._made.add(layer)
@@ -268,11 +303,12 @@ class Stage:
         ):
             return
         polarity, self._polarity_once = self._polarity_once, ""
-        if polarity and self.points is not None:
-            features = self.points.features
+        if polarity and len(event.source.data):
+            features = event.source.features
             features.loc[features.index[-1], "polarity"] = polarity
             # napari selects the new point and takes over its polarity.
-            self._added_other = polarity != self._defaults.get("polarity")
+            other = polarity != self._defaults.get("polarity")
+            self._added_other = other and event.source is self.points
         self.prompts_changed.emit()
 
     def _on_defaults(self, event: Any = None) -> None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 DIRECTIONS = ("both", "forward", "backward")
+WRITING = ("keep", "overwrite", "empty")
+"""Other labels keep their pixels, or lose them to the mask, or, even more careful, only
+pixels without any label are written."""
 
 
 @dataclass
@@ -34,11 +37,25 @@ class SegmentationState:
         segmented by itself (always so for 2D images).
     positive : bool
         Whether the next point says "this belongs to the object".
+    tool : str
+        The tool that was taken in hand last.
     object_id : int
         Label value that the prompts are for; 0 means background, nothing can be
         prompted.
-    keep_labels : bool
-        Whether pixels of other labels are left alone.
+    writing : str
+        One of :data:`WRITING`: what becomes of labels that are there already.
+    neighbours : bool
+        Whether all other labels act as negative prompts, and not only locked ones.
+    each : bool
+        Whether every positive prompt is an object of its own.
+    hover : bool or None
+        Whether the mask under the cursor is shown; None: if the model is quick.
+    choices, choice : Choices or None, int
+        Candidates of the last click, and the one that is shown.
+    device_used : str
+        Device of the loaded model, "" before one is loaded.
+    click_ms, glimpse_ms : float or None
+        Milliseconds of the last click, and of a look at one point.
     direction : str
         One of "both", "forward", "backward".
     start, stop : int or None
@@ -58,8 +75,8 @@ class SegmentationState:
         Progress of the running job; ``total`` is 0 when it is not known.
     seconds_left : float or None
         Estimate for the running job.
-    undo_text : str
-        What undo would take back, "" when there is nothing.
+    undo_text, redo_text : str
+        What undo would take back and redo do again, "" when there is nothing.
     devices : list of str
         Devices found so far.
     missing : dict of str to int
@@ -75,8 +92,17 @@ class SegmentationState:
     plane: tuple[int, int] | None = None
     axis: int | None = None
     positive: bool = True
+    tool: str = "point"
     object_id: int = 1
-    keep_labels: bool = True
+    writing: str = "keep"
+    neighbours: bool = False
+    each: bool = False
+    hover: bool | None = None
+    choices: Any = None
+    choice: int = 0
+    device_used: str = ""
+    click_ms: float | None = None
+    glimpse_ms: float | None = None
     direction: str = "both"
     start: int | None = None
     stop: int | None = None
@@ -89,6 +115,7 @@ class SegmentationState:
     total: int = 0
     seconds_left: float | None = None
     undo_text: str = ""
+    redo_text: str = ""
     devices: list[str] = field(default_factory=lambda: ["auto", "cpu"])
     missing: dict[str, int] = field(default_factory=dict)
 

@@ -5,27 +5,45 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _replay
-from napari_sam2._erasing import erase_at, erase_everywhere
+from napari_sam2._erasing import erase_at
+from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop, Work
 from napari_sam2._journal import Entry, count_written, watch
-from napari_sam2._messages import Choice, Found, PlaneMasks, Say
+from napari_sam2._labels import Rules
+from napari_sam2._ledger import count_labels
+from napari_sam2._messages import (
+    Choice,
+    Found,
+    Loaded,
+    PlaneMasks,
+    Relabelled,
+    Say,
+    Took,
+)
 from napari_sam2._remedies import remedies
 from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
+    from napari_sam2._ledger import Ledger, Place
+    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._plan import Group
     from napari_sam2._prompts import Key, ObjectPrompts
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
+
+COUNT_SECONDS = 0.05  # of counting labels, before other work has its turn
 
 
 class Tasks:
@@ -41,6 +59,8 @@ class Tasks:
         Runs the jobs, on a thread of its own.
     engine : Engine
         Does the computing, on that thread.
+    notes : ObjectNotes
+        Says which objects are locked.
     """
 
     failed = Signal(Sam2Error)
@@ -49,9 +69,15 @@ class Tasks:
     remedies_found = Signal(list)  # of Remedy: the device ran out of memory
 
     def __init__(
-        self, state: SegmentationState, stage: Stage, runner: Runs, engine: Engine
+        self,
+        state: SegmentationState,
+        stage: Stage,
+        runner: Runs,
+        engine: Engine,
+        notes: ObjectNotes,
     ) -> None:
         self.state = state
+        self.notes = notes
         self.stage = stage
         self.runner = runner
         self.engine = engine
@@ -68,19 +94,25 @@ class Tasks:
         self.history_changed.emit()
 
     @property
+    def rules(self) -> Rules:
+        """What may happen to labels that are there."""
+        writing = self.state.writing
+        return Rules(writing != "overwrite", writing == "empty", self.notes.locked)
+
+    @property
     def choice(self) -> Choice:
         """Model and device as chosen."""
         return Choice(self.state.model, self.state.device)
 
-    def forget_prompts(self) -> None:
-        """The prompts or the labels are gone: nothing can be undone any more.
+    def without_prompts(self) -> History:
+        """A history to go on with when prompts or labels are gone: nothing to undo.
 
         As long as the labels are there, so is what is known of them.
         """
         record = self.history.record if self.stage.labels is not None else None
         if record is not None:
             record.journal.forget()
-        self.history = History(record)
+        return History(record)
 
     def check_model(self) -> None:
         """CheckpointError if the chosen model is not on this computer."""
@@ -109,20 +141,25 @@ class Tasks:
 
         self._submit("download", work, then=lambda: self.prepare(None))
 
-    def predict(self, groups: Sequence[Group], step: Step | None) -> None:
-        """Masks for the prompts that changed."""
-        choice, keep = self.choice, self.state.keep_labels
+    def predict(
+        self,
+        groups: Sequence[Group],
+        step: Step | None,
+        others: Mapping[Any, NDArray[Any]],
+    ) -> None:
+        """Masks for the prompts that changed, which do not enter ``others``."""
+        choice = self.choice
         journal, entries = self.history.record.journal, list[Entry]()
 
         def begin() -> None:
             for g in groups:
-                told = (choice, g.frames, g.prompts, g.changed, keep, step)
-                entries.append(journal.predict(*told))
+                told = choice, g.frames, g.prompts, g.changed
+                entries.append(journal.predict(*told, others, step))
 
         def work(stop: Stop) -> Iterator[Any]:
             for entry, g in zip(entries, groups, strict=True):
                 asked = self.engine.predict(
-                    choice, g.frames, g.prompts, g.changed, stop
+                    choice, g.frames, g.prompts, g.changed, stop, others
                 )
                 yield from watch(entry, self.engine, asked)
 
@@ -137,12 +174,12 @@ class Tasks:
         step: Step,
     ) -> None:
         """Masks for the about ``total`` frames of a plan."""
-        choice, keep = self.choice, self.state.keep_labels
+        choice = self.choice
         journal, entries = self.history.record.journal, list[Entry]()
 
         def begin() -> None:
-            told = (choice, frames, prompts, plan, keep, step)
-            entries.append(journal.propagate(*told))
+            told = choice, frames, prompts, plan
+            entries.append(journal.propagate(*told, step))
 
         def work(stop: Stop) -> Iterator[Any]:
             asked = self.engine.propagate(choice, frames, prompts, plan, stop)
@@ -150,15 +187,24 @@ class Tasks:
 
         self._submit("propagate", work, step, total=total, begin=begin, entries=entries)
 
-    def clear(self, plane: tuple[int, int], object_id: int, step: Step) -> None:
-        """Erase an object from every plane of the labels."""
+    def relabel(
+        self, places: Sequence[Place], table: dict[int, int], step: Step
+    ) -> None:
+        """Turn labels into others (0 erases) at these places."""
         labels = self.stage.labels
         if labels is None:
             return
-        self.history.record.clear(object_id, plane, step)
-        self._submit(
-            "clear", lambda stop: erase_everywhere(labels, plane, object_id), step
-        )
+        plane, entries = (labels.ndim - 2, labels.ndim - 1), list[Entry]()
+        journal = self.history.record.journal
+
+        def begin() -> None:
+            entries.append(journal.relabel(table, plane, places, step))
+
+        def work(stop: Stop) -> Iterator[Any]:
+            for place in places:
+                yield Relabelled(plane, place, table)
+
+        self._submit("clear", work, step, begin=begin, entries=entries)
 
     def erase(
         self,
@@ -171,26 +217,62 @@ class Tasks:
         labels = self.stage.labels
         if labels is None or not positions:
             return
-        shape = tuple(labels.data.shape)
-        self.history.record.journal.erase(object_id, plane, positions, step)
-        self._submit(
-            "clear", lambda stop: erase_at(shape, plane, positions, object_id), step
-        )
+        shape, entries = tuple(labels.data.shape), list[Entry]()
+        journal = self.history.record.journal
+
+        def begin() -> None:
+            entries.append(journal.erase(object_id, plane, positions, step))
+
+        def work(stop: Stop) -> Iterator[Any]:
+            return erase_at(shape, plane, positions, object_id)
+
+        self._submit("clear", work, step, begin=begin, entries=entries)
 
     def rewrite(self, work: Work, step: Step) -> None:
         """Masks that come from the labels themselves."""
         self._submit("clear", work, step)
 
-    def replay(self, history: History, data: Any, then: Callable[[], None]) -> None:
+    def replay(self, data: Any, then: Callable[[], None]) -> None:
         """Make the labels of a history that was just read from a session file."""
-        journal = history.record.journal
-        self.history = history
+        journal = self.history.record.journal
 
         def work(stop: Stop) -> Iterator[Any]:
             return _replay.rerun(journal, data, self.engine, stop)
 
         total = _replay.planes_of(journal)
         self._submit("restore", work, then=then, total=total)
+
+    def count(self, ledger: Ledger) -> None:
+        """Find out where every label is, a few planes at a time."""
+        labels = self.stage.labels
+        ledger.clear()
+        if labels is None:
+            return
+        data: Any = labels.data
+        left = dict.fromkeys(np.ndindex(*data.shape[:-2]))
+
+        def work(stop: Stop) -> Iterator[Any]:
+            end = time.monotonic() + COUNT_SECONDS
+            for place in list(left):
+                yield place, count_labels(np.asarray(data[place]))
+                if time.monotonic() > end:
+                    return
+
+        def on_item(item: tuple[Place, dict[int, int]]) -> None:
+            place, counts = item
+            left.pop(place, None)
+            if place in ledger.touched:  # while it was being counted, perhaps
+                counts = count_labels(np.asarray(data[place]))
+            if labels is self.stage.labels:
+                ledger.count(place, counts)
+
+        def more(_: Sam2Error | None = None) -> None:
+            if left and labels is self.stage.labels:
+                self.runner.submit(Job("count", work, on_item, more))
+            else:
+                self.ended.emit("count")
+
+        more()
 
     # -- the status ---------------------------------------------------------------
 
@@ -236,7 +318,7 @@ class Tasks:
         begin: Callable[[], None] = lambda: None,
         entries: Sequence[Entry] = (),
     ) -> None:
-        began = 0.0
+        began, asks = 0.0, kind in ("predict", "propagate")
 
         def on_start() -> None:
             nonlocal began
@@ -245,10 +327,12 @@ class Tasks:
             self.state.update(busy=kind, done=0, total=total, seconds_left=None)
 
         def on_item(item: Any) -> None:
-            self._on_item(item, step)
-            if isinstance(item, PlaneMasks):
-                count_written(entries)
-            if total and isinstance(item, (PlaneMasks, _replay.Redo)):
+            # What the user erases or divides goes; masks of the model are careful.
+            rules = self.rules if asks else Rules()
+            self._on_item(item, step, rules)
+            if isinstance(item, PlaneMasks | Relabelled):
+                count_written(entries, rules)
+            if total and isinstance(item, PlaneMasks | _replay.Redo):
                 done = min(self.state.done + 1, total)
                 left = (time.monotonic() - began) / done * (total - done)
                 self.state.update(done=done, seconds_left=left)
@@ -271,16 +355,26 @@ class Tasks:
 
         self.runner.submit(Job(kind, work, on_item, on_end, on_start))
 
-    def _on_item(self, item: Any, step: Step | None) -> None:
+    def _on_item(self, item: Any, step: Step | None, rules: Rules) -> None:
         if isinstance(item, Say):
             self.state.status = item.text
         elif isinstance(item, Found):
             self.state.update(devices=item.devices, missing=item.missing)
-        elif isinstance(item, PlaneMasks):
-            labels, keep = self.stage.labels, self.state.keep_labels
+        elif isinstance(item, Loaded):
+            self.state.device_used = item.device
+        elif isinstance(item, Took):
+            self.state.click_ms = item.milliseconds
+        elif isinstance(item, Choices):
+            self.state.update(
+                choices=item, choice=item.best, glimpse_ms=item.milliseconds
+            )
+        elif isinstance(item, PlaneMasks | Relabelled):
+            labels = self.stage.labels
             if labels is not None:
-                self.history.write(labels, item, step, keep)
-                self.history.record.note(item, step)
+                if isinstance(item, PlaneMasks):
+                    self.history.write(labels, item, step, rules)
+                else:
+                    self.history.relabel(labels, item, step)
                 self.refresh(item.plane, item.position)
         elif isinstance(item, _replay.Redo):
             if self.stage.labels is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from sam2_core.memory import Memory
-    from sam2_core.nn.sam2 import Sam2
+    from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
 __all__ = ["Direction", "FrameResult", "VideoSession"]
 
@@ -120,6 +120,10 @@ class VideoSession:
     def prompted_frames(self) -> dict[int, list[int]]:
         """Frames with prompts of each object, ascending."""
         return {i: sorted(known.prompts) for i, known in self._objects.items()}
+
+    def frame_features(self, frame_index: int) -> ImageFeatures:
+        """Encoder output of a frame, from the cache if it was seen lately."""
+        return self._features[frame_index]
 
     # ------------------------------------------------------------------ prompts
 

@@ -48,7 +48,7 @@ def replay(
 
     Clicks, corrections, propagations and what was undone are gone through in the order
     in which they were done, so that the labels are the same to the pixel on the same
-    computer. What was painted by hand is not part of a session. Example:
+    computer. Labels that came from elsewhere are not part of a session. Example:
 
     \b
     napari-sam2 replay nuclei.sam2.json --out labels.tif

@@ -161,7 +161,7 @@ class ChoicePanel(QGroupBox):
             "found",
             "shown",
             "undo_text",
-            "keep_labels",
+            "writing",
         ):
             state.events[name].connect(self.refresh)
         self.refresh()
@@ -197,7 +197,7 @@ class ChoicePanel(QGroupBox):
             "Take back the objects added last" if state.undo_text else "Nothing to undo"
         )
         self.keep.blockSignals(True)
-        self.keep.setChecked(state.keep_labels)
+        self.keep.setChecked(state.writing != "overwrite")
         self.keep.blockSignals(False)
 
     def _on_slider(self) -> None:

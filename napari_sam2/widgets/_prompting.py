@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QGridLayout,
     QGroupBox,
     QHBoxLayout,
@@ -18,99 +16,127 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2._keys import hint
+from napari_sam2._keys import SHORTCUTS, hint
 from napari_sam2._layers import GREEN, RED
+from napari_sam2.widgets._candidates import CandidateRow
+from napari_sam2.widgets._icons import dot_icon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._state import SegmentationState
 
 TOOLS = {
     "point": ("Point", "Click on the object; Shift+click on what does not belong"),
     "box": ("Box", "Drag a rectangle around the object"),
-    "polygon": ("Polygon", "Outline the object click by click; Enter finishes"),
-    "lasso": ("Lasso", "Outline the object with a stroke"),
+    "scribble": ("Scribble", "Drag along the object, or along what does not belong"),
+    "lasso": ("Lasso", "Outline the object with a stroke; negative cuts it off"),
+    "polygon": ("Outline", "Outline the object click by click; Enter finishes"),
 }
-
-
-def dot_icon(color: Sequence[float], square: bool = False) -> QIcon:
-    """Icon of one colour (RGBA, 0 to 1): a disc, or a square with round corners."""
-    pixmap = QPixmap(32, 32)
-    pixmap.fill(Qt.transparent)
-    painter = QPainter(pixmap)
-    painter.setRenderHint(QPainter.Antialiasing)
-    painter.setPen(Qt.NoPen)
-    painter.setBrush(QColor.fromRgbF(*(min(1.0, max(0.0, float(c))) for c in color)))
-    if square:
-        painter.drawRoundedRect(QRectF(2, 2, 28, 28), 6, 6)
-    else:
-        painter.drawEllipse(QRectF(4, 4, 24, 24))
-    painter.end()
-    return QIcon(pixmap)
+WIDTHS = {"point": 9, "box": 7, "scribble": 12, "lasso": 9, "polygon": 11}
 
 
 class PromptPanel(QGroupBox):
-    """Tools, polarity, object, undo."""
+    """Tools, polarity, object, undo, candidates."""
 
-    tool_requested = Signal(str)
-    polarity_requested = Signal(bool)
-    next_requested = Signal()
-    undo_requested = Signal()
-    clear_requested = Signal()
-    keep_requested = Signal(bool)
+    requested = Signal(str, tuple)
+    """A method of the dock, and its arguments."""
 
     def __init__(
         self,
         state: SegmentationState,
+        notes: ObjectNotes,
         label_color: Callable[[int], Sequence[float]],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__("Prompts", parent)
         self._state = state
+        self._notes = notes
         self._label_color = label_color
+        self._make_buttons()
+        self.swatch = QLabel()
+        self.name = QLabel()
+        self.name.setToolTip("The selected label of the labels layer")
+        self.candidates = CandidateRow(state, label_color)
+        self._lay_out()
+        self._polarity.buttonClicked.connect(self._on_polarity)
+        self.next.clicked.connect(self._on_next)
+        self.undo.clicked.connect(self._on_undo)
+        self.redo.clicked.connect(self._on_redo)
+        self.clear.clicked.connect(self._on_clear)
+        self.candidates.chosen.connect(self._on_candidate)
+        for name in (
+            "image",
+            "labels",
+            "positive",
+            "object_id",
+            "undo_text",
+            "redo_text",
+            "tool",
+        ):
+            state.events[name].connect(self.refresh)
+        notes.events.names.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self, *_: Any) -> None:
+        """Show the state."""
+        state = self._state
+        ready = state.image is not None
+        for name, button in self.tools.items():
+            button.setEnabled(ready)
+            button.setChecked(ready and name == state.tool)
+        for button in (self.next, self.clear):
+            button.setEnabled(ready)
+        (self.positive if state.positive else self.negative).setChecked(True)
+        color = self._label_color(state.object_id)
+        self.swatch.setPixmap(dot_icon(color, square=True).pixmap(16, 16))
+        self.swatch.setVisible(ready)
+        self.name.setText(
+            self._notes.name(state.object_id) if ready else "No image yet"
+        )
+        self.undo.setEnabled(bool(state.undo_text))
+        self.redo.setEnabled(bool(state.redo_text))
+        what = state.undo_text or "nothing yet"
+        self.undo.setToolTip(f"Take back: {what}" + hint("undo"))
+        what = state.redo_text or "nothing"
+        self.redo.setToolTip(f"Do again: {what}" + hint("redo"))
+
+    # -- setting up ---------------------------------------------------------------
+
+    def _make_buttons(self) -> None:
         self.tools: dict[str, QPushButton] = {}
-        tools = QHBoxLayout()
-        tools.setSpacing(4)
         for name, (text, tip) in TOOLS.items():
             button = QPushButton(text)
-            button.setToolTip(tip)
+            button.setCheckable(True)
+            button.setToolTip(tip + (hint(name) if name in SHORTCUTS else ""))
             button.clicked.connect(self._on_tool)
             button.setObjectName(name)
-            button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
             self.tools[name] = button
-            tools.addWidget(button)
-
         self.positive = QPushButton(dot_icon(GREEN), " Positive")
         self.negative = QPushButton(dot_icon(RED), " Negative")
         self._polarity = QButtonGroup(self)
         for button in (self.positive, self.negative):
             button.setCheckable(True)
             button.setIconSize(QSize(12, 12))
-            button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
             self._polarity.addButton(button)
-        self.positive.setToolTip("The next points are on the object" + hint("polarity"))
+        self.positive.setToolTip("The next prompts are the object" + hint("polarity"))
         self.negative.setToolTip(
-            "The next points are not on the object" + hint("polarity")
+            "The next prompts are not the object" + hint("polarity")
         )
-        self.swatch = QLabel()
-        self.name = QLabel()
         self.next = QPushButton("Next object")
         self.next.setToolTip("Keep this mask and start the next object" + hint("next"))
         self.undo = QPushButton("Undo")
-        self.clear = QPushButton("Clear object")
+        self.redo = QPushButton("Redo")
+        self.clear = QPushButton("Delete")
         self.clear.setToolTip(
             "Delete the object's prompts and its pixels in all frames" + hint("clear")
         )
-        for button in (self.next, self.undo, self.clear):
+        buttons = (self.positive, self.negative, self.next, self.undo, self.redo)
+        for button in (*self.tools.values(), *buttons, self.clear):
             button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
-        self.keep = QCheckBox("Keep other labels")
-        self.keep.setToolTip("Pixels that carry another label are not overwritten")
 
-        polarity = QHBoxLayout()
-        polarity.setSpacing(4)
-        polarity.addWidget(self.positive)
-        polarity.addWidget(self.negative)
+    def _lay_out(self) -> None:
         who = QHBoxLayout()
         who.setSpacing(6)
         who.addWidget(self.swatch)
@@ -119,59 +145,42 @@ class PromptPanel(QGroupBox):
         grid.setContentsMargins(8, 8, 8, 8)
         grid.setVerticalSpacing(6)
         grid.setHorizontalSpacing(4)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
-        grid.addLayout(tools, 0, 0, 1, 2)
-        grid.addLayout(polarity, 1, 0, 1, 2)
-        grid.addLayout(who, 2, 0)
-        grid.addWidget(self.next, 2, 1)
-        grid.addWidget(self.undo, 3, 0)
-        grid.addWidget(self.clear, 3, 1)
-        grid.addWidget(self.keep, 4, 0, 1, 2)
+        for column in range(6):
+            grid.setColumnStretch(column, 1)
+        tools = QHBoxLayout()
+        tools.setSpacing(3)
+        for name, button in self.tools.items():
+            tools.addWidget(button, WIDTHS[name])
+        grid.addLayout(tools, 0, 0, 1, 6)
+        grid.addWidget(self.positive, 1, 0, 1, 3)
+        grid.addWidget(self.negative, 1, 3, 1, 3)
+        grid.addLayout(who, 2, 0, 1, 3)
+        grid.addWidget(self.next, 2, 3, 1, 3)
+        grid.addWidget(self.undo, 3, 0, 1, 2)
+        grid.addWidget(self.redo, 3, 2, 1, 2)
+        grid.addWidget(self.clear, 3, 4, 1, 2)
+        grid.addWidget(self.candidates, 4, 0, 1, 6)
 
-        self._polarity.buttonClicked.connect(self._on_polarity)
-        self.next.clicked.connect(self._on_next)
-        self.undo.clicked.connect(self._on_undo)
-        self.clear.clicked.connect(self._on_clear)
-        self.keep.toggled.connect(self.keep_requested)
-        for name in (
-            "image",
-            "labels",
-            "positive",
-            "object_id",
-            "undo_text",
-            "keep_labels",
-        ):
-            state.events[name].connect(self.refresh)
-        self.refresh()
-
-    def refresh(self, *_: Any) -> None:
-        """Show the state."""
-        state = self._state
-        ready = state.image is not None
-        for widget in (*self.tools.values(), self.next, self.clear):
-            widget.setEnabled(ready)
-        (self.positive if state.positive else self.negative).setChecked(True)
-        color = self._label_color(state.object_id)
-        self.swatch.setPixmap(dot_icon(color, square=True).pixmap(16, 16))
-        self.name.setText(f"Object {state.object_id}")
-        self.name.setToolTip("The selected label of the labels layer")
-        self.undo.setEnabled(bool(state.undo_text))
-        what = state.undo_text or "nothing yet"
-        self.undo.setToolTip(f"Take back: {what}" + hint("undo"))
-        self.keep.setChecked(state.keep_labels)
+    # -- slots --------------------------------------------------------------------
 
     def _on_tool(self) -> None:
-        self.tool_requested.emit(self.sender().objectName())
+        self.requested.emit("take_tool", (self.sender().objectName(),))
+        self.refresh()
 
     def _on_polarity(self, button: Any) -> None:
-        self.polarity_requested.emit(button is self.positive)
+        self.requested.emit("set_polarity", (button is self.positive,))
 
     def _on_next(self) -> None:
-        self.next_requested.emit()
+        self.requested.emit("next_object", ())
 
     def _on_undo(self) -> None:
-        self.undo_requested.emit()
+        self.requested.emit("undo", ())
+
+    def _on_redo(self) -> None:
+        self.requested.emit("redo", ())
 
     def _on_clear(self) -> None:
-        self.clear_requested.emit()
+        self.requested.emit("clear_object", ())
+
+    def _on_candidate(self, number: int) -> None:
+        self.requested.emit("choose_candidate", (number,))

@@ -111,7 +111,8 @@ class ReviewPanel(QGroupBox):
             return
         there = [f for f in tools.flags if f.frame == here]
         if there:
-            reasons = "; ".join(f"object {f.object_id} {f.text}" for f in there)
+            name = tools.controller.notes.name
+            reasons = "; ".join(f"{name(f.object_id)} {f.text}" for f in there)
             text = f"Look here: {reasons}"
         elif flagged:
             number = len(flagged)

@@ -22,7 +22,7 @@ from napari_sam2._keys import hint
 from napari_sam2._layers import axis_name, image_shape
 from napari_sam2._marks import ABSENT, END
 from napari_sam2.widgets._combos import NarrowComboBox
-from napari_sam2.widgets._folding import Fold
+from napari_sam2.widgets._fold import Fold
 
 if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
@@ -109,7 +109,7 @@ class StackPanel(QGroupBox):
         form.addRow("Along", self.axis)
         form.addRow(lost)
         form.addRow(self.follow)
-        self.more = Fold("More", more)
+        self.more = Fold("More", more, is_open=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(6)

@@ -14,7 +14,7 @@ from napari_sam2._marks import ABSENT, END
 from napari_sam2._session_layers import SESSION_PATH
 from napari_sam2._stacking import StackTools
 from napari_sam2.widgets._banners import OfferBanner, RemedyBanner
-from napari_sam2.widgets._folding import Fold
+from napari_sam2.widgets._fold import Fold
 from napari_sam2.widgets._review import ReviewPanel
 from napari_sam2.widgets._session import SessionPanel
 
@@ -81,7 +81,7 @@ class StackMethods:
         color = self.controller.stage.label_color
         self.review = ReviewPanel(self.tools, self.lineage, color)
         self.session = SessionPanel(self.state)
-        self.session_fold = Fold("Session and output", self.session)
+        self.session_fold = Fold("Session and output", self.session, is_open=False)
 
     def _connect_stack_parts(self) -> None:
         self.stack.mark_requested.connect(self._on_mark)
@@ -134,7 +134,7 @@ class StackMethods:
         self._try("check_frame", on)
 
     def _on_answer(self, suspect: Any, divided: bool) -> None:
-        self.lineage.answer(suspect, divided)
+        self._try("answer", suspect, divided, target=self.lineage)
 
     def _on_tracks(self) -> None:
         self._try("make_tracks")

@@ -263,7 +263,7 @@ class Strip(QWidget):
         if index is None or object_id is None:
             return ""
         facts = self._tools.line().get(object_id, {}).get(index)
-        name = self._tools.record.names.get(object_id) or f"Object {object_id}"
+        name = self._tools.controller.notes.name(object_id)
         text = f"{name}, frame {index}"
         if facts is None:
             return text

@@ -77,7 +77,7 @@ class AutomaticWidget(QWidget):
         self.state = AutomaticState(
             model=settings.model,
             device=settings.device,
-            keep_labels=settings.keep_labels,
+            writing="keep" if settings.keep_labels else "overwrite",
         )
         self.runner = JobRunner(start)
         engine = SearchEngine(backend or Sam2SearchBackend())

@@ -9,27 +9,28 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QSize
-from qtpy.QtWidgets import (
-    QApplication,
-    QFrame,
-    QLabel,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_sam2 import _keys
+from napari_sam2._ambiguity import Ambiguity
 from napari_sam2._backend import Sam2Backend
 from napari_sam2._controller import SegmentController
-from napari_sam2._engine import Backend, Engine
+from napari_sam2._engine import Engine
+from napari_sam2._hover import Hover
 from napari_sam2._jobs import JobRunner, Start
+from napari_sam2._objects import Objects
 from napari_sam2._settings import load_settings
 from napari_sam2._state import SegmentationState
+from napari_sam2.widgets._actions import Actions
+from napari_sam2.widgets._fold import Fold, scrolling_column
+from napari_sam2.widgets._object_table import ObjectPanel
+from napari_sam2.widgets._options import OptionsPanel
 from napari_sam2.widgets._progress import ProgressRow
 from napari_sam2.widgets._prompting import PromptPanel
 from napari_sam2.widgets._source import SourcePanel
 from napari_sam2.widgets._stack import StackPanel
 from napari_sam2.widgets._stack_methods import StackMethods
+from napari_sam2.widgets._status import StatusLine
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import Sam2Error
 
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
     import napari.viewer
 
+    from napari_sam2._models import Backend
 
-class SegmentWidget(StackMethods, QWidget):
+
+class SegmentWidget(Actions, StackMethods, QWidget):
     """Segment objects with SAM 2, by hand or from a script.
 
     A script does the same as a user::
@@ -84,24 +87,39 @@ class SegmentWidget(StackMethods, QWidget):
         self.state = SegmentationState(
             model=settings.model,
             device=settings.device,
-            keep_labels=settings.keep_labels,
+            writing="keep" if settings.keep_labels else "overwrite",
         )
         self.runner = JobRunner(start)
         engine = Engine(backend or Sam2Backend())
         self.controller = SegmentController(viewer, self.state, self.runner, engine)
+        self.objects = Objects(self.controller)
+        self.ambiguity = Ambiguity(self.controller)
+        self.hover = Hover(self.controller)
         self._error: Sam2Error | None = None
         self._make_stack_parts()
 
         self.source = SourcePanel(viewer, self.state)
-        self.prompts = PromptPanel(self.state, self.controller.stage.label_color)
+        self.prompts = PromptPanel(
+            self.state, self.controller.notes, self.controller.stage.label_color
+        )
+        self.options = OptionsPanel(self.state, self.hover)
         self.stack = StackPanel(self.state)
+        self.table = ObjectPanel(self.objects)
+        self.source.setTitle("")  # the fold has it
+        self.folds = {
+            "objects": Fold("Objects", self.table),
+            "options": Fold("Options", self.options, is_open=False),
+            "source": Fold("Image and model", self.source, is_open=False),
+        }
         self.progress = ProgressRow(self.state)
-        self.status = QLabel()
+        self.status_line = StatusLine(self.state)
+        self.status = self.status_line.message
         self._lay_out()
         self._connect()
-        _keys.bind(viewer, self, _run)
-        weakref.finalize(self, _close, self.runner, engine)
+        _keys.bind(viewer, self, _run, self.controller.stage)
+        weakref.finalize(self, _close, self.runner, engine, self.hover)
         self._begin(viewer)
+        self.table.refresh()
 
     # -- for scripts --------------------------------------------------------------
 
@@ -165,13 +183,13 @@ class SegmentWidget(StackMethods, QWidget):
         lead = tuple(corner[:-2])
         outline = [(top, left), (top, right), (bottom, right), (bottom, left)]
         corners = [(*lead, row, column) for row, column in outline]
-        self.controller.add_shape(corners, "rectangle", object_id)
+        self.controller.add_shapes([corners], "rectangle", object_id)
 
     def add_polygon(
         self, vertices: Sequence[Sequence[float]], object_id: int | None = None
     ) -> None:
         """Add an outline as mask prompt; three or more vertices."""
-        self.controller.add_shape(vertices, "polygon", object_id)
+        self.controller.add_shapes([vertices], "polygon", object_id)
 
     def add_click(self, world: Sequence[float], positive: bool) -> None:
         """Add a point at world coordinates; clicks beside the image are ignored."""
@@ -187,11 +205,15 @@ class SegmentWidget(StackMethods, QWidget):
 
     def clear_object(self) -> None:
         """Delete the current object's prompts and its pixels in all frames."""
-        self.controller.clear_object()
+        self.objects.delete([self.state.object_id])
 
     def toggle_polarity(self) -> None:
-        """Switch between positive and negative points."""
-        self.controller.set_polarity(not self.state.positive)
+        """Switch between positive and negative prompts."""
+        self.set_polarity(not self.state.positive)
+
+    def set_polarity(self, positive: bool) -> None:
+        """Whether the next prompts add to the object or take away from it."""
+        self.controller.set_polarity(positive)
 
     def propagate(
         self,
@@ -247,33 +269,21 @@ class SegmentWidget(StackMethods, QWidget):
 
     def _lay_out(self) -> None:
         self.setObjectName("napari-sam2-segment")
-        self.status.setWordWrap(True)
-        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(4, 4, 4, 4)
-        column.setSpacing(8)
-        for panel in (
+        scroll = scrolling_column(
             self.offer,
             self.remedy,
-            self.source,
             self.prompts,
             self.stack,
             self.review,
+            *self.folds.values(),
             self.session_fold,
-        ):
-            column.addWidget(panel)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.NoFrame)
+        )
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(4)
         outer.addWidget(scroll, 1)
         outer.addWidget(self.progress)
-        outer.addWidget(self.status)
+        outer.addWidget(self.status_line)
         self.setMinimumWidth(260)
 
     def sizeHint(self) -> QSize:
@@ -281,27 +291,23 @@ class SegmentWidget(StackMethods, QWidget):
         return QSize(320, 640)
 
     def _connect(self) -> None:
-        events, controller = self.state.events, self.controller
+        controller = self.controller
         self.source.image_requested.connect(self._on_image)
         self.source.labels_requested.connect(self._on_labels)
         self.source.model_requested.connect(self._on_model)
         self.source.device_requested.connect(self._on_device)
         self.source.download_requested.connect(controller.tasks.download)
-        self.prompts.tool_requested.connect(self._on_tool)
-        self.prompts.polarity_requested.connect(controller.set_polarity)
-        self.prompts.next_requested.connect(self._on_next)
-        self.prompts.undo_requested.connect(self._on_undo)
-        self.prompts.clear_requested.connect(self._on_clear)
-        self.prompts.keep_requested.connect(self._on_keep)
+        self.prompts.requested.connect(self._on_method)
+        self.options.option_requested.connect(self._on_option)
+        self.table.requested.connect(self._on_objects)
+        self.table.count_changed.connect(self._on_count)
         self.stack.axis_requested.connect(self._on_axis)
         self.stack.range_requested.connect(self._on_range)
         self.stack.direction_requested.connect(self._on_direction)
         self.stack.propagate_requested.connect(self._on_propagate)
         self.progress.cancel_requested.connect(self.cancel)
         self._connect_stack_parts()
-        self._show_status()
         controller.tasks.failed.connect(self._on_failed)
-        events.status.connect(self._show_status)
 
     def _begin(self, viewer: Any) -> None:
         """Choose the selected image, else the newest, without being asked."""
@@ -309,22 +315,34 @@ class SegmentWidget(StackMethods, QWidget):
         active = viewer.layers.selection.active
         image = active if active in images else next(reversed(images), None)
         if image is None:
+            self.controller.tasks.rest()
             self.controller.prepare()
         else:
             self._try("choose_image", image)
         for layer in images:
             self._load_session_of(layer)
-        self._show_status()
 
     # -- slots --------------------------------------------------------------------
 
-    def _try(self, method: str, *args: Any) -> None:
+    def _try(self, method: str, *args: Any, target: Any = None) -> None:
         """Call a method for the user; what goes wrong becomes a notification."""
         try:
-            getattr(self, method)(*args)
+            getattr(target or self, method)(*args)
         except Sam2Error as error:
             self.state.status = str(error)
             show_error(str(error))
+
+    def _on_method(self, method: str, args: tuple[Any, ...]) -> None:
+        self._try(method, *args)
+
+    def _on_option(self, name: str, value: Any) -> None:
+        self._try("choose_option", name, value)
+
+    def _on_objects(self, method: str, args: tuple[Any, ...]) -> None:
+        self._try(method, *args, target=self.objects)
+
+    def _on_count(self, number: int) -> None:
+        self.folds["objects"].set_title(f"Objects ({number})" if number else "Objects")
 
     def _on_failed(self, error: Sam2Error) -> None:
         self._error = error
@@ -347,23 +365,8 @@ class SegmentWidget(StackMethods, QWidget):
         self._try("choose_axis", axis)
         self.stack.refresh()
 
-    def _on_tool(self, tool: str) -> None:
-        self.controller.stage.activate(tool)
-
-    def _on_next(self) -> None:
-        self._try("next_object")
-
-    def _on_undo(self) -> None:
-        self._try("undo")
-
-    def _on_clear(self) -> None:
-        self._try("clear_object")
-
     def _on_propagate(self) -> None:
         self._try("propagate")
-
-    def _on_keep(self, keep: bool) -> None:
-        self.state.keep_labels = keep
 
     def _on_range(self, start: int | None, stop: int | None) -> None:
         self.state.update(start=start, stop=stop)
@@ -371,18 +374,16 @@ class SegmentWidget(StackMethods, QWidget):
     def _on_direction(self, direction: str) -> None:
         self.state.direction = direction
 
-    def _show_status(self, *_: Any) -> None:
-        self.status.setText(self.state.status)
-
 
 def _run(widget: SegmentWidget, method: str) -> None:
     """Call a method for a shortcut."""
     widget._try(method)
 
 
-def _close(runner: JobRunner, engine: Engine) -> None:
+def _close(runner: JobRunner, engine: Engine, hover: Hover) -> None:
     """The dock is gone: stop working. The engine goes with the last job."""
     runner.close()
+    hover.close()
     if not runner.busy:
         engine.close()
 

@@ -51,7 +51,7 @@ def session(tmp_path):
     viewer.dims.set_current_step(0, 1)
     dock.add_point((21, 20))
     dock.next_object()
-    dock.add_shape([(35, 30), (35, 52), (55, 52), (55, 30)])
+    dock.add_shapes([[(35, 30), (35, 52), (55, 52), (55, 30)]])
     dock.propagate("both")
     viewer.dims.set_current_step(0, 3)
     dock.add_point((45, 39))

@@ -35,6 +35,7 @@ def _no_old_messages():
 def test_without_an_image_it_says_what_to_do(segment):
     w = segment()
     assert "Open an image" in w.status.text()
+    assert w.prompts.name.text() == "No image yet"
     assert not w.prompts.next.isEnabled()
     assert not w.stack.propagate.isEnabled()
 
@@ -178,6 +179,7 @@ def test_keys_are_bound_and_released(segment, qtbot):
     w = segment(FLAT)
     viewer = w.viewer_model
     before = w.state.positive
+    assert all(hasattr(w, shortcut.method) for shortcut in SHORTCUTS.values())
     keys = {str(key): run for key, run in viewer.keymap.items()}
     assert len(keys) >= len(SHORTCUTS)
     next(run for key, run in keys.items() if key == "T")(viewer)
@@ -254,9 +256,9 @@ def test_window_stays_alive_while_the_model_works(segment, backend, qtbot):
     spent = []
     write = w.controller.tasks._on_item
 
-    def timed(item, step):
+    def timed(*args):
         began = time.thread_time()
-        write(item, step)
+        write(*args)
         spent.append(time.thread_time() - began)
 
     w.controller.tasks._on_item = timed

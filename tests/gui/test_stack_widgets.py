@@ -107,7 +107,7 @@ def test_a_prompt_counts_more_than_absent(stack):
 def test_corrections_follow_by_themselves_when_asked(stack, qtbot):
     w = stack()
     press(qtbot, w.stack.propagate)
-    w.stack.more.heading.click()
+    w.stack.more.header.click()
     at(w, 5)
     w.add_point((30, 40))
     before = w.labels.data[7].copy()
@@ -234,8 +234,8 @@ def test_out_of_memory_shows_a_way_out(stack, backend, qtbot):
 def test_the_dock_fits_320_pixels(stack):
     w = stack()
     w.propagate()
-    w.session_fold.heading.setChecked(True)
-    w.stack.more.heading.setChecked(True)
+    w.session_fold.header.setChecked(True)
+    w.stack.more.header.setChecked(True)
     QApplication.processEvents()
     for child in (w.stack, w.review, w.session_fold):
         assert child.minimumSizeHint().width() <= 300

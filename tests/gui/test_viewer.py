@@ -28,7 +28,8 @@ def click(layer, world, viewer):
 @pytest.fixture
 def fake(monkeypatch, backend):
     """Let the installed plugin use the fake model."""
-    names = ("load_model", "predictor", "session", "devices", "missing", "download")
+    names = ("load_model", "predictor", "session", "warm", "glance")
+    names += ("devices", "missing", "download")
     for name in names:
         method = getattr(backend, name)
         monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))

@@ -29,6 +29,7 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
     from napari_sam2._controller import SegmentController
     from napari_sam2._engine import Engine
     from napari_sam2._jobs import JobRunner, run_inline
+    from napari_sam2._objects import Objects
     from napari_sam2._state import SegmentationState
 
     kept = []
@@ -38,6 +39,7 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
         controller = SegmentController(
             viewer, SegmentationState(), JobRunner(start), Engine(backend)
         )
+        controller.objects = Objects(controller)
         controller.errors = []
         keep = controller.errors.append
         controller.tasks.failed.connect(keep)

@@ -40,6 +40,13 @@ def draw(shape: tuple[int, int], points: Any, labels: Any, box: Any, mask: Any) 
     return answer
 
 
+def candidates(shape: tuple[int, int], points: Any, labels: Any) -> Any:
+    """The fake's answer to an ambiguous click: three discs, the middle one is best."""
+    ((x, y),) = np.asarray(points)
+    masks = np.stack([disc(shape, x, y, RADIUS + more) for more in (5, 0, -3)])
+    return SimpleNamespace(masks=masks, scores=np.array([0.5, 0.9, 0.3], np.float32))
+
+
 class FakePredictor:
     def __init__(self, backend: FakeBackend) -> None:
         self.backend = backend
@@ -68,11 +75,10 @@ class FakePredictor:
             columns = np.arange(width) * mask_input.shape[2] // width
             mask = mask_input[0][rows][:, columns] > 0
             box = None
+        if multimask_output:
+            return candidates(self.shape, point_coords, point_labels)
         good = draw(self.shape, point_coords, point_labels, box, mask)
-        return SimpleNamespace(
-            masks=np.stack([np.zeros_like(good), good]),
-            scores=np.array([0.1, 0.9], np.float32),
-        )
+        return SimpleNamespace(masks=good[None], scores=np.array([0.9], np.float32))
 
 
 class FakeSession:
@@ -102,6 +108,8 @@ class FakeSession:
     ) -> Any:
         assert self.frames.frame(frame_index).shape == (*self.frames.shape, 3)
         self.backend.answer()
+        if not clear_old:  # what was found so far is refined
+            mask = self.prompts[frame_index, object_id][3]
         self.prompts[frame_index, object_id] = (point_coords, point_labels, box, mask)
         return SimpleNamespace(
             frame_index=frame_index,
@@ -166,6 +174,12 @@ class FakeBackend:
     def session(self, model: Any, frames: Any) -> FakeSession:
         self.sessions.append(FakeSession(self, frames))
         return self.sessions[-1]
+
+    def warm(self, session: Any, index: int) -> None:
+        self.encoded.append(index)
+
+    def glance(self, session: Any, index: int, xy: Any, labels: Any) -> Any:
+        return candidates(session.frames.shape, xy, labels)
 
     def devices(self) -> list[str]:
         return ["auto", "cpu"]

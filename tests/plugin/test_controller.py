@@ -80,7 +80,7 @@ def test_objects_follow_the_selected_label_and_do_not_overwrite_each_other(tool)
     second = disc((40, 60), 25, 10) & ~first
     np.testing.assert_array_equal(plane(t) == 1, first)
     np.testing.assert_array_equal(plane(t) == 5, second)
-    t.state.keep_labels = False
+    t.state.writing = "overwrite"
     click(t, 11, 25)
     assert (plane(t) == 1).sum() < first.sum()
 
@@ -118,12 +118,12 @@ def test_background_cannot_be_prompted(tool, backend):
 
 def test_box_and_polygon(tool):
     t = tool(FLAT)
-    t.add_shape([(5, 6), (5, 16), (12, 16), (12, 6)])
+    t.add_shapes([[(5, 6), (5, 16), (12, 16), (12, 6)]])
     expected = np.zeros((40, 60), bool)
     expected[5:13, 6:17] = True
     np.testing.assert_array_equal(plane(t) > 0, expected)
     t.next_object()
-    t.add_shape([(20, 20), (20, 40), (35, 40), (35, 20)], "polygon")
+    t.add_shapes([[(20, 20), (20, 40), (35, 40), (35, 20)]], "polygon")
     assert plane(t)[28, 30] == 2
     assert (plane(t) == 2).sum() == pytest.approx(16 * 21, rel=0.15)
 
@@ -205,7 +205,7 @@ def test_undo_goes_back_step_by_step(tool):
     t.add_point((10, 25), positive=False)
     states.append(plane(t).copy())
     t.next_object()
-    t.add_shape([(5, 30), (5, 40), (12, 40), (12, 30)])
+    t.add_shapes([[(5, 30), (5, 40), (12, 40), (12, 30)]])
     t.undo()
     np.testing.assert_array_equal(plane(t), states[2])
     assert len(t.stage.shapes.data) == 0
@@ -249,7 +249,7 @@ def test_clear_object_and_its_undo(tool):
     click(t, 3, 30, 40)
     t.propagate()
     before = t.stage.labels.data.copy()
-    t.clear_object()
+    t.objects.delete([t.state.object_id])
     assert set(np.unique(t.stage.labels.data)) == {0, 1}
     assert list(t.stage.points.features["object_id"]) == [1]
     t.undo()

@@ -45,7 +45,7 @@ def test_revert_brings_every_pixel_back(labels):
         labels, (1, 2), (1,), box(slice(3, 9), slice(0, 12)), [1], keep_others=False
     )
     assert not np.array_equal(labels.data, before)
-    _labels.revert(labels, patch)
+    _labels.replay(labels, patch, back=True)
     np.testing.assert_array_equal(labels.data, before)
 
 
@@ -54,7 +54,7 @@ def test_revert_leaves_later_edits_alone(labels):
         labels, (1, 2), (0,), box(slice(1, 4), slice(1, 4)), [1]
     )
     labels.data[0, 2, 2] = 9  # the user paints
-    _labels.revert(labels, patch)
+    _labels.replay(labels, patch, back=True)
     expected = np.zeros((10, 12))
     expected[2, 2] = 9
     np.testing.assert_array_equal(labels.data[0], expected)
@@ -70,7 +70,7 @@ def test_planes_across_other_axes(labels):
     ids[2, 3:6] = 5
     patch = _labels.write_plane(labels, (0, 2), (8,), ids, [5])
     assert np.argwhere(labels.data == 5).tolist() == [[2, 8, 3], [2, 8, 4], [2, 8, 5]]
-    _labels.revert(labels, patch)
+    _labels.replay(labels, patch, back=True)
     assert not (labels.data == 5).any()
 
 
@@ -103,5 +103,5 @@ def test_zarr_labels_can_be_written():
     ids = box(slice(1, 4), slice(1, 4))
     patch = _labels.write_plane(layer, (1, 2), (1,), ids, [1])
     assert np.asarray(layer.data[1]).sum() == 9
-    _labels.revert(layer, patch)
+    _labels.replay(layer, patch, back=True)
     assert np.asarray(layer.data[1]).sum() == 0

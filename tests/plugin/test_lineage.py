@@ -11,6 +11,7 @@ from napari_sam2._engine import Engine
 from napari_sam2._facts import Facts
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._labels import Rules
 from napari_sam2._lineage import LineageTools
 from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
@@ -91,13 +92,13 @@ def lapse(tool, tmp_path):
     t.keeper = SessionKeeper(t, tmp_path / "autosaves")
     t.add_point((0, 20, 20))
     t.propagate("forward")
-    step = t._begin("test")
+    step = t.steps.begin("test")
     for frame in range(3, 7):
         two = disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
         known = facts(int(two.sum()), (20.0, 26.0), parts=2)
         ids = two.astype(np.uint32)
         item = PlaneMasks((1, 2), (frame,), ids, {1: ObjectPrompts()}, {1: known})
-        t.tasks._on_item(item, step)
+        t.tasks._on_item(item, step, Rules())
     t.tools.refresh()
     return t
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_sam2 import _layers, _prompts
-from napari_sam2._prompts import Key, collect
+from napari_sam2 import _layers, _prompts, _snapshots
+from napari_sam2._masks import PackedMask
+from napari_sam2._prompts import Key, MaskPrompt, collect
 from sam2_core import PromptError
 
 
@@ -13,8 +14,8 @@ def pair(shape, **place):
     image = Image(np.zeros(shape), **place)
     points, shapes = _layers.new_points(image), _layers.new_shapes(image)
     tag = f"{len(shape) - 2}-{len(shape) - 1}"
-    defaults = {"object_id": 1, "plane": tag}
-    points.feature_defaults = {"polarity": "positive", **defaults}
+    defaults = {"polarity": "positive", "object_id": 1, "plane": tag}
+    points.feature_defaults = defaults
     shapes.feature_defaults = defaults
     return points, shapes
 
@@ -29,9 +30,6 @@ def test_points_become_xy_per_frame_and_object():
     ask = found[Key((1, 2), (2,), 1)]
     assert ask.points_xy == ((40.0, 10.0), (3.0, 11.5))
     assert ask.point_labels == (1, 0)
-    coordinates, labels = ask.point_arrays()
-    assert coordinates.shape == (2, 2)
-    assert labels.tolist() == [1, 0]
 
 
 def test_a_click_lands_on_the_pixel_under_it_whatever_the_transform():
@@ -86,11 +84,10 @@ def test_rotated_rectangle_gives_its_bounding_box():
     assert ask.box_xyxy == (15, 10, 25, 20)
 
 
-@pytest.mark.parametrize("kind", ["polygon", "path"])
-def test_outline_is_a_filled_mask(kind):
+def test_outline_is_a_filled_mask():
     points, shapes = pair((30, 50))
     outline = np.array([[5, 5], [5, 15], [12, 15], [12, 5]], float)
-    shapes.add(outline, shape_type=kind)
+    shapes.add(outline, shape_type="polygon")
     (ask,) = collect(points, shapes, (30, 50)).values()
     expected = np.zeros((30, 50), bool)
     expected[5:13, 5:16] = True
@@ -118,6 +115,63 @@ def test_line_is_a_row_of_positive_points():
     assert set(ask.point_labels) == {1}
 
 
+def test_scribbles_are_points_along_them_positive_or_negative():
+    points, shapes = pair((100, 120))
+    corner = np.array([[10, 10], [10, 70], [40, 70]], float)
+    shapes.add(corner, shape_type="path")
+    shapes.feature_defaults = {**shapes.feature_defaults, "polarity": "negative"}
+    shapes.add(np.array([[80, 20], [80, 60]], float), shape_type="path")
+    shapes.features.loc[1, "polarity"] = "negative"
+    (ask,) = collect(points, shapes, (100, 120)).values()
+    pairs = list(zip(ask.points_xy, ask.point_labels, strict=True))
+    good = [xy for xy, label in pairs if label]
+    bad = [xy for xy, label in pairs if not label]
+    assert 3 <= len(good) <= _prompts.SCRIBBLE_POINTS
+    assert all(y == 10 or x == 70 for x, y in good)
+    assert all(y == 80 and 20 < x < 60 for x, y in bad)
+    assert ask.polygons_xy == ()
+
+
+def test_negative_outlines_are_cut_off():
+    points, shapes = pair((30, 50))
+    square = np.array([[5, 5], [5, 15], [12, 15], [12, 5]], float)
+    shapes.add(square, shape_type="polygon")
+    shapes.features.loc[0, "polarity"] = "negative"
+    (ask,) = collect(points, shapes, (30, 50)).values()
+    assert not ask.positive
+    kept = ask.cut(np.ones((30, 50), bool))
+    expected = np.ones((30, 50), bool)
+    expected[5:13, 5:16] = False
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_mask_to_start_from_counts_as_long_as_its_prompts_are_there():
+    points, shapes = pair((30, 50))
+    points.add(np.array([[10, 20]], float))
+    ((key, drawn),) = collect(points, shapes, (30, 50)).items()
+    disc = np.zeros((30, 50), bool)
+    disc[8:14, 15:25] = True
+    masks = {key: MaskPrompt(PackedMask.of(disc), drawn)}
+    (ask,) = collect(points, shapes, (30, 50), masks).values()
+    np.testing.assert_array_equal(ask.answer.unpack(), disc)
+    points.add(np.array([[12, 30]], float))
+    (ask,) = collect(points, shapes, (30, 50), masks).values()
+    assert ask.answer is None
+    np.testing.assert_array_equal(ask.mask((30, 50)), disc)
+    points.remove([0])
+    (ask,) = collect(points, shapes, (30, 50), masks).values()
+    assert ask.start is None
+
+
+def test_a_mask_by_itself_is_a_prompt():
+    points, shapes = pair((30, 50))
+    key = Key((0, 1), (), 4)
+    masks = {key: MaskPrompt(PackedMask.of(np.eye(30, 50)))}
+    found = collect(points, shapes, (30, 50), masks)
+    assert found[key].positive
+    assert found[key].answer == masks[key].mask
+
+
 def test_shape_across_frames_is_refused():
     points, shapes = pair((4, 30, 50))
     slanted = np.array([[0, 5, 5], [0, 5, 15], [2, 12, 15]], float)
@@ -137,10 +191,10 @@ def test_snapshot_and_restore():
     points.add(np.array([[4, 5]], float))
     shapes.add(np.array([[1, 1], [1, 9], [9, 9]], float), shape_type="polygon")
     before = collect(points, shapes, (30, 50))
-    saved = _prompts.snapshot(points, shapes)
+    saved = _snapshots.snapshot(points, shapes)
     points.add(np.array([[7, 8]], float))
     points.features.loc[0, "polarity"] = "negative"
     shapes.add_rectangles(np.array([[5, 6], [9, 20]]))
     assert collect(points, shapes, (30, 50)) != before
-    _prompts.restore(saved, points, shapes)
+    _snapshots.restore(saved, points, shapes)
     assert collect(points, shapes, (30, 50)) == before

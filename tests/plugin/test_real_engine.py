@@ -13,12 +13,14 @@ from napari_sam2._backend import Sam2Backend
 from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Engine
 from napari_sam2._following import Plan
+from napari_sam2._glimpses import Choices
 from napari_sam2._history import History
 from napari_sam2._images import frames_of
 from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._keeping import SessionKeeper
-from napari_sam2._messages import Choice, PlaneMasks
-from napari_sam2._prompts import Key, ObjectPrompts
+from napari_sam2._masks import PackedMask
+from napari_sam2._messages import Choice, Loaded, PlaneMasks, Took
+from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
@@ -112,7 +114,7 @@ def test_a_session_is_repeated_to_the_pixel_with_what_the_model_remembers(tmp_pa
     viewer.dims.set_current_step(0, 2)
     dock.add_point((10, 40))  # on a frame the model has seen, and forgot to show
     dock.next_object()
-    dock.add_shape([(5, 5), (5, 20), (15, 20), (15, 5)])
+    dock.add_shapes([[(5, 5), (5, 20), (15, 20), (15, 5)]])
     dock.propagate("both")
     labels = dock.stage.labels.data
     assert labels.any()
@@ -124,3 +126,44 @@ def test_a_session_is_repeated_to_the_pixel_with_what_the_model_remembers(tmp_pa
         if isinstance(item, Redo):
             apply(item, again, history)
     np.testing.assert_array_equal(array, labels)
+
+
+def test_candidates_and_previews_in_an_image_and_in_a_stack(engine):
+    stack = image(4, 40, 60)
+    click = ObjectPrompts(points_xy=((20.0, 10.0),), point_labels=(1,))
+    for axis in (None, 0):
+        frames = frames_of(stack, (1, 2), (2,), axis)
+        key = Key((1, 2), (2,), 1)
+        items = list(
+            engine.predict(
+                CHOICE, frames, {key: click}, frozenset([key]), lambda: False
+            )
+        )
+        assert [item.device for item in items if isinstance(item, Loaded)] in (
+            ["cpu"],
+            [],
+        )
+        (took,) = [item for item in items if isinstance(item, Took)]
+        assert took.milliseconds > 0
+        (glimpse,) = engine.hover(CHOICE, frames, (2,), (20.0, 10.0), lambda: False)
+        assert glimpse.mask.shape == (40, 60)
+        found = [item for item in items if isinstance(item, Choices)]
+        for choices in found:  # weights that know nothing may see but one thing
+            best = choices.masks[choices.best].unpack()
+            np.testing.assert_array_equal(best, glimpse.mask)
+
+
+def test_no_preview_before_the_model_is_there(engine):
+    frames = frames_of(image(40, 60), (0, 1), (), None)
+    assert list(engine.hover(CHOICE, frames, (), (20.0, 10.0), lambda: False)) == []
+
+
+def test_a_mask_to_start_from_needs_no_model(engine):
+    frames = frames_of(image(40, 60), (0, 1), (), None)
+    mask = np.zeros((40, 60), bool)
+    mask[5:20, 5:30] = True
+    key = Key((0, 1), (), 3)
+    prompts = {key: ObjectPrompts(start=MaskPrompt(PackedMask.of(mask)))}
+    items = engine.predict(CHOICE, frames, prompts, frozenset(prompts), lambda: False)
+    (found,) = [item for item in items if isinstance(item, PlaneMasks)]
+    np.testing.assert_array_equal(found.ids == 3, mask)

@@ -45,7 +45,7 @@ def story(t, tools):
     t.add_point((14, 20), positive=False)
     t.propagate("both")
     t.next_object()
-    t.add_shape([(20, 30), (20, 45), (32, 45), (32, 30)])
+    t.add_shapes([[(20, 30), (20, 45), (32, 45), (32, 30)]])
     t.propagate("forward", 3, 7)
     t.undo()
     at(t, 5)
@@ -64,9 +64,9 @@ def story(t, tools):
     at(t, 4)
     t.add_point((30, 50))
     t.propagate("both", 2, 6)
-    t.clear_object()
+    t.objects.delete([t.state.object_id])
     t.select_object(4)
-    t.add_shape([(2, 2), (2, 9), (9, 9)], "polygon")
+    t.add_shapes([[(2, 2), (2, 9), (9, 9)]], "polygon")
     t.propagate("backward")
 
 
@@ -109,7 +109,7 @@ def test_the_file_is_readable(kept, tmp_path):
     t = kept(name="cells")
     at(t, 3)
     t.add_point((10.5, 20))
-    t.history.record.names[1] = "mother"
+    t.notes.rename(1, "mother")
     t.tools.check()
     text = t.keeper.save(tmp_path / "work.json").read_text()
     content = json.loads(text)

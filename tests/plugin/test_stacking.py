@@ -103,7 +103,7 @@ def test_clearing_an_object_forgets_what_is_known_of_it(stack):
     t.propagate("both")
     t.tools.go_to(5)
     t.tools.toggle_mark(END)
-    t.clear_object()
+    t.objects.delete([t.state.object_id])
     assert t.tools.line() == {}
     assert len(t.history.record.marks) == 0
     t.undo()

@@ -1,0 +1,75 @@
+"""Prompts as the engine takes them: arrays, masks in low resolution, their answers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2._hints import XY, Answer, Scores, inner_point
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_sam2._prompts import ObjectPrompts
+
+
+def point_arrays(
+    prompts: ObjectPrompts, negative: Sequence[XY]
+) -> tuple[NDArray[np.float32] | None, NDArray[np.int32] | None]:
+    """The points of prompts and those that go along with them, as arrays."""
+    points, labels = list(prompts.points_xy), list(prompts.point_labels)
+    if points and prompts.start is not None:
+        inside = inner_point(prompts.start.mask.unpack(), prompts)
+        if inside is not None:
+            points, labels = [*points, inside], [*labels, 1]
+    points, labels = [*points, *negative], [*labels, *[0] * len(negative)]
+    if not points:
+        return None, None
+    return np.asarray(points, np.float32), np.asarray(labels, np.int32)
+
+
+def answer(
+    session: Any,
+    index: int,
+    object_id: int,
+    prompts: ObjectPrompts,
+    shape: tuple[int, int],
+    negative: Sequence[XY] = (),
+) -> Answer:
+    """Give a session all prompts of an object in a frame; its mask and scores.
+
+    Points refine an outline; a box beside an outline says nothing more.
+    """
+    coordinates, labels = point_arrays(prompts, negative)
+    mask, add = prompts.mask(shape), partial(session.add_prompts, index, object_id)
+    if prompts.answer is not None:
+        coordinates = None
+    points = {"point_coords": coordinates, "point_labels": labels}
+    if mask is None:
+        result = add(**points, box=prompts.box_array())
+    else:
+        result = add(mask=mask)
+        if coordinates is not None:
+            result = add(**points, clear_old=False)
+    iou = getattr(result, "scores", {}).get(object_id)
+    presence = getattr(result, "object_scores", {}).get(object_id)
+    return result.masks[object_id], Scores(iou, presence)
+
+
+def mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Bounding box of a mask, (4,) x0, y0, x1, y1."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+
+
+def mask_logits(mask: NDArray[np.bool_], model: Any) -> NDArray[np.float32]:
+    """A mask as the low-resolution logits the image predictor takes, (1, h, w)."""
+    from skimage.transform import resize
+
+    size = model.config.low_res_size
+    soft = resize(mask.astype(np.float32), (size, size), order=1, anti_aliasing=True)
+    return np.asarray((soft - 0.5) * 20, np.float32)[None]

@@ -1,0 +1,81 @@
+"""New prompts that are objects of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_sam2._snapshots import Snapshot
+    from napari_sam2._stage import Stage
+
+AREAS = ("rectangle", "ellipse", "polygon")
+
+
+def assign(
+    stage: Stage, before: Snapshot | None, each: bool, current: int, following: int
+) -> list[int]:
+    """Give prompts that were just added their objects.
+
+    Several rectangles that arrive together are one object each. With ``each``, so are
+    positive points, rectangles and outlines. The first of them is the current object if
+    that has no prompt yet. Negative points and scribbles go to the newest object.
+
+    Parameters
+    ----------
+    stage : Stage
+        Its prompt layers are changed in place.
+    before : Snapshot or None
+        The prompts without the new ones.
+    each : bool
+        Whether one prompt is one object.
+    current, following : int
+        The object that prompts are for, and the first free id.
+
+    Returns
+    -------
+    list of int
+        Objects that the new prompts were given, in order; empty if all are for the
+        current one.
+    """
+    if before is None or stage.points is None or stage.shapes is None:
+        return []
+    new_points = range(len(before.points), len(stage.points.data))
+    new_shapes = range(len(before.shapes), len(stage.shapes.data))
+    kinds = [str(kind) for kind in stage.shapes.shape_type]
+    boxes = [i for i in new_shapes if kinds[i] == "rectangle"]
+    if not each and len(boxes) < 2:
+        return []
+    used = _used(before)
+    ids = _ids(current, following, current not in used)
+    given: list[int] = []
+    newest = current
+    with stage.quiet():
+        for layer, indices in ((stage.points, new_points), (stage.shapes, new_shapes)):
+            column = layer.features.columns.get_loc("object_id")
+            positive = layer.features["polarity"].to_numpy() == "positive"
+            for i in indices:
+                starts = layer is stage.points or kinds[i] in AREAS
+                alone = each and positive[i] and starts
+                if alone or (layer is stage.shapes and i in boxes):
+                    newest = next(ids)
+                    given.append(newest)
+                layer.features.iloc[i, column] = newest
+    return given
+
+
+def _used(before: Snapshot) -> set[int]:
+    tables = (before.point_features, before.shape_features)
+    drawn = {int(i) for table in tables for i in np.unique(table["object_id"])}
+    return drawn | {key.object_id for key in before.masks}
+
+
+def _ids(current: int, following: int, is_free: bool) -> Iterator[Any]:
+    if is_free:
+        yield current
+    while True:
+        yield following
+        following += 1

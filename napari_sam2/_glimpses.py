@@ -1,0 +1,131 @@
+"""The candidate masks of an ambiguous click, small enough to keep and to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2._masks import PackedMask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam2._images import LayerFrames
+    from napari_sam2._prompts import Key, ObjectPrompts
+
+MARGIN = 0.15  # of the largest candidate, around it in the picture
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What one click may mean.
+
+    Attributes
+    ----------
+    key, prompts
+        The click.
+    masks : tuple of PackedMask
+        Candidates, smallest first.
+    scores : tuple of float
+        The model's estimate of each one's IoU.
+    best : int
+        The one that is shown unasked.
+    picture : (h, w, 3) uint8
+        The image around the candidates.
+    corner : (int, int)
+        Row and column of the picture's first pixel.
+    milliseconds : float
+        Time the model took.
+    """
+
+    key: Key
+    prompts: ObjectPrompts
+    masks: tuple[PackedMask, ...]
+    scores: tuple[float, ...]
+    best: int
+    picture: NDArray[np.uint8]
+    corner: tuple[int, int]
+    milliseconds: float
+
+    def cropped(self, number: int) -> NDArray[np.bool_]:
+        """A candidate in the window of the picture, (h, w) bool."""
+        (top, left), (height, width) = self.corner, self.picture.shape[:2]
+        mask = self.masks[number].unpack()
+        return mask[top : top + height, left : left + width]
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """The mask under the cursor."""
+
+    plane: tuple[int, int]
+    position: tuple[int, ...]
+    mask: NDArray[np.bool_]
+
+
+def is_ambiguous(prompts: ObjectPrompts) -> bool:
+    """Whether the prompts are one positive click and nothing else."""
+    return (
+        prompts.point_labels == (1,)
+        and prompts.box_xyxy is None
+        and not prompts.polygons_xy
+        and not prompts.cuts_xy
+        and prompts.start is None
+    )
+
+
+def choices(
+    prediction: Any,
+    key: Key,
+    prompts: ObjectPrompts,
+    frames: LayerFrames,
+    index: int,
+    milliseconds: float,
+) -> Choices | None:
+    """Sort candidates by size; None if they do not differ.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        Several masks, (C, H, W) bool, and scores, (C,).
+    key, prompts
+        The click.
+    frames, index
+        Where it was.
+    milliseconds : float
+        Time the model took.
+    """
+    masks, scores = np.asarray(prediction.masks, bool), prediction.scores
+    areas = masks.sum((1, 2))
+    order = [int(i) for i in np.argsort(areas, kind="stable") if areas[i]]
+    packed = [PackedMask.of(masks[i]) for i in order]
+    if len(set(packed)) < 2:
+        return None
+    top, bottom, left, right = _window(np.asarray(masks[order].any(0)))
+    return Choices(
+        key,
+        prompts,
+        tuple(packed),
+        tuple(float(scores[i]) for i in order),
+        order.index(int(np.argmax(np.where(areas > 0, scores, -1)))),
+        frames.crop(index, slice(top, bottom), slice(left, right)),
+        (top, left),
+        milliseconds,
+    )
+
+
+def _window(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Square window around a mask: top, bottom, left, right."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    half = int(side * (0.5 + MARGIN)) + 2
+    row, column = (rows[0] + rows[-1]) // 2, (columns[0] + columns[-1]) // 2
+    height, width = mask.shape
+    return (
+        int(max(0, row - half)),
+        int(min(height, row + half)),
+        int(max(0, column - half)),
+        int(min(width, column + half)),
+    )

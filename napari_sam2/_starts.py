@@ -1,0 +1,126 @@
+"""Masks as prompts: what is in the labels already is where correcting starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2 import _labels, _layers
+from napari_sam2._ledger import count_labels
+from napari_sam2._masks import PackedMask
+from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts, collect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_sam2._history import Step
+    from napari_sam2._layers import View
+    from napari_sam2._stage import Stage
+    from napari_sam2._steps import Steps
+
+
+class Starts:
+    """Makes mask prompts.
+
+    Parameters
+    ----------
+    stage : Stage
+        Holds the prompts.
+    steps : Steps
+        Remembers what the labels show and why.
+    """
+
+    def __init__(self, stage: Stage, steps: Steps) -> None:
+        self.stage = stage
+        self.steps = steps
+
+    def prompts(self, with_masks: bool = True) -> dict[Key, ObjectPrompts]:
+        """All prompts as they stand, also those of locked objects."""
+        image, points, shapes, _ = self.stage.ensure()
+        shape = _layers.image_shape(image)
+        masks = self.stage.masks if with_masks else None
+        return collect(points, shapes, shape, masks)
+
+    def adopt(self, labels: Labels, single: bool) -> None:
+        """Pixels of an object that is prompted now are where correcting it starts.
+
+        Propagated masks are corrected by the session that made them, which remembers
+        more than their pixels.
+
+        Parameters
+        ----------
+        labels : napari.layers.Labels
+            Holds the pixels.
+        single : bool
+            Whether planes stand alone, so that no session remembers anything.
+        """
+        written = self.steps.history.written
+        for key, ask in self.prompts().items():
+            known = written.get(key)
+            ours = known is not None and (bool(known.prompts) or not single)
+            if ours or ask.start is not None:
+                continue
+            mask = _labels.read_mask(labels, key.plane, key.position, key.object_id)
+            if mask.any():
+                self.stage.masks[key] = MaskPrompt(PackedMask.of(mask))
+
+    def adopt_plane(self, labels: Labels, view: View, step: Step) -> list[int]:
+        """Make a mask prompt of every label in a plane that has no prompt there.
+
+        Returns
+        -------
+        list of int
+            All labels of the plane.
+        """
+        plane_hw = np.asarray(
+            labels.data[_layers.plane_index(view.plane, view.position)]
+        )
+        ids = sorted(count_labels(plane_hw))
+        prompted = self.prompts()
+        masks = {}
+        for object_id in ids:
+            key = Key(view.plane, view.position, object_id)
+            if key not in prompted:
+                masks[key] = plane_hw == object_id
+        self.keep(masks, step)
+        return ids
+
+    def replace(self, masks: Mapping[Key, NDArray[Any]], step: Step | None) -> None:
+        """Masks were drawn by hand: they count, instead of all prompts so far.
+
+        Empty masks leave nothing of the prompts.
+        """
+        history = self.steps.history
+        self.stage.remove_keys(set(masks))
+        for key in masks:
+            self.stage.masks.pop(key, None)
+        self.keep({key: mask for key, mask in masks.items() if mask.any()}, step)
+        for key, mask in masks.items():
+            if not mask.any():
+                history.forget(key, step)
+                history.record.journal.note(key, ObjectPrompts(), step)
+
+    def keep(self, masks: Mapping[Key, NDArray[Any]], step: Step | None) -> None:
+        """Take masks, (H, W), for what the prompts of these keys lead to.
+
+        Parameters
+        ----------
+        masks : mapping
+            Shown by the labels, or about to be.
+        step : Step or None
+            On whose behalf.
+        """
+        drawn = self.prompts(with_masks=False)
+        for key, mask in masks.items():
+            answers = drawn.get(key, ObjectPrompts())
+            self.stage.masks[key] = MaskPrompt(PackedMask.of(mask), answers)
+        self.steps.look()
+        prompts = self.prompts()
+        history = self.steps.history
+        for key in masks:
+            history.note(key, prompts[key], step)
+            history.record.journal.note(key, prompts[key], step)

@@ -1,0 +1,106 @@
+"""What the user did, step by step, and the way back and forth between the steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_sam2 import _labels
+from napari_sam2._history import History, Moment, Step
+from napari_sam2._snapshots import same_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from napari_sam2._object_notes import ObjectNotes
+    from napari_sam2._snapshots import Snapshot
+    from napari_sam2._stage import Stage
+    from napari_sam2._state import SegmentationState
+    from napari_sam2._tasks import Tasks
+
+
+class Steps:
+    """Begins the steps of a history, takes them back and does them again.
+
+    Parameters
+    ----------
+    state : SegmentationState
+        Says what can be undone.
+    stage : Stage
+        Holds the layers.
+    tasks : Tasks
+        Writes into the history in use.
+    notes : ObjectNotes
+        Names, which go back and forth with the steps.
+    """
+
+    def __init__(
+        self, state: SegmentationState, stage: Stage, tasks: Tasks, notes: ObjectNotes
+    ) -> None:
+        self.state = state
+        self.stage = stage
+        self.tasks = tasks
+        self.notes = notes
+        self.last: Snapshot | None = None
+
+    @property
+    def history(self) -> History:
+        """What was written into the labels layer in use."""
+        return self.tasks.history
+
+    def use(self, history: History) -> None:
+        """Go on with another history; its objects' names come with it."""
+        self.history.record.notes = self.notes.all
+        self.tasks.history = history
+        self.notes.replace(history.record.notes)
+        self._show()
+
+    def look(self) -> None:
+        """Take the prompts as they are now for the state before the next step."""
+        self.last = self.stage.snapshot()
+
+    def touched(self, object_ids: Collection[int]) -> int:
+        """First of these objects whose prompts have changed since; 0 if none."""
+        now = self.stage.snapshot() if object_ids and self.last is not None else None
+        if now is None or self.last is None:
+            return 0
+        for object_id in sorted(object_ids):
+            if not same_prompts(self.last, now, object_id):
+                return object_id
+        return 0
+
+    def put_back(self) -> None:
+        """Have the prompts as they were before the next step."""
+        if self.last is not None:
+            self.stage.restore(self.last)
+
+    def begin(self, text: str) -> Step:
+        """Start a step; what is written on its behalf is undone with it."""
+        before = Moment(self.last, self.state.object_id, self.notes.names)
+        step = self.history.begin(text, before)
+        self._show()
+        return step
+
+    def undo(self) -> Moment | None:
+        """Take back the newest step; returns where that leads, or None."""
+        now = Moment(self.stage.snapshot(), self.state.object_id, self.notes.names)
+        step = self.history.take_back(self.stage.labels, now)
+        return None if step is None else self._arrive(step.before)
+
+    def redo(self) -> Moment | None:
+        """Do the step again that was taken back last; returns where that leads."""
+        step = self.history.redo(self.stage.labels)
+        return None if step is None else self._arrive(step.after)
+
+    def _arrive(self, moment: Moment) -> Moment:
+        if self.stage.labels is not None:
+            _labels.refresh(self.stage.labels)
+        if moment.prompts is not None:
+            self.stage.restore(moment.prompts)
+        self.notes.names = moment.names
+        self.look()
+        self._show()
+        return moment
+
+    def _show(self) -> None:
+        history = self.history
+        self.state.update(undo_text=history.text, redo_text=history.redo_text)

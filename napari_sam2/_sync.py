@@ -1,0 +1,73 @@
+"""What the prompts ask for and the labels do not show yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2 import _layers, _plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.layers import Image, Labels
+    from numpy.typing import NDArray
+
+    from napari_sam2._prompts import Key, ObjectPrompts
+    from napari_sam2._starts import Starts
+    from napari_sam2._tasks import Tasks
+
+
+class Sync:
+    """Brings the labels to the prompts.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Computes and writes.
+    starts : Starts
+        Knows the prompts.
+    """
+
+    def __init__(self, tasks: Tasks, starts: Starts) -> None:
+        self.tasks = tasks
+        self.starts = starts
+
+    def prompts(self) -> dict[Key, ObjectPrompts]:
+        """All prompts that are to be answered."""
+        locked = self.tasks.notes.locked
+        prompts = self.starts.prompts()
+        free = {key: ask for key, ask in prompts.items() if key.object_id not in locked}
+        return _plan.usable(free, self.tasks.state.axis)
+
+    def groups(self, image: Image, labels: Labels) -> list[_plan.Group]:
+        """Show what was there before prompts that are gone; returns what to compute."""
+        tasks, axis = self.tasks, self.tasks.state.axis
+        prompts, step = self.prompts(), tasks.history.last
+        for key in tasks.history.orphans(prompts):
+            if key.object_id not in tasks.notes.locked:
+                tasks.runner.cancel("propagate")  # it still believes in this prompt
+                tasks.history.write_back(labels, key, step)
+                tasks.history.record.journal.restore(key, step)
+                tasks.refresh(key.plane, key.position)
+        return _plan.groups(image, prompts, tasks.history.stale(prompts), axis)
+
+    def others(
+        self, labels: Labels, groups: Iterable[_plan.Group]
+    ) -> dict[Any, NDArray[Any]]:
+        """Labels that no mask may enter, (H, W), by (plane, position)."""
+        locked, every = self.tasks.notes.locked, self.tasks.state.neighbours
+        found: dict[Any, NDArray[Any]] = {}
+        if not locked and not every:
+            return found
+        for key in (key for group in groups for key in group.changed):
+            place = key.plane, key.position
+            if place in found:
+                continue
+            here = np.array(labels.data[_layers.plane_index(*place)])
+            if not every:
+                here[~np.isin(here, list(locked))] = 0
+            if here.any():
+                found[place] = here
+        return found

@@ -1,0 +1,69 @@
+"""Small icons, drawn so that they suit any theme."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GREY = QColor(150, 154, 160)  # readable on dark and light
+FAINT = QColor(150, 154, 160, 90)
+SIZE = 32
+
+
+def dot_icon(color: Sequence[float], square: bool = False) -> QIcon:
+    """Icon of one colour (RGBA, 0 to 1): a disc, or a square with round corners."""
+    pixmap, painter = _canvas()
+    painter.setPen(Qt.NoPen)
+    painter.setBrush(QColor.fromRgbF(*(min(1.0, max(0.0, float(c))) for c in color)))
+    if square:
+        painter.drawRoundedRect(QRectF(2, 2, 28, 28), 6, 6)
+    else:
+        painter.drawEllipse(QRectF(4, 4, 24, 24))
+    painter.end()
+    return QIcon(pixmap)
+
+
+@lru_cache(maxsize=2)
+def eye_icon(is_open: bool) -> QIcon:
+    """An eye, or a closed one."""
+    pixmap, painter = _canvas()
+    painter.setPen(QPen(GREY if is_open else FAINT, 2.5))
+    painter.setBrush(Qt.NoBrush)
+    if is_open:
+        painter.drawChord(QRectF(3, 8, 26, 26), 30 * 16, 120 * 16)
+        painter.drawChord(QRectF(3, -2, 26, 26), 210 * 16, 120 * 16)
+        painter.setBrush(GREY)
+        painter.drawEllipse(QPointF(16, 16), 3, 3)
+    else:
+        painter.drawArc(QRectF(3, -2, 26, 26), 210 * 16, 120 * 16)
+    painter.end()
+    return QIcon(pixmap)
+
+
+@lru_cache(maxsize=2)
+def lock_icon(locked: bool) -> QIcon:
+    """A padlock, faint and open where nothing is locked."""
+    pixmap, painter = _canvas()
+    color = GREY if locked else FAINT
+    painter.setPen(QPen(color, 2.5))
+    painter.setBrush(Qt.NoBrush)
+    shackle = QRectF(10, 5, 12, 16) if locked else QRectF(14, 3, 12, 16)
+    painter.drawArc(shackle, 0, 180 * 16)
+    painter.setBrush(color if locked else Qt.NoBrush)
+    painter.drawRoundedRect(QRectF(7, 14, 18, 13), 2, 2)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def _canvas() -> tuple[QPixmap, QPainter]:
+    pixmap = QPixmap(SIZE, SIZE)
+    pixmap.fill(Qt.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.Antialiasing)
+    return pixmap, painter

@@ -1,0 +1,61 @@
+"""The line that says what runs where, how fast, and what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from napari_sam2._state import SegmentationState
+
+DOING = {
+    "predict": "segmenting",
+    "propagate": "propagating",
+    "download": "downloading",
+    "prepare": "loading",
+    "clear": "changing labels",
+    "restore": "restoring",
+    "tracks": "making tracks",
+    "copy": "copying labels",
+}
+
+
+class StatusLine(QWidget):
+    """Model, device, milliseconds of the last click; beneath, what to do next."""
+
+    def __init__(self, state: SegmentationState, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state = state
+        self.model = QLabel()
+        self.model.setEnabled(False)  # less conspicuous, in any theme
+        self.model.setToolTip("Model, device, time of the last click, what it is doing")
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setMinimumHeight(2 * self.message.fontMetrics().lineSpacing())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 0, 4, 2)
+        column.setSpacing(1)
+        column.addWidget(self.model)
+        column.addWidget(self.message)
+        for name in ("status", "model", "device_used", "device", "click_ms", "busy"):
+            state.events[name].connect(self.refresh)
+        self.refresh()
+
+    def refresh(self, *_: Any) -> None:
+        """Show the state."""
+        state = self._state
+        device = state.device_used or state.device
+        parts = [state.model, device.upper() if device == "cpu" else device]
+        if state.click_ms is not None:
+            parts.append(span(state.click_ms))
+        parts.append(DOING.get(state.busy, "ready"))
+        self.model.setText("  ·  ".join(parts))
+        self.message.setText(state.status)
+
+
+def span(milliseconds: float) -> str:
+    """A span of time for people: "34 ms", "1.2 s"."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f} s"

@@ -1,0 +1,232 @@
+"""Candidates of a click, several objects at once, previews; the model is a fake."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import RADIUS, disc
+
+from napari_sam2._ambiguity import Ambiguity
+from napari_sam2._ghost import NAME
+from napari_sam2._hover import Hover
+
+FLAT = np.zeros((40, 60), np.float32)
+STACK = np.zeros((7, 40, 60), np.float32)
+SHAPE = (40, 60)
+
+
+@pytest.fixture(params=["image", "stack"])
+def clicked(tool, request):
+    """One click, in an image and in a stack; where to look, and the rest."""
+    t = tool(FLAT if request.param == "image" else STACK)
+    t.ambiguity = Ambiguity(t)
+    lead = () if request.param == "image" else (3,)
+    if lead:
+        t.viewer.dims.set_current_step(0, 3)
+    t.add_point((*lead, 20, 30))
+    return t, lead
+
+
+def shown(t, lead, object_id=1):
+    return t.stage.labels.data[lead] == object_id
+
+
+def test_three_candidates_smallest_first(clicked):
+    t, lead = clicked
+    found = t.state.choices
+    areas = [int(mask.unpack().sum()) for mask in found.masks]
+    assert areas == [int(disc(SHAPE, 30, 20, r).sum()) for r in (3, 6, 11)]
+    assert found.scores == pytest.approx((0.3, 0.9, 0.5))
+    assert found.best == t.state.choice == 1
+    np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20))
+
+
+def test_cycling_goes_round_and_each_is_a_step(clicked):
+    t, lead = clicked
+    for radius in (11, 3, 6):
+        t.ambiguity.cycle()
+        np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20, radius))
+    t.undo()
+    np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20, 3))
+    t.undo()
+    t.undo()
+    np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20))
+    assert t.stage.masks == {}
+
+
+def test_a_later_click_corrects_the_candidate_that_was_chosen(clicked):
+    t, lead = clicked
+    t.ambiguity.choose(2)
+    t.add_point((*lead, 20, 42), positive=False)
+    assert t.state.choices is None
+    expected = disc(SHAPE, 30, 20, 11) & ~disc(SHAPE, 42, 20, RADIUS)
+    assert (shown(t, lead) ^ expected).sum() < 30
+
+
+def test_the_thumbnail_is_cut_out_around_the_candidates(clicked):
+    found = clicked[0].state.choices
+    height, width, channels = found.picture.shape
+    assert channels == 3
+    top, left = found.corner
+    np.testing.assert_array_equal(
+        found.cropped(2),
+        disc(SHAPE, 30, 20, 11)[top : top + height, left : left + width],
+    )
+    assert found.cropped(2).sum() == found.masks[2].unpack().sum()
+
+
+def test_candidates_go_with_their_click(clicked):
+    t, _ = clicked
+    t.next_object()
+    assert t.state.choices is None
+    t.ambiguity.cycle()
+    assert "no other masks" in t.state.status
+
+
+def test_boxes_and_corrections_are_not_ambiguous(tool):
+    t = tool(FLAT)
+    t.add_shapes([[(5, 6), (5, 16), (12, 16), (12, 6)]])
+    assert t.state.choices is None
+
+
+def test_an_object_that_was_tracked_is_not_ambiguous(tool):
+    t = tool(STACK)
+    t.add_point((3, 20, 30))
+    t.propagate()
+    t.state.choices = None
+    t.add_point((5, 20, 30))
+    assert t.state.choices is None
+    t.next_object()
+    t.add_point((5, 30, 45))
+    assert t.state.choices is not None
+
+
+# -- several objects at once -----------------------------------------------------------
+
+
+def boxes(*corners):
+    return [[(a, b), (a, d), (c, d), (c, b)] for a, b, c, d in corners]
+
+
+def test_boxes_that_come_together_are_an_object_each(tool):
+    t = tool(FLAT)
+    t.add_shapes(boxes((2, 2, 8, 8), (20, 20, 30, 30), (2, 40, 12, 50)))
+    data = t.stage.labels.data
+    assert (data[2:9, 2:9] == 1).all()
+    assert (data[20:31, 20:31] == 2).all()
+    assert (data[2:13, 40:51] == 3).all()
+    assert t.state.object_id == t.stage.labels.selected_label == 3
+    t.undo()
+    assert not data.any()
+    assert len(t.stage.shapes.data) == 0
+
+
+def test_one_object_per_prompt(tool):
+    t = tool(FLAT)
+    t.state.each = True
+    for row, column in ((10, 10), (10, 30), (30, 30)):
+        t.stage.points.add(np.array([[row, column]], float))
+    assert list(t.stage.points.features["object_id"]) == [1, 2, 3]
+    t.add_point((30, 33), positive=False)
+    assert list(t.stage.points.features["object_id"]) == [1, 2, 3, 3]
+    t.add_shapes(boxes((2, 45, 8, 52)))
+    assert list(t.stage.shapes.features["object_id"]) == [4]
+    assert t.next_object() == 5
+
+
+def test_one_object_per_prompt_leaves_prompted_objects_alone(tool):
+    t = tool(FLAT)
+    t.add_point((10, 10))
+    t.state.each = True
+    t.stage.points.add(np.array([[10, 30], [30, 30]], float))
+    assert list(t.stage.points.features["object_id"]) == [1, 2, 3]
+    assert set(np.unique(t.stage.labels.data)) == {0, 1, 2, 3}
+
+
+def test_scribbles_add_and_take_away(tool):
+    t = tool(FLAT)
+    t.add_shapes([[(20, 10), (20, 50)]], "path")
+    data = t.stage.labels.data
+    assert data[20, 14] == data[20, 30] == data[20, 46] == 1
+    t.add_shapes([[(20, 44), (20, 56)]], "path", positive=False)
+    assert list(t.stage.shapes.features["polarity"]) == ["positive", "negative"]
+    assert t.stage.shapes.edge_color[1, 0] > 0.5
+    assert data[20, 14] == data[20, 30] == 1
+    assert data[20, 46] == 0
+
+
+def test_negative_lasso_cuts_off(tool):
+    t = tool(FLAT)
+    t.add_point((20, 30))
+    t.set_polarity(False)
+    t.add_shapes([[(10, 30), (10, 50), (30, 50), (30, 30)]], "polygon")
+    data = t.stage.labels.data
+    assert data[20, 27] == 1
+    assert not data[10:31, 30:51].any()
+
+
+# -- under the cursor ------------------------------------------------------------------
+
+
+@pytest.fixture
+def hovering(tool):
+    t = tool(STACK, scale=(4, 0.5, 0.5), translate=(8, 1, 2))
+    t.viewer.dims.set_current_step(0, 3)
+    t.hover = Hover(t)
+    t.state.hover = True
+    return t
+
+
+def ghost(t):
+    layers = [layer for layer in t.viewer.layers if layer.name == NAME]
+    return layers[0] if layers and layers[0].visible else None
+
+
+def test_preview_shows_what_a_click_would_give(hovering):
+    t = hovering
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    layer = ghost(t)
+    np.testing.assert_array_equal(layer.data[0] > 0, disc(SHAPE, 30, 20))
+    # The one plane of the preview lies on the frame it belongs to.
+    np.testing.assert_allclose(
+        layer.data_to_world((0, 20, 30)), t.state.image.data_to_world((3, 20, 30))
+    )
+    assert layer.get_color(1)[:3] == pytest.approx(t.stage.label_color(1)[:3])
+    assert not t.stage.labels.data.any()
+    assert len(t.stage.points.data) == 0
+    assert not layer.data.flags.writeable  # not offered as labels to write into
+
+
+def test_preview_follows_the_cursor_and_hides(hovering):
+    t = hovering
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    t.hover.look(t.state.image.data_to_world((3, 10, 10)))
+    np.testing.assert_array_equal(ghost(t).data[0] > 0, disc(SHAPE, 10, 10))
+    t.hover.look((8, -50, -50))
+    assert ghost(t) is None
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    t.add_point((3, 20, 30))
+    assert ghost(t) is None
+    t.hover.look(t.state.image.data_to_world((3, 21, 30)))
+    t.viewer.dims.set_current_step(0, 4)
+    assert ghost(t) is None
+
+
+def test_preview_is_on_by_itself_only_where_the_model_is_quick(hovering):
+    t = hovering
+    t.state.hover = None
+    for took, on in ((None, False), (59.0, True), (61.0, False)):
+        t.state.glimpse_ms = took
+        assert t.hover.is_on == on
+    t.hover.toggle()
+    assert t.state.hover is True
+    t.hover.toggle()
+    assert t.state.hover is False
+
+
+def test_preview_goes_with_the_dock(hovering):
+    t = hovering
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    t.hover.close()
+    assert NAME not in t.viewer.layers
+    assert t.hover.on_move not in t.viewer.mouse_move_callbacks

@@ -1,0 +1,266 @@
+"""Objects and stacks together: sessions, undo, marks, locks; the model is a fake."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from fakes import FakeBackend
+from napari.layers import Labels
+
+from napari_sam2._divisions import Suspect
+from napari_sam2._engine import Engine
+from napari_sam2._history import History
+from napari_sam2._keeping import SessionKeeper
+from napari_sam2._lineage import LineageTools
+from napari_sam2._marks import ABSENT, END
+from napari_sam2._record import Record
+from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._session_file import read_session
+from napari_sam2._stacking import StackTools
+from sam2_core import PromptError
+
+STACK = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)
+
+
+@pytest.fixture
+def kept(tool, tmp_path):
+    """A controller with its tools and the keeper of its sessions."""
+
+    def make(data=STACK, **kwargs):
+        t = tool(data, **kwargs)
+        t.tools = StackTools(t)
+        t.keeper = SessionKeeper(t, tmp_path / "autosaves")
+        return t
+
+    return make
+
+
+def at(t, frame):
+    t.viewer.dims.set_current_step(0, frame)
+
+
+def pair(t):
+    """Two objects, followed through the stack from frame 3."""
+    at(t, 3)
+    t.add_point((10, 20))
+    t.next_object()
+    t.add_point((30, 40))
+    t.propagate("both")
+
+
+def repeat(t, path):
+    """The labels that a replay of the saved session makes."""
+    session = read_session(t.keeper.save(path))
+    labels = Labels(np.zeros(session.labels["shape"], session.labels["dtype"]))
+    history = History(Record(session.journal))
+    for item in rerun(session.journal, STACK, Engine(FakeBackend()), lambda: False):
+        if isinstance(item, Redo):
+            apply(item, labels, history)
+    return labels.data
+
+
+def test_names_locks_and_visibility_come_back_with_a_session(kept, tmp_path):
+    t = kept()
+    pair(t)
+    t.objects.rename(1, "mother")
+    t.objects.lock(2, True)
+    t.objects.hide(1, True)
+    path = t.keeper.save(tmp_path / "a")
+    objects = json.loads(path.read_text())["objects"]
+    assert [o["name"] for o in objects] == ["mother", ""]
+    assert [o.get("locked") for o in objects] == [None, True]
+    other = kept()
+    other.keeper.load(path)
+    assert other.errors == []
+    assert other.notes.all == t.notes.all
+    rows = {row.object_id: row for row in other.objects.rows()}
+    assert rows[1].name == "mother"
+    assert not rows[1].visible
+    assert rows[2].locked
+    assert rows[2].frames == 9
+    # A locked object came back although nothing may change it now.
+    np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
+
+
+@pytest.mark.parametrize("what", ["both", "mask", "prompts"])
+def test_deletion_is_repeated(kept, tmp_path, what):
+    t = kept()
+    pair(t)
+    t.objects.delete([2], what)
+    at(t, 5)
+    t.add_point((12, 24), object_id=1)
+    t.propagate("forward")
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
+
+
+def test_a_merge_its_undo_and_redo_are_repeated(kept, tmp_path):
+    t = kept()
+    pair(t)
+    before = t.stage.labels.data.copy()
+    t.objects.merge([1, 2])
+    merged = t.stage.labels.data.copy()
+    assert set(np.unique(merged)) == {0, 1}
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), merged)
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    np.testing.assert_array_equal(repeat(t, tmp_path / "b"), before)
+    t.redo()
+    np.testing.assert_array_equal(t.stage.labels.data, merged)
+    t.add_point((3, 30, 20))  # corrects the union
+    np.testing.assert_array_equal(repeat(t, tmp_path / "c"), t.stage.labels.data)
+
+
+def test_what_is_known_of_merged_objects_is_that_of_their_union(kept):
+    t = kept()
+    pair(t)
+    area = (t.stage.labels.data[5] > 0).sum()
+    t.objects.merge([1, 2])
+    t.tools.refresh()
+    assert set(t.tools.line()) == {1}
+    assert t.tools.line()[1][5].area == area
+    t.undo()
+    t.tools.refresh()
+    assert set(t.tools.line()) == {1, 2}
+
+
+def test_painting_is_repeated_and_restored(kept, tmp_path):
+    t = kept()
+    pair(t)
+    at(t, 6)
+    labels = t.stage.labels
+    labels.mode = "paint"
+    labels.selected_label = 1
+    labels.paint(np.array((6, 30, 20)), 1)
+    assert t.history.text == "painting"
+    expected = labels.data.copy()
+    assert expected[6, 30, 20] == 1
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), expected)
+    other = kept()
+    other.keeper.load(tmp_path / "a.sam2.json")
+    assert other.errors == []
+    np.testing.assert_array_equal(other.stage.labels.data, expected)
+    assert other.stage.masks == t.stage.masks
+
+
+@pytest.mark.parametrize("writing", ["overwrite", "empty"])
+def test_what_may_happen_to_labels_is_repeated(kept, tmp_path, writing):
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+    t.state.writing = writing
+    t.next_object()
+    t.add_point((12, 24))
+    t.objects.lock(1, True)
+    t.add_point((14, 18))
+    t.propagate("both")
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
+
+
+def test_a_lock_while_masks_stream_in_is_repeated(kept, backend, tmp_path):
+    t = kept()
+    pair(t)
+    at(t, 3)
+    t.add_point((12, 42))
+    count = backend.answers
+
+    def lock_soon():
+        if backend.answers == count + 3:
+            t.notes.lock(1, True)
+
+    backend.on_answer = lock_soon
+    t.propagate("forward")
+    backend.on_answer = lambda: None
+    rules = t.history.record.journal.entries[-1].rules
+    assert len(rules) == 1
+    assert rules[0][0] > 0
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
+
+
+def test_neighbours_as_negative_prompts_are_repeated(kept, tmp_path):
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+    t.state.neighbours = True
+    t.next_object()
+    t.add_point((10, 27))
+    entry = t.history.record.journal.entries[-1]
+    assert "others" in entry.what
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
+
+
+@pytest.mark.parametrize("kind", [ABSENT, END])
+def test_marks_are_undone_and_done_again(kept, kind):
+    t = kept()
+    pair(t)
+    at(t, 6)
+    before = t.stage.labels.data.copy()
+    t.tools.toggle_mark(kind)
+    after = t.stage.labels.data.copy()
+    assert t.tools.marks_here() == {kind}
+    assert (after == 2).sum() < (before == 2).sum()
+    t.undo()
+    assert t.tools.marks_here() == set()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    t.redo()
+    assert t.tools.marks_here() == {kind}
+    np.testing.assert_array_equal(t.stage.labels.data, after)
+
+
+def test_deleting_an_object_takes_its_marks_along_and_undo_brings_them_back(kept):
+    t = kept()
+    pair(t)
+    at(t, 6)
+    t.tools.toggle_mark(ABSENT)
+    t.objects.delete([2])
+    assert list(t.history.record.marks) == []
+    t.undo()
+    assert t.tools.marks_here() == {ABSENT}
+    t.redo()
+    assert list(t.history.record.marks) == []
+
+
+def test_locked_objects_are_neither_marked_nor_divided(kept):
+    t = kept()
+    pair(t)
+    t.objects.lock(2, True)
+    at(t, 6)
+    with pytest.raises(PromptError, match="locked"):
+        t.tools.toggle_mark(ABSENT)
+    with pytest.raises(PromptError, match="locked"):
+        LineageTools(t.tools).answer(Suspect(2, 6), divided=True)
+    assert (t.stage.labels.data[6] == 2).any()
+
+
+def test_names_stay_when_the_prompt_layer_is_removed(kept):
+    t = kept()
+    pair(t)
+    t.objects.rename(1, "mother")
+    t.viewer.layers.remove(t.stage.points)
+    assert t.notes.name(1) == "mother"
+    assert t.history.text == ""
+
+
+def test_corrections_follow_although_labels_are_being_counted(kept):
+    t = kept()
+    pair(t)
+    t.state.follow_corrections = True
+    t.tasks.count(t.ledger)
+    at(t, 5)
+    t.add_point((14, 24), object_id=1)
+    assert t.stage.labels.data[7, 14, 24] == 1
+
+
+def test_steps_that_are_forgotten_let_go_of_their_pixels(kept, monkeypatch):
+    import gc
+    import weakref
+
+    t = kept()
+    pair(t)
+    first = weakref.ref(t.history.steps[0])
+    monkeypatch.setattr("napari_sam2._history.MAX_STEPS", 2)
+    t.next_object()
+    t.next_object()
+    gc.collect()
+    assert first() is None

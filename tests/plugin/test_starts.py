@@ -1,0 +1,184 @@
+"""Labels that exist already as prompts; old objects reopened; the model is a fake."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import disc
+from napari.layers import Labels
+
+from sam2_core import PromptError
+
+FLAT = np.zeros((40, 60), np.float32)
+STACK = np.zeros((7, 40, 60), np.float32)
+
+
+def square(shape=(40, 60)):
+    mask = np.zeros(shape, bool)
+    mask[4:22, 10:30] = True  # a disc around its middle lies inside
+    return mask
+
+
+def nearly_equal(found, expected):
+    """Equal but for the border: masks reach the predictor in low resolution."""
+    assert (found ^ expected).sum() < 30
+
+
+def with_labels(t, data):
+    t.choose_labels(t.viewer.add_layer(Labels(data, name="cellpose")))
+    return data
+
+
+@pytest.fixture
+def stack(tool):
+    """A stack with two labels from elsewhere on frame 3."""
+    t = tool(STACK)
+    data = np.zeros(STACK.shape, np.uint16)
+    data[3][square()] = 4
+    data[3, 30:36, 40:50] = 9
+    with_labels(t, data)
+    t.viewer.dims.set_current_step(0, 3)
+    return t
+
+
+def test_a_label_is_fixed_with_clicks(tool):
+    t = tool(FLAT)
+    data = with_labels(t, np.zeros((40, 60), np.uint16))
+    data[square()] = 4
+    t.select_object(4)
+    t.add_point((12, 34))
+    expected = square() | disc((40, 60), 34, 12)
+    nearly_equal(data == 4, expected)
+    t.add_point((12, 12), positive=False)
+    nearly_equal(data == 4, expected & ~disc((40, 60), 12, 12))
+    for _ in range(2):
+        t.undo()
+    np.testing.assert_array_equal(data == 4, square())
+    assert t.stage.masks == {}
+
+
+def test_a_label_of_a_frame_is_fixed_and_followed(stack):
+    stack.select_object(4)
+    stack.add_point((12, 34))
+    data = stack.stage.labels.data
+    expected = square() | disc((40, 60), 34, 12)
+    np.testing.assert_array_equal(data[3] == 4, expected)
+    stack.propagate()
+    np.testing.assert_array_equal(data[4] == 4, np.roll(expected, 1, 1))
+    assert (data == 9).sum() == 60
+
+
+def test_track_all_labels_of_a_frame(stack, backend):
+    before = stack.stage.labels.data.copy()
+    assert stack.objects.track_all() == [4, 9]
+    data = stack.stage.labels.data
+    np.testing.assert_array_equal(data[3], before[3])
+    for frame in range(7):
+        expected = np.roll(before[3], frame - 3, axis=1)
+        np.testing.assert_array_equal(data[frame], expected)
+    assert {row.object_id: row.prompts for row in stack.objects.rows()} == {
+        4: 1,
+        9: 1,
+        10: 0,
+    }
+    stack.undo()
+    np.testing.assert_array_equal(data, before)
+    stack.undo()
+    assert stack.stage.masks == {}
+    stack.redo()
+    stack.redo()
+    assert (data[6] == 4).any()
+
+
+def test_track_all_leaves_prompts_and_locked_objects_alone(stack):
+    stack.objects.lock(9, True)
+    stack.add_point((3, 25, 10), object_id=5)
+    stack.objects.track_all()
+    data = stack.stage.labels.data
+    assert (data == 9).sum() == 60
+    assert stack.stage.count_prompts(5) == 1
+    assert (data[5] == 5).any()
+
+
+def test_track_all_without_labels_says_so(tool):
+    t = tool(STACK)
+    with pytest.raises(PromptError, match="no labels"):
+        t.objects.track_all()
+    assert t.state.undo_text == ""
+    with pytest.raises(PromptError, match="nothing to propagate"):
+        tool(FLAT).objects.track_all()
+
+
+def test_an_old_object_is_reopened_with_its_prompts_on_all_frames(tool, backend):
+    t = tool(STACK)
+    t.add_point((1, 10, 20))
+    t.add_point((5, 12, 24))
+    t.next_object()
+    t.add_point((3, 30, 30))
+    t.propagate()
+    t.objects.select(1)
+    points = t.stage.points
+    own = points.features["object_id"] == 1
+    assert own.sum() == 2
+    assert (points.face_color[own.to_numpy(), 3] == 1).all()
+    assert (points.face_color[~own.to_numpy(), 3] < 1).all()
+    answers = backend.answers
+    moved = points.data.copy()
+    moved[0] = (1, 25, 40)
+    points.data = moved
+    assert backend.answers == answers + 1  # nothing but what has changed
+    np.testing.assert_array_equal(t.stage.labels.data[1] == 1, disc((40, 60), 40, 25))
+    t.objects.jump(1)
+    assert t.viewer.dims.current_step[0] == 1
+
+
+def test_a_start_is_kept_by_the_session_until_the_image_changes(tool):
+    t = tool(FLAT)
+    data = with_labels(t, np.zeros((40, 60), np.uint16))
+    data[square()] = 4
+    t.select_object(4)
+    t.add_point((12, 34))
+    first, masks = t.state.image, dict(t.stage.masks)
+    assert masks
+    t.choose_image(t.viewer.add_image(STACK))
+    assert t.stage.masks == {}
+    t.choose_image(first)
+    assert t.stage.masks == masks
+
+
+def test_neighbours_are_not_entered(tool, backend):
+    t = tool(FLAT)
+    t.add_point((10, 20))
+    t.next_object()
+    first = t.stage.labels.data == 1
+    t.state.writing = "overwrite"
+    t.state.neighbours = True
+    asked = backend.answers
+    t.add_point((10, 27))
+    assert backend.answers > asked + 1  # once more, with points in the neighbour
+    np.testing.assert_array_equal(t.stage.labels.data == 1, first)
+    assert t.stage.labels.data[10, 27] == 2
+
+
+def test_locked_objects_are_not_entered_even_when_overwriting(tool):
+    t = tool(FLAT)
+    t.add_point((10, 20))
+    t.next_object()
+    first = t.stage.labels.data == 1
+    t.objects.lock(1, True)
+    t.state.writing = "overwrite"
+    t.add_point((10, 27))
+    np.testing.assert_array_equal(t.stage.labels.data == 1, first)
+
+
+def test_only_empty_pixels(tool):
+    t = tool(FLAT)
+    data = with_labels(t, np.zeros((40, 60), np.uint16))
+    data[square()] = 4
+    t.state.writing = "empty"
+    t.select_object(4)
+    t.add_point((12, 12), positive=False)
+    assert (data[square()] == 4).all()
+    t.add_point((12, 34))
+    assert data[12, 36] == 4
+    assert (data[square()] == 4).all()

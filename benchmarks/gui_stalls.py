@@ -13,13 +13,16 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from napari_sam2.demo import CLICKS_XY, FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INTERVAL = 5  # ms between ticks
 TARGETS = {"p99": 50.0, "longest": 150.0}  # ms, while the model works

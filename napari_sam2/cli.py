@@ -10,6 +10,7 @@ import typer
 from napari_sam2.commands.annotate import annotate
 from napari_sam2.commands.demo import demo
 from napari_sam2.commands.everything import everything
+from napari_sam2.commands.finetune import finetune
 from napari_sam2.commands.info import info
 from napari_sam2.commands.models import models
 from napari_sam2.commands.replay import replay
@@ -39,6 +40,7 @@ app.command()(track)
 app.command()(replay)
 app.command()(everything)
 app.command()(annotate)
+app.command()(finetune)
 app.command()(demo)
 app.command()(info)
 app.add_typer(models, name="models")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sam2_core.candidates import MaskCandidate, without_duplicates
+from sam2_core.close_search import CloseSearch
 from sam2_core.crops import Box, check_grids, layer_grids
 from sam2_core.errors import PromptError
 from sam2_core.grid_search import GridSearch
@@ -121,6 +122,8 @@ class AutomaticMaskGenerator:
         downscale = _whole(
             "crop_n_points_downscale_factor", crop_n_points_downscale_factor, 1
         )
+        # Who gives points of his own wants these and no others.
+        self._by_close_ups = model.closeup is not None and point_grids is None
         if point_grids is not None:
             self.point_grids = check_grids(point_grids, layers)
         else:
@@ -244,7 +247,15 @@ class AutomaticMaskGenerator:
         """The image as (H, W, 3)."""
         return to_rgb8(image, value_range)
 
-    def _search(self, min_iou: float, min_stability: float) -> GridSearch:
+    def _search(self, min_iou: float, min_stability: float) -> GridSearch | CloseSearch:
+        if self._by_close_ups:
+            return CloseSearch(
+                self.model,
+                self.point_grids[0],
+                min_iou,
+                min_stability,
+                self.stability_score_offset,
+            )
         return GridSearch(
             model=self.model,
             point_grids=self.point_grids,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2_core.closeups import Answer, CloseUps, follow
+from sam2_core.closeups import CloseUps, follow
 from sam2_core.memory import Memory
 from sam2_core.prompts import SparsePrompt
 from sam2_core.results import join_parts
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sam2_core.answers import Answer
     from sam2_core.config import ModelConfig
     from sam2_core.followed import FollowedObject, Start
     from sam2_core.frames import FrameSource

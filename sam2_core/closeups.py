@@ -13,72 +13,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sam2_core import transforms
+from sam2_core.answers import NOWHERE, Answer, by_agreement, distinct, most_alike
 from sam2_core.nn.closeup import SIDE, prompt_maps, standardised, window_maps
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.windows import Window, cut, paste
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from sam2_core.nn.closeup import CloseUp, SeenObject
 
-SMALLEST, LADDER = 20.0, 1.6  # image pixels; factor between scales a click is asked at
+SMALLEST, LADDER = 20.0, 2.0  # image pixels; factor between scales a click is asked at
 BOX_SHARES = (0.45, 0.6)  # of a window, for the longer side of a box
 MASK_SHARE = 0.5
 MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
-ALIKE = 0.7  # IoU above which two masks are no two answers
-SAME = 0.5  # IoU with the coarse copy of a mask above which it is that mask
+FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
+AT_ONCE = 32  # windows
 KEPT = 256  # answers to clicks, on which further clicks build
-NOWHERE = -32.0
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One mask of an object.
+class Question:
+    """What is asked of one window.
 
-    Attributes
-    ----------
-    window : Window
-        Where the object is.
-    logits : Tensor
-        (SIDE, SIDE) float32 of the mask in the window.
-    score : float
-        Predicted IoU, 0 to 1.
-    present : float
-        Predicted probability that the object is there at all.
+    ``xy`` (P, 2) float32 and ``labels`` (P,) int32 are prompts in image pixels,
+    ``size`` is the side of the window as the network sees it.
     """
 
     window: Window
-    logits: Tensor
-    score: float
-    present: float
-
-    def over(self, image_hw: tuple[int, int], size: int) -> Tensor:
-        """Logits over the whole image, at (size, size) places of it."""
-        height, width = image_hw
-        at = torch.arange(size, device=self.logits.device) + 0.5
-        x, y = at * (width / size) - 0.5, at * (height / size) - 0.5
-        return self._at(x, y)
-
-    def seen_in(self, window: Window) -> Tensor:
-        """Logits as seen in another window, (SIDE, SIDE)."""
-        at = torch.arange(SIDE, device=self.logits.device) + 0.5
-        step = window.side / SIDE
-        return self._at(at * step + window.x, at * step + window.y)
-
-    def _at(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logits at columns x and rows y of the image, (len(y), len(x))."""
-        unit = 2 / self.window.side
-        x, y = (x - self.window.x) * unit - 1, (y - self.window.y) * unit - 1
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
-        # Shifted, because beyond the window there are zeros.
-        shifted = self.logits[None, None].clamp(min=NOWHERE) - NOWHERE
-        moved = F.grid_sample(shifted, grid, align_corners=False)
-        return moved[0, 0] + NOWHERE
+    xy: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    earlier: Answer | None = None
+    size: int = SIDE
 
 
 class CloseUps:
@@ -133,29 +104,59 @@ class CloseUps:
         if earlier is not None:
             key += earlier.tobytes()
         if key not in self._known:
-            self._known[key] = self._find(point_xy, labels, earlier)
-            if len(self._known) > KEPT:
-                self._known.popitem(last=False)
+            self._keep(key, self._find(point_xy, labels, earlier))
         self._known.move_to_end(key)
         return self._known[key]
 
-    def refined(
-        self,
-        earlier: Answer,
-        point_xy: NDArray[np.float32],
-        labels: NDArray[np.int32],
-    ) -> Answer:
-        """The mask after further prompts.
+    def prepare(self, point_xy: NDArray[np.float32], labels: NDArray[np.int32]) -> None:
+        """Answer the first prompts of many objects together, to be asked for later.
 
         Parameters
         ----------
-        earlier : Answer
-            The mask so far.
         point_xy, labels : ndarray
-            (P, 2) and (P,): all prompts, the earlier ones too.
+            (B, P, 2) and (B, P); only lone clicks and lone boxes are answered.
         """
-        window = self._window(earlier, point_xy, labels)
-        return self._look([window], point_xy, labels, earlier)[0]
+        rows = []
+        for xy, flags in zip(point_xy[:KEPT], labels[:KEPT], strict=True):
+            told = flags[flags >= 0]
+            alone = told.tolist() in ([POSITIVE], [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT])
+            if alone and xy.tobytes() + flags.tobytes() not in self._known:
+                rows.append((xy, flags))
+        answers = self.first([(xy[f >= 0], f[f >= 0]) for xy, f in rows])
+        for (xy, flags), found in zip(rows, answers, strict=True):
+            self._keep(xy.tobytes() + flags.tobytes(), found)
+
+    def first(
+        self, prompts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]]
+    ) -> list[list[Answer]]:
+        """Answers to first prompts, a box or a positive click, of several objects."""
+        asked = [self._first_questions(xy, labels) for xy, labels in prompts]
+        answers = iter(self.ask([question for row in asked for question in row]))
+        found = [by_agreement([next(answers) for _ in row]) for row in asked]
+        # The scale of a clicked object is known only now; a box says it, but a large
+        # object is worth a finer look.
+        again = [
+            self._again(row[0], *prompt)
+            for row, prompt in zip(found, prompts, strict=True)
+        ]
+        worthwhile = [
+            i
+            for i, question in enumerate(again)
+            if BOX_TOP_LEFT not in question.labels or question.size > SIDE
+        ]
+        sharper = self.ask([again[i] for i in worthwhile])
+        for i, answer in zip(worthwhile, sharper, strict=True):
+            first, *others = found[i]
+            better = sorted((first, answer), key=lambda a: -a.score)
+            found[i] = [*better, *others]
+        return [distinct(row) for row in found]
+
+    def _again(
+        self, earlier: Answer, xy: NDArray[np.float32], labels: NDArray[np.int32]
+    ) -> Question:
+        """A closer look at a mask, with all prompts."""
+        window = self._window(earlier, xy, labels)
+        return Question(window, xy, labels, earlier, fitting_size(window))
 
     def _find(
         self,
@@ -169,14 +170,19 @@ class CloseUps:
             start = self.from_logits(earlier)
             if start is not None and before:
                 known = self.answers(xy[:before], labels[:before])
-                start = _most_alike(start, known)
+                start = most_alike(start, known)
         elif before:
             start = self.answers(xy[:before], labels[:before])[0]
         if start is not None:
-            return [self.refined(start, xy, labels)]
-        if (labels == BOX_TOP_LEFT).any():
-            return self._boxed(xy, labels)
-        return self._clicked(xy, labels) if (labels == POSITIVE).any() else []
+            return self.ask([self._again(start, xy, labels)])
+        if not (labels >= POSITIVE).any():
+            return []
+        return self.first([(xy, labels)])[0]
+
+    def _keep(self, key: bytes, answers: list[Answer]) -> None:
+        self._known[key] = answers
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
 
     def from_logits(self, logits: NDArray[np.float32]) -> Answer | None:
         """An earlier mask, given as logits (1, h, w) over the whole image."""
@@ -197,26 +203,20 @@ class CloseUps:
         logits = torch.full((SIDE, SIDE), NOWHERE, device=self.image.device)
         return Answer(window, logits, 0.0, 0.0)
 
-    def _boxed(
+    def _first_questions(
         self, xy: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> list[Answer]:
-        first = xy[labels == BOX_TOP_LEFT][0]
-        last = xy[labels == BOX_BOTTOM_RIGHT][0]
-        longer = float((last - first).max()) + 1
-        middle = (first + last) / 2
-        windows = [self._fitting(longer / share, middle) for share in BOX_SHARES]
-        return self._distinct(self._look(windows, xy, labels))
-
-    def _clicked(
-        self, xy: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> list[Answer]:
+    ) -> list[Question]:
+        if BOX_TOP_LEFT in labels:
+            corner = xy[labels == BOX_TOP_LEFT][0]
+            last = xy[labels == BOX_BOTTOM_RIGHT][0]
+            longer = float((last - corner).max()) + 1
+            centre = (corner + last) / 2
+            windows = [self._fitting(longer / share, centre) for share in BOX_SHARES]
+            return [Question(window, xy, labels) for window in windows]
         sides = [SMALLEST]
         while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
             sides.append(sides[-1] * LADDER)
-        windows = [self._fitting(side, xy[0]) for side in sides]
-        guesses = self._distinct(self._look(windows, xy, labels))
-        sharper = [self.refined(guess, xy, labels) for guess in guesses[:1]]
-        return self._distinct([*sharper, *guesses])
+        return [Question(self._fitting(side, xy[0]), xy, labels) for side in sides]
 
     def _fitting(self, side: float, centre_xy: NDArray[np.float32]) -> Window:
         side = max(min(side, MAX_OF_IMAGE * max(self.hw)), MIN_SIDE)
@@ -231,7 +231,7 @@ class CloseUps:
     ) -> Window:
         """Window about the mask so far and all that is said to be object."""
         inside = (earlier.logits > 0).nonzero().cpu().numpy()
-        step = earlier.window.side / SIDE
+        step = earlier.window.side / len(earlier.logits)
         corner = np.array((earlier.window.x, earlier.window.y))
         places = [xy[labels > NEGATIVE]]
         if len(inside):
@@ -249,25 +249,41 @@ class CloseUps:
             return answer.window
         return self._window(answer, *nothing, share)
 
-    def _look(
-        self,
-        windows: list[Window],
-        xy: NDArray[np.float32],
-        labels: NDArray[np.int32],
-        earlier: Answer | None = None,
-    ) -> list[Answer]:
+    def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answers in the same order."""
+        answers: dict[int, Answer] = {}
+        for size, at_once in ((SIDE, AT_ONCE), (FINE_SIDE, AT_ONCE // 4)):
+            rows = [i for i, question in enumerate(questions) if question.size == size]
+            for start in range(0, len(rows), at_once):
+                part = rows[start : start + at_once]
+                found = self._ask_together([questions[i] for i in part], size)
+                answers.update(zip(part, found, strict=True))
+        return [answers[i] for i in range(len(questions))]
+
+    def _ask_together(self, questions: Sequence[Question], size: int) -> list[Answer]:
         device = self.image.device
-        pictures = cut(self.image, windows, SIDE)
-        points = np.stack([window.points(xy, SIDE) for window in windows])
-        flags = torch.from_numpy(labels).to(device).expand(len(windows), -1)
-        known = None
-        if earlier is not None:
-            known = torch.stack([earlier.seen_in(window) for window in windows])
-            known = torch.tanh(known / 2)
-        prompts = prompt_maps(torch.from_numpy(points).to(device), flags, known)
+        windows = [question.window for question in questions]
+        count = max(len(question.labels) for question in questions)
+        points = np.zeros((len(questions), count, 2), np.float32)
+        labels = np.full((len(questions), count), -1, np.int32)
+        earlier = torch.zeros(len(questions), size, size, device=device)
+        for i, question in enumerate(questions):
+            told = len(question.labels)
+            points[i, :told] = question.window.points(question.xy, size)
+            labels[i, :told] = question.labels
+            if question.earlier is not None:
+                seen = question.earlier.seen_in(question.window, size)
+                earlier[i] = torch.tanh(seen / 2)
+        prompts = prompt_maps(
+            torch.from_numpy(points).to(device),
+            torch.from_numpy(labels).to(device),
+            earlier,
+            size,
+        )
+        pictures = cut(self.image, windows, size)
         return self.answered(windows, window_maps(pictures, prompts))
 
-    def answered(self, windows: list[Window], maps: Tensor) -> list[Answer]:
+    def answered(self, windows: Sequence[Window], maps: Tensor) -> list[Answer]:
         """What the network says of prepared windows."""
         seen: SeenObject = self.network(maps.to(self.dtype))
         scores, present = seen.iou.sigmoid().tolist(), seen.present.sigmoid().tolist()
@@ -278,16 +294,6 @@ class CloseUps:
             )
         ]
 
-    def _distinct(self, answers: list[Answer]) -> list[Answer]:
-        """Best first, without those that show much the same as a better one."""
-        kept: list[Answer] = []
-        seen = [answer for answer in answers if bool((answer.logits > 0).any())]
-        for answer in sorted(seen or answers[:1], key=lambda a: -a.score):
-            mask = answer.logits > 0
-            if all(_overlap(mask, k.seen_in(answer.window) > 0) < ALIKE for k in kept):
-                kept.append(answer)
-        return kept
-
     # ------------------------------------------------------------------ drawing
 
     def draw(self, answer: Answer) -> Tensor:
@@ -296,6 +302,11 @@ class CloseUps:
         part, (rows, columns) = paste(answer.logits[None], answer.window, self.hw)
         drawn[rows, columns] = part[0]
         return drawn
+
+
+def fitting_size(window: Window) -> int:
+    """Side at which a window is shown: finer where pixels would be lost."""
+    return SIDE if window.side <= FINE_FROM * SIDE else FINE_SIDE
 
 
 def _in_order(
@@ -315,26 +326,14 @@ def _before_last(labels: NDArray[np.int32]) -> int:
     return len(labels) - 1 if begin and len(labels) > begin else 0
 
 
-def _most_alike(mask: Answer, answers: list[Answer]) -> Answer:
-    """The answer that shows this mask, sharper than it was handed back."""
-    inside = mask.logits > 0
-    overlaps = [_overlap(inside, a.seen_in(mask.window) > 0) for a in answers]
-    best = int(np.argmax(overlaps))
-    return answers[best] if overlaps[best] > SAME else mask
-
-
-def _overlap(a: Tensor, b: Tensor) -> float:
-    return float((a & b).sum() / (a | b).sum().clamp(min=1))
-
-
-def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answer]:
+def follow(before: CloseUps, now: CloseUps, answers: Sequence[Answer]) -> list[Answer]:
     """Find objects of one frame on the next one.
 
     Parameters
     ----------
     before, now : CloseUps
         Of the two frames.
-    answers : list of Answer
+    answers : sequence of Answer
         The objects on the former.
 
     Returns
@@ -343,12 +342,27 @@ def follow(before: CloseUps, now: CloseUps, answers: list[Answer]) -> list[Answe
         In the same order; ``present`` says whether the object is still there.
     """
     windows = [before.window_of_mask(answer) for answer in answers]
+    found: list[Answer] = []
+    for start in range(0, len(windows), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found += _follow_together(before, now, answers[part], windows[part])
+    return found
+
+
+def _follow_together(
+    before: CloseUps,
+    now: CloseUps,
+    answers: Sequence[Answer],
+    windows: Sequence[Window],
+) -> list[Answer]:
     pictures = cut(now.image, windows, SIDE)
     grey = cut(before.image, windows, SIDE).mean(1, keepdim=True)
-    masks = torch.stack([a.seen_in(w) for a, w in zip(answers, windows, strict=True)])
-    memory = torch.stack((standardised(grey)[:, 0], (masks > 0).float() * 2 - 1), 1)
+    pairs = zip(answers, windows, strict=True)
+    masks = torch.stack([answer.seen_in(window, SIDE) for answer, window in pairs])
+    inside = (masks > 0).float() * 2 - 1
+    memory = torch.stack((standardised(grey, pictures)[:, 0], inside), 1)
     n = len(windows)
     points = torch.zeros(n, 1, 2, device=pictures.device)
-    prompts = prompt_maps(points, torch.full((n, 1), -1, device=pictures.device), None)
-    maps = window_maps(pictures, prompts, memory)
-    return before.answered(windows, maps)
+    nothing = torch.full((n, 1), -1, device=pictures.device)
+    prompts = prompt_maps(points, nothing, None)
+    return before.answered(windows, window_maps(pictures, prompts, memory))

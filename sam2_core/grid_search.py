@@ -93,9 +93,9 @@ class GridSearch:
         crops = make_crops(region, self.crop_n_layers, self.crop_overlap_ratio)
         total = sum(len(self.point_grids[crop.layer]) for crop in crops)
         done, step = 0, self._prompts_at_once()
-        _report(progress, done, total)
+        report(progress, done, total)
         for crop in crops:
-            _stop_if(cancel)
+            stop_if(cancel)
             x0, y0, x1, y1 = crop.box
             with inference():
                 features = encode(self.model, pixels[y0:y1, x0:x1])
@@ -106,7 +106,7 @@ class GridSearch:
             tolerance = CROP_TOLERANCE if crop.layer else REGION_TOLERANCE
             found: list[MaskCandidate] = []
             for first in range(0, len(grid), step):
-                _stop_if(cancel)
+                stop_if(cancel)
                 points = grid[first : first + step].astype(np.float32)
                 with inference():
                     found += [
@@ -115,7 +115,7 @@ class GridSearch:
                         if not crop.is_cut(mask.inclusive_box, hw, tolerance)
                     ]
                 done += len(points)
-                _report(progress, done, total)
+                report(progress, done, total)
             yield found
 
     def _masks(
@@ -207,11 +207,13 @@ class GridSearch:
         return max(1, min(self.points_per_batch, MEMORY_BUDGET // bytes_each))
 
 
-def _report(progress: Progress | None, done: int, total: int) -> None:
+def report(progress: Progress | None, done: int, total: int) -> None:
+    """Tell how far a search is."""
     if progress is not None:
         progress(done, total)
 
 
-def _stop_if(cancel: Cancel | None) -> None:
+def stop_if(cancel: Cancel | None) -> None:
+    """Raise Cancelled if the caller wants to stop."""
     if cancel is not None and cancel():
         raise Cancelled("Stopped before everything was searched: no masks were kept.")

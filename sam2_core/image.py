@@ -214,6 +214,8 @@ class ImagePredictor:
         count = 3 if multimask_output else 1
         size = self.model.config.low_res_size
         rows = []
+        if previous is None and len(prompt) > 1:
+            self._closeups.prepare(prompt.point_xy, prompt.labels)
         for i, (xy, labels) in enumerate(
             zip(prompt.point_xy, prompt.labels, strict=True)
         ):

@@ -64,7 +64,9 @@ def load_model(
     dtype : str or torch.dtype
         "auto" (bfloat16 where the device is fast at it, else float32), "float32",
         "bfloat16" or "float16". Parameters are cast to it once; the one buffer, the
-        matrix that codes positions, stays in float32.
+        matrix that codes positions, stays in float32. In bfloat16 the masks of the
+        bundled model keep a mean IoU of 0.998 with those in float32 (lowest 0.990);
+        ``docs/design.md`` says how that was measured.
 
     Returns
     -------

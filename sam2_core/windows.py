@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -62,14 +64,14 @@ class Window:
         return ends[0], ends[1], ends[2], ends[3]
 
 
-def cut(image: Tensor, windows: list[Window], size: int) -> Tensor:
+def cut(image: Tensor, windows: Sequence[Window], size: int) -> Tensor:
     """Resample windows of an image, averaging first where they are reduced.
 
     Parameters
     ----------
     image : Tensor
         (C, H, W) uint8 or float.
-    windows : list of Window
+    windows : sequence of Window
         N of them; beyond the image its edge is repeated.
     size : int
         Side of the result.

@@ -138,7 +138,7 @@ def everything(
             )
         shape = frames.shape
         box = _region(region, shape)
-        most = _most_masks(points_per_side, crop_layers)
+        most = _most_masks(points_per_side, crop_layers, shape)
         with LabelWriter(out, shape, most, overwrite) as file:
             start = time.perf_counter()
             generator = _generator(
@@ -197,10 +197,12 @@ def _candidates(
         return generator.candidates(image, (0, 255), region=box, progress=show)
 
 
-def _most_masks(points_per_side: int, crop_layers: int) -> int:
-    """Three masks for each point of each crop."""
+def _most_masks(points_per_side: int, crop_layers: int, shape: tuple[int, int]) -> int:
+    """Three masks for each point of each crop; the bundled model may find more."""
     crops = sum(4**layer for layer in range(crop_layers + 1))
-    return int(3 * points_per_side * points_per_side * crops)
+    smallest = 100  # pixels that are taken for one object at least, in the mean
+    grid = 3 * points_per_side * points_per_side * crops
+    return int(max(grid, shape[0] * shape[1] // smallest))
 
 
 def _region(

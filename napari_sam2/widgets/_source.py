@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QGroupBox, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QPushButton, QWidget
 
 from napari_sam2._layers import why_not_labels
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
 DEVICE_NAMES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU"}
+
+FROM_FILE = ""  # entry of the models that asks for a weight file
 
 
 class SourcePanel(QGroupBox):
@@ -75,10 +78,12 @@ class SourcePanel(QGroupBox):
         self.image.choose(state.image)
         self.labels.reset_choices()
         self.labels.choose(state.labels)
-        self._fill(self.model, {n: self._model_text(n) for n in list_models()})
+        self._fill(self.model, self._models())
         self.model.setCurrentIndex(self.model.findData(state.model))
         self.model.setToolTip(
             "sam2_nano comes with the plugin; the others are Meta's checkpoints"
+            if state.model in list_models()
+            else state.model
         )
         self._fill(self.device, {n: DEVICE_NAMES.get(n, n) for n in state.devices})
         self.device.setCurrentIndex(max(0, self.device.findData(state.device)))
@@ -90,6 +95,13 @@ class SourcePanel(QGroupBox):
             if size
             else f"{state.model} is on this computer already"
         )
+
+    def _models(self) -> dict[str, str]:
+        """Entries by name or path: known models, the file in use, the way to a file."""
+        entries = {name: self._model_text(name) for name in list_models()}
+        if self._state.model not in entries:
+            entries[self._state.model] = Path(self._state.model).name
+        return entries | {FROM_FILE: "Weights from a file …"}
 
     def _model_text(self, name: str) -> str:
         size = self._state.missing.get(name, 0)
@@ -118,7 +130,19 @@ class SourcePanel(QGroupBox):
         self.labels_requested.emit(layer)
 
     def _on_model(self, index: int) -> None:
-        self.model_requested.emit(self.model.itemData(index))
+        name = self.model.itemData(index)
+        if name == FROM_FILE:
+            name = self._ask_for_weights()
+        if name:
+            self.model_requested.emit(name)
+        else:
+            self.refresh()
+
+    def _ask_for_weights(self) -> str:
+        """Path of a weight file, empty if the user thought better of it."""
+        kinds = "Weights (*.safetensors *.pt *.pth);;All files (*)"
+        path, _ = QFileDialog.getOpenFileName(self, "Weights of a model", "", kinds)
+        return str(path)
 
     def _on_device(self, index: int) -> None:
         self.device_requested.emit(self.device.itemData(index))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    import pandas as pd
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -287,6 +288,16 @@ class Results:
         return json.dumps(self.summary(normalize, decimals), indent=2)
 
     tojson = to_json
+
+    def to_df(self, normalize: bool = False, decimals: int = 5) -> pd.DataFrame:
+        """:meth:`summary` as a pandas table (the original's is one of polars)."""
+        import pandas as pd
+
+        return pd.DataFrame(self.summary(normalize, decimals))
+
+    def to_csv(self, normalize: bool = False, decimals: int = 5) -> str:
+        """:meth:`to_df` as CSV text."""
+        return str(self.to_df(normalize, decimals).to_csv(index=False))
 
     # ------------------------------------------------------------------ inside
 

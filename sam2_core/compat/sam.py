@@ -173,6 +173,14 @@ class SAM:
                     self._predictor.set_image(self._picture.rgb)
         return self
 
+    def cpu(self) -> Self:
+        """Move the model to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> Self:
+        """Move the model to the GPU."""
+        return self.to("cuda")
+
     # ------------------------------------------------------------------ inside
 
     def _stream(

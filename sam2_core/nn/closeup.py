@@ -27,6 +27,7 @@ PROMPT_MAPS = 7
 FRAME_MAPS = 2  # grey image and mask of the frame before
 MAPS = IMAGE_MAPS + PROMPT_MAPS + FRAME_MAPS
 NEAR, WIDE = 2.0, 10.0  # reach of a click in pixels, as a spot and as a glow
+LIMIT = 8.0  # of standardised grey levels
 EPS = 4.0  # grey levels; flat windows are not blown up to noise
 
 
@@ -163,14 +164,17 @@ def folded(model: CloseUp) -> CloseUp:
     return plain
 
 
-def standardised(windows: Tensor) -> Tensor:
+def standardised(windows: Tensor, like: Tensor | None = None) -> Tensor:
     """Windows (N, C, S, S) of grey levels, each with mean 0 and spread 1.
 
-    Contrast and brightness of a microscope say nothing about an outline.
+    Contrast and brightness of a microscope say nothing about an outline. The frame
+    before is brought to the mean and spread of the present one (``like``), so that an
+    object that fades, because it ends or leaves the focus, is seen to fade.
     """
-    mean = windows.mean((1, 2, 3), keepdim=True)
-    spread = (windows - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
-    return (windows - mean) / (spread + EPS)
+    like = windows if like is None else like
+    mean = like.mean((1, 2, 3), keepdim=True)
+    spread = (like - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
+    return ((windows - mean) / (spread + EPS)).clamp(-LIMIT, LIMIT)
 
 
 def prompt_maps(

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 SEED = 7_000_001  # far from the seeds of training, so that its images are new
 SIZE, LENGTH = 256, 10
-IOU_ROW, PRESENCE_ROW = 0, 1  # of what the close-up network's judge says
 MIN_ABSENT = 30  # frames without their object, below which presence is left alone
 
 
@@ -123,14 +122,14 @@ def _logit(probability: FloatArray) -> FloatArray:
 
 @torch.no_grad()
 def fold_iou_line(model: Sam2, line: Line) -> None:
-    """Correct all predicted IoUs of a model, in place."""
+    """Correct the predicted IoUs of a model, in place.
+
+    Where it has close-ups their judge is corrected, since they draw what is shown.
+    """
     if model.closeup is not None:
-        # It is what answers prompts, where there is one.
-        _fold_row(_last(model.closeup.judge), IOU_ROW, line)
+        _correct(_last(model.closeup.judge), line, row=0)
         return
-    head = _last(model.sam_mask_decoder.iou_prediction_head)
-    head.weight.mul_(line.slope)
-    head.bias.mul_(line.slope).add_(line.shift)
+    _correct(_last(model.sam_mask_decoder.iou_prediction_head), line)
     if model.prompt_hints is not None:
         # Its judgement is added to the logits of the head.
         judge = _last(model.prompt_hints.judge)
@@ -142,17 +141,16 @@ def fold_iou_line(model: Sam2, line: Line) -> None:
 def fold_presence_line(model: Sam2, line: Line) -> None:
     """Correct the object scores of a model, in place."""
     if model.closeup is not None:
-        # It is what follows objects, where there is one.
-        _fold_row(_last(model.closeup.judge), PRESENCE_ROW, line)
+        _correct(_last(model.closeup.judge), line, row=1)
         return
-    head = _last(model.sam_mask_decoder.pred_obj_score_head)
-    head.weight.mul_(line.slope)
-    head.bias.mul_(line.slope).add_(line.shift)
+    _correct(_last(model.sam_mask_decoder.pred_obj_score_head), line)
 
 
-def _fold_row(layer: nn.Linear, row: int, line: Line) -> None:
-    layer.weight[row].mul_(line.slope)
-    layer.bias[row].mul_(line.slope).add_(line.shift)
+def _correct(head: nn.Linear, line: Line, row: int | None = None) -> None:
+    rows = slice(None) if row is None else slice(row, row + 1)
+    head.weight[rows] *= line.slope
+    head.bias[rows] *= line.slope
+    head.bias[rows] += line.shift
 
 
 def _last(head: nn.Module) -> nn.Linear:

@@ -42,7 +42,7 @@ def closeup_step(
     images = batch.images.permute(0, 3, 1, 2).float()
     before = torch.stack(
         (
-            standardised(batch.before_images[:, None].float())[:, 0],
+            standardised(batch.before_images[:, None].float(), images)[:, 0],
             batch.before_masks.float() * 2 - 1,
         ),
         1,
@@ -58,9 +58,10 @@ def closeup_step(
         with torch.autocast(images.device.type, torch.bfloat16):
             seen = model(window_maps(images[rows], prompts, before[rows]))
         target, known = batch.targets[rows], batch.known[rows]
-        part, iou = _loss(seen, target, known, batch.whole_areas[rows])
-        loss = loss + part * (1.0 if i == 0 else CORRECTED)
         kinds = batch.kinds[rows]
+        followed = kinds == FOLLOW
+        part, iou = _loss(seen, target, known, batch.whole_areas[rows], followed)
+        loss = loss + part * (1.0 if i == 0 else CORRECTED)
         for kind, name in NAMES.items():
             if bool((kinds == kind).any()):
                 report[f"{name}{i + 1}"] = float(iou[kinds == kind].mean())
@@ -80,9 +81,16 @@ def closeup_step(
 
 
 def _loss(
-    seen: SeenObject, target: Tensor, known: Tensor, whole_areas: Tensor
+    seen: SeenObject,
+    target: Tensor,
+    known: Tensor,
+    whole_areas: Tensor,
+    followed: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss and the IoU of each mask with its whole object."""
+    """Mean loss and the IoU of each mask with its whole object.
+
+    Presence is learned where objects are followed; a prompted one is always there.
+    """
     wanted = target.float()
     # Beyond the image there is nothing to be wrong about.
     logits = torch.where(known, seen.logits, -20.0)[:, None]
@@ -96,7 +104,9 @@ def _loss(
         union = (mask | target).flatten(1).sum(1).float() + unseen
         iou = both / union.clamp(min=1)
     score = F.binary_cross_entropy_with_logits(seen.iou, iou)
-    presence = F.binary_cross_entropy_with_logits(seen.present, present.float())
+    presence = F.binary_cross_entropy_with_logits(
+        seen.present, present.float(), weight=followed.float(), reduction="sum"
+    ) / followed.sum().clamp(min=1)
     total = (
         (0.5 * cross + dice).mean() + SCORE_WEIGHT * score + PRESENCE_WEIGHT * presence
     )

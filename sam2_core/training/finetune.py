@@ -131,9 +131,9 @@ def finetune(
 ) -> FinetuneResult:
     """Tune a model to labelled images and stacks and write the new weights.
 
-    The encoder stays as it is unless ``plan`` asks for adapters. What learns are the
-    mask decoder and, of the bundled model, its guide and hints, and with stacks its
-    memory. A part of the labels is held out; the weights that do best on it are kept.
+    Of the bundled model the close-ups learn, which draw its masks and follow objects;
+    of the official ones the mask decoder, and with adapters a little of the encoder. A
+    part of the labels is held out; the weights that do best on it are kept.
 
     Parameters
     ----------

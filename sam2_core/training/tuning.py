@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,12 +14,9 @@ from torch import nn
 
 from sam2_core.errors import ImageError
 from sam2_core.training.adapters import add_adapters, merge_adapters
-from sam2_core.training.batches import ClipBatch, ClipBatches, ImageBatch, ImageBatches
-from sam2_core.training.clip_step import clip_step
 from sam2_core.training.closeup_step import closeup_step
-from sam2_core.training.image_step import StepResult, image_step
-from sam2_core.training.object_windows import ObjectWindows, WindowBatch
-from sam2_core.training.samples import ClipSampler, CropSampler
+from sam2_core.training.object_windows import ObjectWindows
+from sam2_core.training.synthetic_stacks import generate_stack_pool
 from sam2_core.training.whole_images import WholeImages
 
 if TYPE_CHECKING:
@@ -27,16 +24,14 @@ if TYPE_CHECKING:
 
     from sam2_core.nn.sam2 import Sam2
     from sam2_core.training.dataset import LabelledImage, LabelledStack
+    from sam2_core.training.image_step import StepResult
+    from sam2_core.training.object_windows import WindowBatch
 
-AnyBatch = TypeVar("AnyBatch", ImageBatch, ClipBatch, WindowBatch)
-
-CROP, CLIP_LENGTH = 256, 4
-WINDOWS = 24  # a step, of models with close-ups
-# What learns beside the adapters: never the trunk and its neck.
-HEADS = ("sam_mask_decoder.", "prompt_hints.", "guide.")
-MEMORY = ("memory_attention.", "memory_encoder.", "obj_ptr_proj.", "no_obj_embed")
+DECODER = "sam_mask_decoder."
 # Features of a frozen encoder are kept with these in them.
 ENCODER_TAIL = ("sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
+# Made-up stacks, lest a model that sees images alone forgets how to follow objects.
+REMINDERS, REMINDER_SIZE, REMINDER_LENGTH = 6, 192, 6
 
 
 @dataclass(frozen=True)
@@ -50,27 +45,29 @@ class TuningPlan:
     minutes : float
         At most so long, checks included.
     lr : float or None
-        Peak learning rate; by default 4e-4 for models with a guide, else 1e-4.
+        Peak learning rate; by default 4e-4 for models with close-ups, else 1e-4.
     adapters : int
         Rank of adapters in the encoder; 0 leaves it as it is.
     checks : int
         How often the held-out part is looked at.
     patience : int
         Checks without a better result after which to stop.
-    batch, objects : int
-        Crops a step (models with a guide) and prompted objects of each.
+    batch : int
+        Windows a step, of models with close-ups.
+    objects : int
+        Prompted objects a step, of the others.
     ema : float
         Decay of the moving average of the weights, which is what is kept.
     seed : int
     """
 
-    steps: int = 400
+    steps: int = 300
     minutes: float = 10.0
     lr: float | None = None
     adapters: int = 0
     checks: int = 8
     patience: int = 4
-    batch: int = 4
+    batch: int = 24
     objects: int = 8
     ema: float = 0.97
     seed: int = 0
@@ -105,6 +102,9 @@ class TuningProgress:
 class Tuner:
     """Tunes a model in place.
 
+    Models with close-ups draw their masks there, so the close-ups are what learns. Of
+    the others it is the mask decoder.
+
     Parameters
     ----------
     model : Sam2
@@ -112,13 +112,13 @@ class Tuner:
     images : sequence of LabelledImage
         What to learn from, slices of stacks included.
     stacks : sequence of LabelledStack
-        What tracking learns from; only models with a guide do.
+        What following objects is learned from, by models with close-ups.
     plan : TuningPlan
 
     Raises
     ------
     ImageError
-        No image is large enough.
+        There is nothing to learn from, or the model has no encoder to adapt.
     """
 
     def __init__(
@@ -130,22 +130,23 @@ class Tuner:
     ) -> None:
         self.model = model
         close = model.closeup is not None
-        guided = model.guide is not None and not close
-        lr = plan.lr or (4e-4 if guided or close else 1e-4)
+        if close and plan.adapters:
+            raise ImageError(
+                "Adapters are for the official models: this one looks at objects with "
+                "a small network that learns as a whole."
+            )
+        lr = plan.lr or (4e-4 if close else 1e-4)
         self.plan = replace(plan, lr=lr)
         self.generator = torch.Generator(model.device).manual_seed(plan.seed)
         self.rng = np.random.default_rng(plan.seed)
-        self.clips = _clips(stacks, plan) if guided else None
-        self.images: Iterator[Any] | None = None
+        self.windows: Iterator[WindowBatch] | None = None
         self.whole: WholeImages | None = None
-        self.windows: Iterator[Any] | None = None
         if close:
-            self.windows = iter(ObjectWindows(images, stacks, WINDOWS, plan.seed))
-        elif guided:
-            sampler = CropSampler(images, CROP, plan.seed, native_fraction=0.6)
-            self.images = iter(
-                ImageBatches(sampler, plan.batch, plan.objects, plan.seed)
+            reminders = generate_stack_pool(
+                REMINDERS, REMINDER_SIZE, REMINDER_LENGTH, plan.seed
             )
+            both = [*stacks, *reminders]
+            self.windows = iter(ObjectWindows(images, both, plan.batch, plan.seed))
         else:
             frozen = plan.adapters == 0
             self.whole = WholeImages(model, images, plan.objects, frozen, plan.seed)
@@ -156,14 +157,11 @@ class Tuner:
 
     def _choose_parameters(self) -> list[nn.Parameter]:
         model = self.model.requires_grad_(False)
-        if self.windows is not None:
-            assert model.closeup is not None
+        if model.closeup is not None:
             return list(model.closeup.requires_grad_().parameters())
-        prefixes = HEADS + (MEMORY if self.clips is not None else ())
         learned: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
-            tail = name.startswith(ENCODER_TAIL) and self.whole is not None
-            if name.startswith(prefixes) and not tail:
+            if name.startswith(DECODER) and not name.startswith(ENCODER_TAIL):
                 parameter.requires_grad_()
                 learned.append(parameter)
         if self.plan.adapters:
@@ -189,12 +187,22 @@ class Tuner:
         TuningProgress
             The last one.
         """
+        torch.set_flush_denormal(True)  # denormals make a CPU crawl
+        try:
+            return self._run(check, progress)
+        finally:
+            torch.set_flush_denormal(False)
+
+    def _run(
+        self,
+        check: Callable[[], float],
+        progress: Callable[[TuningProgress], None] | None,
+    ) -> TuningProgress:
         start = time.monotonic()
         steps, limit = self.plan.steps, self.plan.minutes * 60
         average = [p.detach().clone() for p in self.learned]
-        best = self._checked(check)
+        first = best = self._checked(check)
         kept = copy.deepcopy(average)
-        first = best
         seconds = time.monotonic() - start
         now = TuningProgress(0, steps, math.nan, best, best, first, seconds)
         if progress:
@@ -203,8 +211,7 @@ class Tuner:
         checked, misses = 0, 0
         for step in range(steps):
             seconds = time.monotonic() - start
-            done = max(step / steps, seconds / limit)
-            losses.append(self._step(step, done))
+            losses.append(self._step(step, max(step / steps, seconds / limit)))
             decay = min(self.plan.ema, (1 + step) / (10 + step))
             for mean, parameter in zip(average, self.learned, strict=True):
                 mean.lerp_(parameter.detach(), 1 - decay)
@@ -240,7 +247,7 @@ class Tuner:
         self.model.train()
         # New tensors of the steps belong on the model's device.
         with torch.device(self.model.device):
-            result = self._loss(step)
+            result = self._loss()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(result.loss)
         norm = nn.utils.clip_grad_norm_(self.learned, 1.0)
@@ -248,26 +255,14 @@ class Tuner:
             self.optimizer.step()
         return float(result.loss.detach())
 
-    def _loss(self, step: int) -> StepResult:
-        if self.windows is not None:
-            assert self.model.closeup is not None
-            windows = _on_device(next(self.windows), self.model.device)
-            return closeup_step(self.model.closeup, windows, self.generator)
-        corrections = int(self.rng.integers(0, 3) > 0)
+    def _loss(self) -> StepResult:
         if self.whole is not None:
+            corrections = int(self.rng.integers(0, 3) > 0)
             return self.whole.step(self.generator, corrections)
-        if self.clips is not None and step % 3 == 2:
-            clip = _on_device(next(self.clips), self.model.device)
-            return clip_step(self.model, clip, self.generator)
-        assert self.images is not None
-        batch = _on_device(next(self.images), self.model.device)
-        return image_step(
-            self.model,
-            batch,
-            self.generator,
-            dense_weight=0.3,
-            corrections=corrections,
-        )
+        assert self.windows is not None
+        assert self.model.closeup is not None
+        batch = _on_device(next(self.windows), self.model.device)
+        return closeup_step(self.model.closeup, batch, self.generator)
 
     def _with(
         self, weights: Sequence[torch.Tensor], check: Callable[[], float]
@@ -290,20 +285,7 @@ class Tuner:
             parameter.copy_(value)
 
 
-def _clips(stacks: Sequence[LabelledStack], plan: TuningPlan) -> Iterator[Any] | None:
-    """Endless clips, None where no stack is long and large enough."""
-    try:
-        sampler = ClipSampler(stacks, CROP, CLIP_LENGTH, plan.seed, native_fraction=0.6)
-    except ImageError:
-        return None
-    return iter(ClipBatches(sampler, 3, plan.seed))
-
-
-def _on_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
+def _on_device(batch: WindowBatch, device: torch.device) -> WindowBatch:
     """The batch with its tensors on a device."""
-    moved: dict[str, Any] = {
-        name: value.to(device)
-        for name, value in vars(batch).items()
-        if isinstance(value, torch.Tensor)
-    }
+    moved: dict[str, Any] = {k: v.to(device) for k, v in vars(batch).items()}
     return replace(batch, **moved)

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from cli_helpers import Done, FakeEngine, assert_one_line_error, fake_mask, run
 
+import napari_sam2.__main__ as start
 import sam2_core
 
 SHAPE = (30, 40)
@@ -431,6 +432,18 @@ def test_as_a_process_bad_usage_is_one_line_and_code_2(tmp_path: Path) -> None:
         done = subprocess_run("-m", "napari_sam2", *arguments)
         assert_one_line_error(Done(done.returncode, done.stdout, done.stderr))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_while_it_starts(monkeypatch, capfd) -> None:
+    class Interrupt:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "napari_sam2.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "napari_sam2.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupt(), *sys.meta_path])
+    assert start.run() == 130
+    assert capfd.readouterr().err == "napari-sam2: stopped\n"
 
 
 def test_help_loads_neither_torch_nor_napari() -> None:

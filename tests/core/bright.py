@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from skimage.measure import label
 from torch import nn
 
 from sam2_core.nn.closeup import SeenObject
@@ -10,6 +11,8 @@ from sam2_core.nn.closeup import SeenObject
 
 class Bright(nn.Module):
     """Takes what is brighter than the mean of its window for the object.
+
+    Of several bright things it takes the one under the positive click, if there is one.
 
     Its score is best where that covers a quarter of the window's area, as it does if
     the object has half of the window's side, and 0 where it touches the border or the
@@ -25,7 +28,7 @@ class Bright(nn.Module):
     def forward(self, maps):
         self.calls.append(len(maps))
         self.maps = maps
-        logits = (maps[:, 0] - 0.5) * 8
+        logits = _touched(maps, (maps[:, 0] - 0.5) * 8)
         mask = logits > 0
         share = mask.float().mean((1, 2))
         ring = torch.ones_like(mask)
@@ -36,6 +39,16 @@ class Bright(nn.Module):
         iou = torch.where(hit & ~cut_off, 4 - 20 * (share - 0.2).abs(), -8.0)
         present = torch.where(mask.flatten(1).any(1), 4.0, -4.0)
         return SeenObject(logits, iou, present)
+
+
+def _touched(maps, logits):
+    kept = logits.clone()
+    for spots, plane in zip(maps[:, 3], kept, strict=True):
+        if spots.max() > 0.9:
+            pieces = torch.from_numpy(label((plane > 0).numpy()))
+            here = pieces.flatten()[spots.argmax()]
+            plane[(pieces != here) | (pieces == 0)] = -4
+    return kept
 
 
 def iou(a, b):

@@ -181,7 +181,11 @@ class Golden:
         assert worst <= TOLERANCE[kind], f"{key}.{expected} is off by {worst:.3g}"
 
     def check_memory(self, key: str, value) -> None:
-        """Spatial memories, where a pixel on the threshold may fall to either side."""
+        """Spatial memories, where a pixel on the threshold may fall to either side.
+
+        On a CPU with AVX512, like the one of the recordings, none is off; on one
+        without, a few are.
+        """
         want = self.arrays[f"{key}.maskmem_sub"]
         off = np.abs(np.asarray(value)[:, ::4, ::8, ::8] - want) > TOLERANCE["maskmem"]
         assert off.mean() <= 0.01, f"{key}: {off.mean():.2%} of the memory is off"

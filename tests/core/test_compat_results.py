@@ -257,3 +257,12 @@ def test_summary_and_json(result):
     np.testing.assert_array_equal(filled(polygon), MASKS[1])
     assert result.summary(normalize=True)[1]["box"]["x1"] == 0.75
     assert result.verbose() == "1 0, 1 2, "
+
+
+def test_table_and_csv(result):
+    table = result.to_df()
+    assert table["class"].tolist() == [0, 2]
+    assert table["box"][1]["x2"] == 35
+    head, first, *_ = result.to_csv().splitlines()
+    assert head == "name,class,confidence,box,segments"
+    assert first.startswith("0,0,")

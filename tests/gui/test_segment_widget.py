@@ -144,6 +144,26 @@ def test_model_that_is_missing_is_offered_for_download(segment, backend, qtbot):
     assert not w.source.download.isEnabled()
 
 
+def test_weights_from_a_file_are_used_and_shown_by_name(
+    segment, backend, qtbot, monkeypatch
+):
+    from qtpy.QtWidgets import QFileDialog
+
+    answers = ["/data/mine.safetensors", ""]
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (answers.pop(0), ""))
+    w = segment(FLAT)
+    combo = w.source.model
+    for shown in ("mine.safetensors", "mine.safetensors"):
+        combo.setCurrentIndex(combo.count() - 1)
+        assert combo.currentText() == "Weights from a file …"
+        combo.activated.emit(combo.count() - 1)
+        # The second time the user thinks better of it.
+        assert combo.currentText() == shown
+        assert w.state.model == "/data/mine.safetensors"
+    assert not answers
+    assert combo.toolTip() == "/data/mine.safetensors"
+
+
 def test_errors_are_notifications_of_one_sentence(segment, qtbot):
     w = segment(STACK)
     press(qtbot, w.stack.propagate)

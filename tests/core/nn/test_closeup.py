@@ -54,6 +54,16 @@ def test_contrast_and_brightness_do_not_matter():
     assert standardised(torch.full((1, 3, 8, 8), 77.0)).abs().max() == 0
 
 
+def test_the_frame_before_is_seen_to_be_brighter():
+    faint = torch.rand(1, 3, 16, 16) * 20
+    bright = faint.mean(1, keepdim=True) * 3 + 50
+    assert standardised(bright).mean().abs() < 1e-5
+    seen = standardised(bright, faint)
+    assert seen.mean() > 2
+    assert seen.max() <= 8
+    torch.testing.assert_close(standardised(faint, faint), standardised(faint))
+
+
 def test_clicks_are_spots_at_their_place():
     xy = torch.tensor([[[4.0, 10.0], [12.0, 3.0], [0.0, 0.0]]])
     maps = prompt_maps(xy, torch.tensor([[1, 0, -1]]), None, side=16)[0]

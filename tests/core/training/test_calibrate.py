@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from sam2_core.config import NANO
+from sam2_core.models import load_model
+from sam2_core.nn.closeup import MAPS, SIDE
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training import calibrate as module
 from sam2_core.training.calibrate import (
@@ -21,6 +25,7 @@ from sam2_core.training.calibrate import (
     fold_presence_line,
     main,
 )
+from sam2_core.weights import save_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +67,11 @@ def test_sets_weigh_alike_however_many_answers_they_have() -> None:
     assert corrected[0] == pytest.approx(0.5, abs=1e-3)
 
 
+def nano(**options: object) -> Sam2:
+    torch.manual_seed(0)
+    return Sam2(replace(NANO, **options)).eval().requires_grad_(False)  # type: ignore[arg-type]
+
+
 def prompt(model: Sam2) -> tuple[np.ndarray, np.ndarray]:
     torch.manual_seed(0)
     features = model.encode_image(torch.randn(1, 3, 512, 512))
@@ -76,8 +86,7 @@ def prompt(model: Sam2) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_folded_lines_act_on_the_scores_and_on_nothing_else() -> None:
-    torch.manual_seed(0)
-    model = Sam2(NANO).eval().requires_grad_(False)
+    model = nano(closeups=False)
     torch.nn.init.normal_(model.prompt_hints.judge.layers[-1].weight)
     torch.nn.init.constant_(model.prompt_hints.judge.layers[-1].bias, 0.3)
     iou, presence = prompt(model)
@@ -87,6 +96,18 @@ def test_folded_lines_act_on_the_scores_and_on_nothing_else() -> None:
     np.testing.assert_allclose(new_iou, Line(0.7, -0.4).apply(iou), atol=1e-5)
     np.testing.assert_allclose(new_presence, 1.3 * presence + 0.2, atol=1e-4)
     assert (np.argsort(iou) == np.argsort(new_iou)).all()
+
+
+def test_close_ups_are_what_is_corrected_where_there_are_any() -> None:
+    model = nano()
+    maps = torch.randn(2, MAPS, SIDE, SIDE)
+    before = copy.deepcopy(model.closeup)
+    fold_iou_line(model, Line(0.5, 1.0))
+    fold_presence_line(model, Line(2.0, -3.0))
+    old, new = before(maps), model.closeup(maps)
+    torch.testing.assert_close(new.iou, 0.5 * old.iou + 1)
+    torch.testing.assert_close(new.present, 2 * old.present - 3)
+    torch.testing.assert_close(new.logits, old.logits)
 
 
 @pytest.fixture
@@ -107,23 +128,21 @@ def test_command_writes_weights_that_load(
     app = typer.Typer()
     app.command()(main)
     out = folder / "calibrated.safetensors"
-    result = CliRunner().invoke(app, ["--data", str(folder), "--out", str(out)])
+    start = save_weights(folder / "start.safetensors", nano())
+    options = ["--model", str(start), "--data", str(folder), "--out", str(out)]
+    result = CliRunner().invoke(app, options)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("IoU scores: ")
     assert "object scores: left alone, only 0 frames" in result.output
-    from sam2_core.models import load_model
-
-    before, after = (load_model(name, dtype="float32") for name in ("sam2_nano", out))
+    before, after = (load_model(path, dtype="float32") for path in (start, out))
     changed = {
         key
         for key, tensor in after.state_dict().items()
         if not torch.equal(tensor, before.state_dict()[key])
     }
     assert changed == {
-        "sam_mask_decoder.iou_prediction_head.layers.2.weight",
-        "sam_mask_decoder.iou_prediction_head.layers.2.bias",
-        "prompt_hints.judge.layers.2.weight",
-        "prompt_hints.judge.layers.2.bias",
+        "closeup.judge.layers.2.weight",
+        "closeup.judge.layers.2.bias",
     }
 
 
@@ -132,9 +151,9 @@ def test_bad_calls_are_one_line(folder: Path) -> None:
     app.command()(main)
     for options in (
         ["--data", str(folder), "--out", str(folder / "a.pt")],
-        ["--data", str(folder / "none"), "--out", str(folder / "a.safetensors")],
+        ["--data", str(folder), "--out", str(folder / "a.safetensors")],
     ):
-        result = CliRunner().invoke(app, options)
+        result = CliRunner().invoke(app, ["--model", "sam9", *options])
         assert result.exit_code == 2
         assert len(result.stderr.strip().splitlines()) == 1
     assert not list(folder.glob("a.*"))
@@ -144,10 +163,8 @@ def test_bad_calls_are_one_line(folder: Path) -> None:
 def test_presence_of_drawn_stacks_is_corrected(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sam2_core.models import load_model
-
     monkeypatch.setattr(module, "KINDS", {"bodies": None})
     monkeypatch.setattr(module, "LAYOUTS", {"nuclei": None})
     monkeypatch.setattr(module, "MIN_ABSENT", 1)
-    lines = calibrate(load_model("sam2_nano", dtype="float32"), folder, objects=2)
+    lines = calibrate(nano(), folder, objects=2)
     assert [line.split(":")[0] for line in lines] == ["IoU scores", "object scores"]

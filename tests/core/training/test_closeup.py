@@ -42,6 +42,23 @@ def test_a_few_steps_lower_the_loss(windows):
     assert {"click1", "box1", "click2"} <= set(result.report)
 
 
+STILL = torch.zeros(1, dtype=torch.bool)
+
+
+def test_presence_is_learned_where_objects_are_followed():
+    target = torch.zeros(1, 32, 32, dtype=torch.bool)  # it is gone
+    known = torch.ones_like(target)
+    empty = torch.full((1, 32, 32), -9.0)
+    losses = []
+    for followed in (STILL, ~STILL):
+        for logit in (-4.0, 4.0):
+            said = SeenObject(empty, torch.zeros(1), torch.full((1,), logit))
+            loss, _ = _loss(said, target, known, torch.zeros(1), followed)
+            losses.append(float(loss))
+    assert losses[0] == pytest.approx(losses[1])
+    assert losses[3] > losses[2] + 1
+
+
 def seen(logits):
     n = len(logits)
     return SeenObject(logits, torch.zeros(n), torch.zeros(n))
@@ -52,8 +69,8 @@ def test_the_iou_counts_what_lies_outside_the_window():
     target[0, 8:24, 16:32] = True  # 256 pixels, cut off by the right border
     logits = torch.where(target, 9.0, -9.0)
     known = torch.ones_like(target)
-    _, whole = _loss(seen(logits), target, known, torch.tensor([256.0]))
-    _, half = _loss(seen(logits), target, known, torch.tensor([512.0]))
+    _, whole = _loss(seen(logits), target, known, torch.tensor([256.0]), STILL)
+    _, half = _loss(seen(logits), target, known, torch.tensor([512.0]), STILL)
     assert whole.item() == pytest.approx(1.0)
     assert half.item() == pytest.approx(0.5)
 
@@ -67,7 +84,7 @@ def test_beyond_the_image_nothing_is_wrong():
     spilled = right.clone()
     spilled[..., 16:] = 9.0
     area = torch.tensor([64.0])
-    one, other = (_loss(seen(x), target, known, area) for x in (right, spilled))
+    one, other = (_loss(seen(x), target, known, area, STILL) for x in (right, spilled))
     assert one[0] == pytest.approx(float(other[0]))
     assert other[1].item() == pytest.approx(1.0)
 

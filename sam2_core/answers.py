@@ -1,0 +1,116 @@
+"""Masks of one object in its window, and how several of them compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sam2_core.windows import Window
+
+ALIKE = 0.7  # IoU above which two masks are no two answers
+SAME = 0.5  # IoU with the coarse copy of a mask above which it is that mask
+STEP = 1e-3  # between the scores of one answer and the next
+AGREEMENT = 0.3  # what it counts beside the score that two scales agree fully
+NOWHERE = -32.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One mask of an object.
+
+    Attributes
+    ----------
+    window : Window
+        Where the object is.
+    logits : Tensor
+        (S, S) float32 of the mask in the window.
+    score : float
+        Predicted IoU, 0 to 1.
+    present : float
+        Predicted probability that the object is there at all.
+    """
+
+    window: Window
+    logits: Tensor
+    score: float
+    present: float
+
+    def over(self, image_hw: tuple[int, int], size: int) -> Tensor:
+        """Logits over the whole image, at (size, size) places of it."""
+        height, width = image_hw
+        at = torch.arange(size, device=self.logits.device) + 0.5
+        x, y = at * (width / size) - 0.5, at * (height / size) - 0.5
+        return self._at(x, y)
+
+    def seen_in(self, window: Window, size: int) -> Tensor:
+        """Logits as seen in another window, (size, size)."""
+        at = torch.arange(size, device=self.logits.device) + 0.5
+        step = window.side / size
+        return self._at(at * step + window.x, at * step + window.y)
+
+    def _at(self, x: Tensor, y: Tensor) -> Tensor:
+        """Logits at columns x and rows y of the image, (len(y), len(x))."""
+        unit = 2 / self.window.side
+        x, y = (x - self.window.x) * unit - 1, (y - self.window.y) * unit - 1
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+        # Shifted, because beyond the window there are zeros.
+        shifted = self.logits[None, None].clamp(min=NOWHERE) - NOWHERE
+        moved = F.grid_sample(shifted, grid, align_corners=False)
+        return moved[0, 0] + NOWHERE
+
+
+def by_agreement(answers: Sequence[Answer]) -> list[Answer]:
+    """Answers at several scales, those first that are trusted and not alone.
+
+    A mask that is seen again at another scale is more likely to be the object: on
+    `data/dev` this chose masks with a mean IoU 0.017 higher than the score alone.
+    """
+    agreement = np.zeros(len(answers))
+    for i, one in enumerate(answers):
+        for j, other in enumerate(answers[:i]):
+            small, large = sorted((one, other), key=lambda a: a.window.side)
+            seen = small.seen_in(large.window, len(large.logits)) > 0
+            both = overlap(seen, large.logits > 0)
+            agreement[[i, j]] = np.maximum(agreement[[i, j]], both)
+    trust = [a.score + AGREEMENT * g for a, g in zip(answers, agreement, strict=True)]
+    return [answers[i] for i in np.argsort(trust)[::-1]]
+
+
+def distinct(answers: Sequence[Answer]) -> list[Answer]:
+    """Without those that show much the same as an earlier one, or nothing.
+
+    Scores are lowered where needed, so that they fall along the list: whoever takes
+    the highest takes the first.
+    """
+    kept: list[Answer] = []
+    seen = [answer for answer in answers if bool((answer.logits > 0).any())]
+    for answer in seen or answers[:1]:
+        mask = answer.logits > 0
+        others = (k.seen_in(answer.window, len(mask)) for k in kept)
+        if all(overlap(mask, other > 0) < ALIKE for other in others):
+            limit = kept[-1].score - STEP if kept else answer.score
+            kept.append(replace(answer, score=max(min(answer.score, limit), 0.0)))
+    return kept
+
+
+def most_alike(mask: Answer, answers: list[Answer]) -> Answer:
+    """The answer that shows this mask, sharper than it was handed back."""
+    inside = mask.logits > 0
+    overlaps = [
+        overlap(inside, a.seen_in(mask.window, len(inside)) > 0) for a in answers
+    ]
+    best = int(np.argmax(overlaps))
+    return answers[best] if overlaps[best] > SAME else mask
+
+
+def overlap(a: Tensor, b: Tensor) -> float:
+    """IoU of two bool masks."""
+    return float((a & b).sum() / (a | b).sum().clamp(min=1))

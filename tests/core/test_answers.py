@@ -1,0 +1,70 @@
+"""How answers at several scales are compared."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sam2_core.answers import Answer, by_agreement, distinct, most_alike, overlap
+from sam2_core.windows import Window
+
+SIDE = 96
+
+
+def answer(square, window, score):
+    """A square (x0, y0, x1, y1) in image pixels, seen in a window (x, y, side)."""
+    x, y, side = window
+    at = (torch.arange(SIDE) + 0.5) * side / SIDE
+    inside_x = (at + x >= square[0]) & (at + x <= square[2])
+    inside_y = (at + y >= square[1]) & (at + y <= square[3])
+    mask = inside_y[:, None] & inside_x[None]
+    return Answer(Window(x, y, side), torch.where(mask, 5.0, -5.0), score, 1.0)
+
+
+CELL, COLONY = (40, 40, 60, 60), (10, 10, 90, 90)
+
+
+def test_a_mask_is_the_same_in_every_window():
+    small = answer(CELL, (30, 30, 40), 0.5)
+    large = answer(CELL, (0, 0, 100), 0.5)
+    seen = small.seen_in(large.window, SIDE) > 0
+    assert overlap(seen, large.logits > 0) > 0.9
+    assert (small.over((100, 100), 50) > 0).sum() == pytest.approx(100, abs=12)
+
+
+def test_two_scales_that_agree_beat_a_lone_higher_score():
+    near, far = answer(CELL, (30, 30, 40), 0.6), answer(CELL, (20, 20, 60), 0.5)
+    lone = answer(COLONY, (0, 0, 100), 0.75)
+    ranked = by_agreement([near, far, lone])
+    assert [a.score for a in ranked] == [0.6, 0.5, 0.75]
+    # But not a much higher one.
+    sure = answer(COLONY, (0, 0, 100), 0.95)
+    assert by_agreement([near, far, sure])[0] is sure
+
+
+def test_agreement_is_judged_by_the_whole_masks():
+    """In the small window both look the same; in the large one they are not."""
+    part = answer(COLONY, (40, 40, 20), 0.5)
+    whole = answer(COLONY, (0, 0, 100), 0.5)
+    other = answer(CELL, (30, 30, 40), 0.55)
+    assert by_agreement([part, whole, other])[0] is other
+
+
+def test_alike_and_empty_answers_are_left_out_and_scores_fall():
+    near, far = answer(CELL, (30, 30, 40), 0.6), answer(CELL, (20, 20, 60), 0.5)
+    lone = answer(COLONY, (0, 0, 100), 0.75)
+    empty = answer((200, 200, 210, 210), (0, 0, 100), 0.9)
+    kept = distinct([empty, near, far, lone])
+    assert [a.window for a in kept] == [near.window, lone.window]
+    assert kept[0].score == 0.6
+    assert kept[1].score < 0.6
+    # Something must be left.
+    assert len(distinct([empty])) == 1
+
+
+def test_a_coarse_copy_finds_its_original():
+    sharp = [answer(COLONY, (0, 0, 100), 0.7), answer(CELL, (30, 30, 40), 0.6)]
+    copy = answer((38, 38, 63, 63), (10, 10, 80), 0.0)
+    assert most_alike(copy, sharp) is sharp[1]
+    stranger = answer((0, 0, 20, 20), (0, 0, 50), 0.0)
+    assert most_alike(stranger, sharp) is stranger

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+OF_A_SHAPE = ("type", "xy", "negative")
 OWN = ("polarity", "object_id", "plane")  # columns that have a place of their own
 
 
@@ -56,6 +57,8 @@ def objects_as_json(
             frame, view = _frame(found, vertices[0], features, ndim)
             xy = vertices[:, [view.plane[1], view.plane[0]]].astype(float).tolist()
             shape = {"type": kind, "xy": xy}
+            if features["polarity"] == "negative":
+                shape["negative"] = True
             more = _rest(features)
             frame.setdefault("shapes", []).append(shape | (more[0] if more else {}))
         for key, start in snapshot.masks.items():
@@ -97,8 +100,9 @@ def snapshot_from_json(objects: Sequence[Mapping[str, Any]], ndim: int) -> Snaps
             for shape in frame.get("shapes", ()):
                 shapes.append(_full(shape["xy"], plane, frame["position"], ndim))
                 kinds.append(str(shape["type"]))
-                more = {k: v for k, v in shape.items() if k not in ("type", "xy")}
-                shape_rows.append({**row, **more})
+                polarity = "negative" if shape.get("negative") else "positive"
+                more = {k: v for k, v in shape.items() if k not in OF_A_SHAPE}
+                shape_rows.append({"polarity": polarity, **row, **more})
             if "mask" in frame:
                 key = key_at(plane, {"object": thing["id"], **frame})
                 masks[key] = start_from_json(frame["mask"])
@@ -107,7 +111,7 @@ def snapshot_from_json(objects: Sequence[Mapping[str, Any]], ndim: int) -> Snaps
         _table(point_rows, ["polarity", "object_id", "plane"]),
         tuple(shapes),
         tuple(kinds),
-        _table(shape_rows, ["object_id", "plane"]),
+        _table(shape_rows, ["polarity", "object_id", "plane"]),
         masks,
     )
 

@@ -20,7 +20,8 @@ STACK = np.random.default_rng(1).integers(0, 99, (8, 40, 60), dtype=np.uint8)
 @pytest.fixture
 def fake(monkeypatch, backend):
     """Let the installed plugin use the fake model."""
-    names = ("load_model", "predictor", "session", "devices", "missing", "download")
+    names = ("load_model", "predictor", "session", "warm", "glance")
+    names += ("devices", "missing", "download")
     for name in names:
         method = getattr(backend, name)
         monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))

@@ -144,6 +144,23 @@ def test_painting_is_repeated_and_restored(kept, tmp_path):
     assert other.stage.masks == t.stage.masks
 
 
+def test_scribbles_and_negative_outlines_come_back_with_their_sign(kept, tmp_path):
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+    cut = [(4, 20), (4, 40), (16, 40), (16, 20)]
+    t.add_shapes([cut], "polygon", positive=False)
+    t.add_shapes([[(8, 14), (12, 16)]], "path", positive=True)
+    path = t.keeper.save(tmp_path / "a")
+    np.testing.assert_array_equal(repeat(t, tmp_path / "b"), t.stage.labels.data)
+    other = kept()
+    other.keeper.load(path)
+    assert other.errors == []
+    assert other.starts.prompts() == t.starts.prompts()
+    assert list(other.stage.shapes.features["polarity"]) == ["negative", "positive"]
+    np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
+
+
 @pytest.mark.parametrize("writing", ["overwrite", "empty"])
 def test_what_may_happen_to_labels_is_repeated(kept, tmp_path, writing):
     t = kept()

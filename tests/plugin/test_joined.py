@@ -84,6 +84,19 @@ def test_names_locks_and_visibility_come_back_with_a_session(kept, tmp_path):
     np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
 
 
+def test_a_new_name_is_saved_by_itself_and_never_with_another_image(kept):
+    t = kept()
+    pair(t)
+    first = t.keeper._autosave
+    t.objects.rename(1, "mother")
+    first.flush()
+    assert '"mother"' in first.path.read_text()
+    before = first.path.read_text()
+    t.choose_image(t.viewer.add_image(STACK[::-1].copy()))
+    first.flush()
+    assert first.path.read_text() == before
+
+
 @pytest.mark.parametrize("what", ["both", "mask", "prompts"])
 def test_deletion_is_repeated(kept, tmp_path, what):
     t = kept()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from sam2_core import tracking
 from sam2_core.features import FeatureCache
 from sam2_core.memory import Memory, MemoryBank
 
@@ -70,6 +73,32 @@ class InferenceState:
     def object(self, obj_id: int) -> TrackedObject:
         """The object of this id, a new one if there is none."""
         return self.objects.setdefault(obj_id, TrackedObject())
+
+    def follow(self, model: Sam2, frame_idx: int, reverse: bool) -> Tensor:
+        """Logits (N, 1, h, w) of all objects on a frame.
+
+        Those that are not prompted there are followed to it, together.
+        """
+        followed = [
+            known.bank
+            for known in self.objects.values()
+            if frame_idx not in known.bank.conditioning
+        ]
+        if followed:
+            recollections = [
+                bank.recall(frame_idx, self.num_frames, model.config, reverse)
+                for bank in followed
+            ]
+            found = tracking.follow(model, self.features[frame_idx], recollections)
+            for bank, memory in zip(followed, found, strict=True):
+                bank.tracked[frame_idx] = memory
+        logits = []
+        for known in self.objects.values():
+            known.directions[frame_idx] = reverse
+            found_here = known.bank.find(frame_idx)
+            assert found_here is not None
+            logits.append(found_here.logits)
+        return torch.cat(logits)
 
     @property
     def obj_ids(self) -> list[int]:

@@ -263,7 +263,7 @@ class SAM2VideoPredictor:
             order = range(start, min(start + span, state.num_frames - 1) + 1)
         for frame_idx in order:
             with inference():
-                logits = self._step(state, frame_idx, reverse)
+                logits = state.follow(self.model, frame_idx, reverse)
                 drawn = self._draw(state, logits)
             yield frame_idx, state.obj_ids, drawn
 
@@ -348,32 +348,6 @@ class SAM2VideoPredictor:
         inference_state.objects.clear()
 
     # ------------------------------------------------------------------ inside
-
-    def _step(self, state: InferenceState, frame_idx: int, reverse: bool) -> Tensor:
-        """Logits of all objects; those not prompted here are followed together."""
-        followed = [
-            known
-            for known in state.objects.values()
-            if frame_idx not in known.bank.conditioning
-        ]
-        if followed:
-            recollections = [
-                known.bank.recall(
-                    frame_idx, state.num_frames, self.model.config, reverse
-                )
-                for known in followed
-            ]
-            features = state.features[frame_idx]
-            found = tracking.follow(self.model, features, recollections)
-            for known, memory in zip(followed, found, strict=True):
-                known.bank.tracked[frame_idx] = memory
-        logits = []
-        for known in state.objects.values():
-            known.directions[frame_idx] = reverse
-            found_here = known.bank.find(frame_idx)
-            assert found_here is not None
-            logits.append(found_here.logits)
-        return torch.cat(logits)
 
     def _updated(self, state: InferenceState, frame_idx: int) -> Output:
         conditioning = any(

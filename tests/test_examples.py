@@ -120,8 +120,8 @@ def test_python_of_the_page_runs(page: Path, workplace: Path, monkeypatch) -> No
 
     whole = VideoSession.propagate
 
-    def few_frames(self, start=18, stop=22, direction="both"):
-        return whole(self, start, stop, direction)
+    def few_frames(self, start=18, stop=22, direction="both", only_changed=False):
+        return whole(self, start, stop, direction, only_changed)
 
     monkeypatch.setattr(VideoSession, "propagate", few_frames)
     code = "\n".join(blocks(page, "python"))

@@ -174,6 +174,17 @@ def test_scribbles_and_negative_outlines_come_back_with_their_sign(kept, tmp_pat
     np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
 
 
+def test_what_was_cut_off_stays_off_where_it_was_cut_when_propagating(kept):
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+    t.add_shapes([[(4, 20), (4, 40), (16, 40), (16, 20)]], "polygon", positive=False)
+    before = t.stage.labels.data[3].copy()
+    assert not before[10, 24]
+    t.propagate("both")
+    np.testing.assert_array_equal(t.stage.labels.data[3], before)
+
+
 @pytest.mark.parametrize("writing", ["overwrite", "empty"])
 def test_what_may_happen_to_labels_is_repeated(kept, tmp_path, writing):
     t = kept()

@@ -200,7 +200,7 @@ class Engine:
             return
         yield Say("Propagating …")
         opened.followed.update(object_id for _, object_id in opened.applied)
-        yield from follow(opened.session, frames, set(opened.applied), plan, stop)
+        yield from follow(opened.session, frames, opened.applied, plan, stop)
 
     def _load(self, choice: Choice) -> Iterator[Say | Loaded]:
         if self._choice == choice:

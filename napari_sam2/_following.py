@@ -70,7 +70,7 @@ def directions(plan: Plan, seeds: set[int]) -> tuple[str, ...]:
 def follow(
     session: Any,
     frames: LayerFrames,
-    seeds: set[tuple[int, int]],
+    seeds: Mapping[tuple[int, int], ObjectPrompts],
     plan: Plan,
     stop: Stop,
 ) -> Iterator[PlaneMasks]:
@@ -80,8 +80,8 @@ def follow(
     ----------
     session : Session
         Knows all prompts.
-    seeds : set of (int, int)
-        Frame and object of all prompts.
+    seeds : dict of (int, int) to ObjectPrompts
+        All prompts, by frame and object.
     """
     prompted = {index for index, _ in seeds}
     done: set[tuple[int, int]] = set()
@@ -118,7 +118,7 @@ def _plane(
     result: Any,
     masks: dict[int, Any],
     frames: LayerFrames,
-    seeds: set[tuple[int, int]],
+    seeds: Mapping[tuple[int, int], ObjectPrompts],
     plan: Plan,
     lost: dict[int, int],
 ) -> PlaneMasks:
@@ -132,6 +132,8 @@ def _plane(
         denied = bounds is not None and not bounds.allow(index)
         if ended or denied:
             mask = np.zeros_like(mask)
+        elif (index, object_id) in seeds:  # the session knows nothing of cuts
+            mask = seeds[index, object_id].cut(mask)
         if denied:  # the user has said so
             ious[object_id] = scores[object_id] = 1.0
         present = mask.any() and scores.get(object_id, 1.0) >= LOST_SCORE

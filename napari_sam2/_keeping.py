@@ -82,6 +82,7 @@ class SessionKeeper:
         state.events.image.connect(self._on_image)
         state.events.done.connect(self._on_progress)
         tasks.ended.connect(self._on_ended)
+        controller.notes.events.connect(self._on_notes)
         self._autosaves: list[Autosave] = []
         finalize(self, _close, self._autosaves)
         self._on_image()
@@ -191,6 +192,11 @@ class SessionKeeper:
     def _on_ended(self, kind: str) -> None:
         self._find_out()
         if kind not in ("prepare", "download", "count"):
+            self.autosave()
+
+    def _on_notes(self, *_: Any) -> None:
+        """An object was renamed, locked or hidden; not on the way to another image."""
+        if self.controller.state.image is self.controller.stage.image:
             self.autosave()
 
     def _on_image(self, *_: Any) -> None:

@@ -11,6 +11,7 @@ from fakes import disc
 from napari_sam2._following import Plan, follow
 from napari_sam2._images import LayerFrames
 from napari_sam2._marks import ABSENT, END, Bounds, Mark, Marks
+from napari_sam2._prompts import ObjectPrompts
 
 SHAPE = (40, 60)
 FRAMES = LayerFrames(np.zeros((10, *SHAPE)), 0, 3, (1, 2), 0, (), (0.0, 1.0))
@@ -41,7 +42,8 @@ class Session:
 
 
 def run(session, plan):
-    return list(follow(session, FRAMES, {(4, 1), (4, 2)}, plan, lambda: False))
+    seeds = {(4, 1): ObjectPrompts(), (4, 2): ObjectPrompts()}
+    return list(follow(session, FRAMES, seeds, plan, lambda: False))
 
 
 def frames_with(items, object_id):

@@ -84,6 +84,19 @@ def test_names_locks_and_visibility_come_back_with_a_session(kept, tmp_path):
     np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
 
 
+def test_a_new_name_is_saved_by_itself_and_never_with_another_image(kept):
+    t = kept()
+    pair(t)
+    first = t.keeper._autosave
+    t.objects.rename(1, "mother")
+    first.flush()
+    assert '"mother"' in first.path.read_text()
+    before = first.path.read_text()
+    t.choose_image(t.viewer.add_image(STACK[::-1].copy()))
+    first.flush()
+    assert first.path.read_text() == before
+
+
 @pytest.mark.parametrize("what", ["both", "mask", "prompts"])
 def test_deletion_is_repeated(kept, tmp_path, what):
     t = kept()
@@ -159,6 +172,17 @@ def test_scribbles_and_negative_outlines_come_back_with_their_sign(kept, tmp_pat
     assert other.starts.prompts() == t.starts.prompts()
     assert list(other.stage.shapes.features["polarity"]) == ["negative", "positive"]
     np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
+
+
+def test_what_was_cut_off_stays_off_where_it_was_cut_when_propagating(kept):
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+    t.add_shapes([[(4, 20), (4, 40), (16, 40), (16, 20)]], "polygon", positive=False)
+    before = t.stage.labels.data[3].copy()
+    assert not before[10, 24]
+    t.propagate("both")
+    np.testing.assert_array_equal(t.stage.labels.data[3], before)
 
 
 @pytest.mark.parametrize("writing", ["overwrite", "empty"])

@@ -16,8 +16,10 @@ from sam2_core.models import load_model
 from sam2_core.nn.hiera import WindowAttention
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.adapters import Adapted, add_adapters, merge_adapters
+from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.dataset import LabelledImage
 from sam2_core.training.finetune import FinetuneResult, Quality, finetune
+from sam2_core.training.object_windows import ObjectWindows
 from sam2_core.training.synthetic import generate_image
 from sam2_core.training.tuning import Tuner, TuningPlan, TuningProgress
 from sam2_core.training.whole_images import WholeImages
@@ -193,12 +195,22 @@ def test_close_ups_learn_what_they_are_shown() -> None:
     torch.manual_seed(0)
     model = Sam2(NANO).eval()
     before = copied(model)
-    tuner = Tuner(model, images(1), [], TuningPlan(steps=25, batch=6, lr=2e-3))
-    losses = [tuner._step(step, 0.1) for step in range(25)]
+    # Losses of different windows differ too much to show what was learned.
+    windows = ObjectWindows(images(1), [], 24, seed=9).draw(np.random.default_rng(9))
+
+    def loss() -> float:
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            return float(closeup_step(model.closeup, windows, generator).loss)
+
+    first = loss()
+    tuner = Tuner(model, images(1), [], TuningPlan(steps=25, batch=6, lr=1e-3))
+    for step in range(25):
+        tuner._step(step, 0.1)
     found = changed(before, model)
     assert found
     assert all(key.startswith("closeup.") for key in found)
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert loss() < 0.9 * first
     with pytest.raises(ImageError, match="official models"):
         Tuner(model, images(1), [], TuningPlan(adapters=2))
 

@@ -55,7 +55,7 @@ Rate = Annotated[
         "--lr",
         metavar="RATE",
         min=0,
-        help="Learning rate; default: 4e-4 for sam2_nano, else 1e-4.",
+        help="Learning rate; default: 5e-5 for sam2_nano, else 1e-4.",
         show_default=False,
     ),
 ]

@@ -69,7 +69,7 @@ def measure_speed(
         encode.append(time.perf_counter() - start)
     for i in range(2 * repeats + 1):
         # Another place each time: answers to the same click may be kept.
-        place = coords + (i % 4, i // 4)
+        place = np.add(coords, (i % 4, i // 4))
         start = time.perf_counter()
         predictor.predict(point_coords=place, point_labels=signs, multimask_output=True)
         click.append(time.perf_counter() - start)

@@ -45,7 +45,7 @@ class TuningPlan:
     minutes : float
         At most so long, checks included.
     lr : float or None
-        Peak learning rate; by default 4e-4 for models with close-ups, else 1e-4.
+        Peak learning rate; by default 5e-5 for models with close-ups, else 1e-4.
     adapters : int
         Rank of adapters in the encoder; 0 leaves it as it is.
     checks : int
@@ -135,7 +135,7 @@ class Tuner:
                 "Adapters are for the official models: this one looks at objects with "
                 "a small network that learns as a whole."
             )
-        lr = plan.lr or (4e-4 if close else 1e-4)
+        lr = plan.lr or (5e-5 if close else 1e-4)
         self.plan = replace(plan, lr=lr)
         self.generator = torch.Generator(model.device).manual_seed(plan.seed)
         self.rng = np.random.default_rng(plan.seed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from scipy.ndimage import grey_dilation
 
 from sam2_core.config import NANO
 from sam2_core.errors import CheckpointError, ImageError
@@ -192,11 +194,13 @@ def test_the_bundled_model_is_tuned_and_loads_by_path(folder: Path) -> None:
 
 
 def test_close_ups_learn_what_they_are_shown() -> None:
-    torch.manual_seed(0)
-    model = Sam2(NANO).eval()
+    # A network that has learned nothing yet is too unsteady without normalisation.
+    model = load_model("sam2_nano", device="cpu", dtype="float32")
     before = copied(model)
+    # Something new: objects that reach five pixels farther than what is seen of them.
+    wide = [replace(i, labels=grey_dilation(i.labels, (11, 11))) for i in images(1)]
     # Losses of different windows differ too much to show what was learned.
-    windows = ObjectWindows(images(1), [], 24, seed=9).draw(np.random.default_rng(9))
+    windows = ObjectWindows(wide, [], 24, seed=9).draw(np.random.default_rng(9))
 
     def loss() -> float:
         generator = torch.Generator().manual_seed(0)
@@ -204,13 +208,14 @@ def test_close_ups_learn_what_they_are_shown() -> None:
             return float(closeup_step(model.closeup, windows, generator).loss)
 
     first = loss()
-    tuner = Tuner(model, images(1), [], TuningPlan(steps=25, batch=6, lr=1e-3))
-    for step in range(25):
+    tuner = Tuner(model, wide, [], TuningPlan(steps=20, batch=6))
+    for step in range(20):
         tuner._step(step, 0.1)
     found = changed(before, model)
     assert found
     assert all(key.startswith("closeup.") for key in found)
-    assert loss() < 0.9 * first
+    reached = loss()
+    assert reached < 0.95 * first, (first, reached)
     with pytest.raises(ImageError, match="official models"):
         Tuner(model, images(1), [], TuningPlan(adapters=2))
 

@@ -100,7 +100,7 @@ class CloseUps:
             At least one; empty where no positive click, box or earlier mask says where
             the object is.
         """
-        key = point_xy.tobytes() + labels.tobytes()
+        key = _key(point_xy, labels)
         if earlier is not None:
             key += earlier.tobytes()
         if key not in self._known:
@@ -120,11 +120,11 @@ class CloseUps:
         for xy, flags in zip(point_xy[:KEPT], labels[:KEPT], strict=True):
             told = flags[flags >= 0]
             alone = told.tolist() in ([POSITIVE], [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT])
-            if alone and xy.tobytes() + flags.tobytes() not in self._known:
+            if alone and _key(xy, flags) not in self._known:
                 rows.append((xy, flags))
         answers = self.first([(xy[f >= 0], f[f >= 0]) for xy, f in rows])
         for (xy, flags), found in zip(rows, answers, strict=True):
-            self._keep(xy.tobytes() + flags.tobytes(), found)
+            self._keep(_key(xy, flags), found)
 
     def first(
         self, prompts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]]
@@ -227,7 +227,6 @@ class CloseUps:
         earlier: Answer,
         xy: NDArray[np.float32],
         labels: NDArray[np.int32],
-        share: float = MASK_SHARE,
     ) -> Window:
         """Window about the mask so far and all that is said to be object."""
         inside = (earlier.logits > 0).nonzero().cpu().numpy()
@@ -239,15 +238,15 @@ class CloseUps:
             places.append(at.astype(np.float32))
         both = np.concatenate(places)
         low, high = both.min(0), both.max(0)
-        side = float((high - low).max() + step) / share
+        side = float((high - low).max() + step) / MASK_SHARE
         return self._fitting(side, ((low + high) / 2).astype(np.float32))
 
-    def window_of_mask(self, answer: Answer, share: float = MASK_SHARE) -> Window:
-        """The window in which a mask takes a share of the side."""
+    def window_of_mask(self, answer: Answer) -> Window:
+        """The window in which a mask has the size it is followed at."""
         nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
         if not bool((answer.logits > 0).any()):
             return answer.window
-        return self._window(answer, *nothing, share)
+        return self._window(answer, *nothing)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """Answers in the same order."""
@@ -307,6 +306,10 @@ class CloseUps:
 def fitting_size(window: Window) -> int:
     """Side at which a window is shown: finer where pixels would be lost."""
     return SIDE if window.side <= FINE_FROM * SIDE else FINE_SIDE
+
+
+def _key(xy: NDArray[np.float32], labels: NDArray[np.int32]) -> bytes:
+    return xy.tobytes() + labels.tobytes()
 
 
 def _in_order(

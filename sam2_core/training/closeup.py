@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from sam2_core.config import NANO
 from sam2_core.nn.closeup import CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
+from sam2_core.training.checkpoints import resume, save_checkpoint
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.dataset import load_split, stack_slices
 from sam2_core.training.object_windows import ObjectWindows
@@ -38,8 +39,6 @@ SET_WEIGHTS = {
 WARMUP = 200
 EMA = 0.999
 SAVE_EVERY = 250
-
-logger = logging.getLogger(__name__)
 
 
 class CloseUpTrainer:
@@ -73,7 +72,7 @@ class CloseUpTrainer:
         )
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
-            self._resume()
+            resume(self.checkpoint, self)
 
     @property
     def checkpoint(self) -> Path:
@@ -119,30 +118,11 @@ class CloseUpTrainer:
 
     def save(self) -> None:
         """Write checkpoint and weights, each atomically."""
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.checkpoint)
+        save_checkpoint(self.checkpoint, self)
         average = {k: v.contiguous() for k, v in self.average.state_dict().items()}
         part = self.weights.with_suffix(".part")
         save_file(average, part)
         os.replace(part, self.weights)
-
-    def _resume(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        logger.info("resumed at step %d", self.step)
 
     def _rate(self) -> float:
         rise = min((self.step + 1) / WARMUP, 1.0)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from sam2_core.training.checkpoints import resume, save_checkpoint
 from sam2_core.training.clip_step import clip_step
 from sam2_core.training.image_step import StepResult, image_step
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from sam2_core.nn.sam2 import Sam2
     from sam2_core.training.batches import ClipBatch, ImageBatch
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Trainer:
         )
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
-            self._resume()
+            resume(self.checkpoint, self)
 
     @property
     def checkpoint(self) -> Path:
@@ -129,28 +126,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint atomically."""
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "schedule": asdict(self.schedule),
-        }
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.checkpoint)
-
-    def _resume(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.step = state["step"]
-        self.seconds = state["seconds"]
-        logger.info("resumed at step %d", self.step)
+        save_checkpoint(self.checkpoint, self, schedule=asdict(self.schedule))
 
     def _loss(
         self,

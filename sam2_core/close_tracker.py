@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam2_core.answers import Answer
 from sam2_core.closeups import CloseUps, follow
-from sam2_core.memory import Memory
+from sam2_core.memory import Memory, Outline, logits_of
 from sam2_core.prompts import SparsePrompt
 from sam2_core.results import join_parts
 from sam2_core.windows import paste
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sam2_core.answers import Answer
     from sam2_core.config import ModelConfig
     from sam2_core.followed import FollowedObject, Start
     from sam2_core.frames import FrameSource
     from sam2_core.memory import MemoryBank
     from sam2_core.nn.closeup import CloseUp
     from sam2_core.packed import PackedMasks
+    from sam2_core.windows import Window
 
 KEPT_FRAMES = 8
 PATIENCE = 4  # frames for which an object that was lost is looked for
@@ -44,14 +45,54 @@ class CloseMemory(Memory):
         The mask; of an absent object where it was last seen. None once forgotten.
     seen_on : int
         Frame of ``answer``.
+    frame_hw : tuple of int
+        Height and width of the frames.
     """
 
     answer: Answer | None = None
     seen_on: int = 0
+    frame_hw: tuple[int, int] = (0, 0)
 
     def shrunk(self) -> CloseMemory:
         """Without anything large."""
         return replace(self, logits=self.logits[..., :0, :0], answer=None)
+
+    def outline(self) -> Outline:
+        """The mask in its window: the whole frame is too coarse for small objects."""
+        if self.answer is None or not bool(self.object_score > 0):
+            return Outline.of(self.logits)
+        packed = Outline.of(self.answer.logits)
+        size = self.logits.shape[-1]
+        return CloseOutline(
+            packed.bits, packed.shape, self.answer.window, self.frame_hw, size
+        )
+
+
+@dataclass(frozen=True)
+class CloseOutline(Outline):
+    """A mask packed in its window, where a small object is as sharp as a large one.
+
+    Attributes
+    ----------
+    window : Window
+        Where it is.
+    frame_hw : tuple of int
+        Height and width of the frame.
+    size : int
+        Side of its low-resolution logits over the whole frame.
+    """
+
+    window: Window
+    frame_hw: tuple[int, int]
+    size: int
+
+    def answer(self, device: torch.device) -> Answer:
+        """The mask in its window."""
+        return Answer(self.window, super().logits(device), 1.0, 1.0)
+
+    def logits(self, device: torch.device) -> Tensor:
+        """(1, 1, size, size) over the whole frame."""
+        return self.answer(device).over(self.frame_hw, self.size)[None, None]
 
 
 class CloseTracker:
@@ -66,6 +107,8 @@ class CloseTracker:
     config : ModelConfig
         Of the model.
     """
+
+    nearest = True
 
     def __init__(
         self, network: CloseUp, frames: FrameSource, config: ModelConfig
@@ -91,7 +134,7 @@ class CloseTracker:
         frame_index: int,
         prompt: SparsePrompt | NDArray[np.bool_],
         start: Start,
-        previous: Tensor | None,
+        previous: Memory | Outline | None,
     ) -> CloseMemory:
         """See :class:`sam2_core.trackers.Tracker`."""
         close = self[frame_index]
@@ -100,7 +143,7 @@ class CloseTracker:
             given = close.from_logits(logits)
             answers = [] if given is None else [replace(given, score=1.0)]
         else:
-            earlier = None if previous is None else previous[0].float().cpu().numpy()
+            earlier = None if previous is None else self._answer(previous, close)
             answers = close.answers(prompt.point_xy[0], prompt.labels[0], earlier)
         if not answers:
             return self._memory(close.nothing(), frame_index, -CERTAIN)
@@ -145,12 +188,20 @@ class CloseTracker:
         memory = bank.find(frame_index)
         if isinstance(memory, CloseMemory) and memory.answer is not None:
             return memory
-        close = self[frame_index]
-        logits = bank.logits(frame_index, close.image.device)
-        given = None if logits is None else close.from_logits(logits[0].cpu().numpy())
+        close, seen = self[frame_index], bank.seen(frame_index)
+        given = None if seen is None else self._answer(seen, close)
         if given is None:
             return self._memory(close.nothing(), frame_index - PATIENCE, -CERTAIN)
         return self._memory(given, frame_index, CERTAIN)
+
+    def _answer(self, seen: Memory | Outline, close: CloseUps) -> Answer | None:
+        """A mask that is remembered, in its window; None where nothing was seen."""
+        device = close.image.device
+        if isinstance(seen, CloseOutline):
+            return seen.answer(device)
+        if isinstance(seen, CloseMemory) and seen.answer is not None:
+            return seen.answer if bool(seen.object_score > 0) else None
+        return close.from_logits(logits_of(seen, device)[0].float().cpu().numpy())
 
     def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
         """See :class:`sam2_core.trackers.Tracker`."""
@@ -176,6 +227,7 @@ class CloseTracker:
             pointer=logits.new_zeros(1, 0),
             answer=answer,
             seen_on=seen_on,
+            frame_hw=self.frames.shape,
         )
 
     def _absent(self, memory: CloseMemory, answer: Answer | None = None) -> CloseMemory:

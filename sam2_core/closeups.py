@@ -78,7 +78,7 @@ class CloseUps:
         self,
         point_xy: NDArray[np.float32],
         labels: NDArray[np.int32],
-        earlier: NDArray[np.float32] | None = None,
+        earlier: Answer | NDArray[np.float32] | None = None,
     ) -> list[Answer]:
         """Masks for the prompts of one object, best first, no two of them alike.
 
@@ -91,8 +91,8 @@ class CloseUps:
             (P, 2) float32 xy in image pixels, corners of a box first.
         labels : ndarray
             (P,) int32.
-        earlier : ndarray, optional
-            (1, h, w) logits over the whole image of an earlier mask of the object.
+        earlier : Answer or ndarray, optional
+            An earlier mask of the object, or its (1, h, w) logits over the whole image.
 
         Returns
         -------
@@ -101,7 +101,10 @@ class CloseUps:
             the object is.
         """
         key = _key(point_xy, labels)
-        if earlier is not None:
+        if isinstance(earlier, Answer):
+            key += repr(earlier.window).encode()
+            key += earlier.logits.cpu().numpy().tobytes()
+        elif earlier is not None:
             key += earlier.tobytes()
         if key not in self._known:
             self._keep(key, self._find(point_xy, labels, earlier))
@@ -162,11 +165,13 @@ class CloseUps:
         self,
         xy: NDArray[np.float32],
         labels: NDArray[np.int32],
-        earlier: NDArray[np.float32] | None,
+        earlier: Answer | NDArray[np.float32] | None,
     ) -> list[Answer]:
         xy, labels = _in_order(xy[labels >= 0], labels[labels >= 0])
         before, start = _before_last(labels), None
-        if earlier is not None:
+        if isinstance(earlier, Answer):
+            start = earlier
+        elif earlier is not None:
             start = self.from_logits(earlier)
             if start is not None and before:
                 known = self.answers(xy[:before], labels[:before])

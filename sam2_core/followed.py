@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sam2_core.memory import Memory, MemoryBank
+from sam2_core.memory import Memory, MemoryBank, Outline
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sam2_core.prompts import SparsePrompt
 
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
 class Start:
     """What a frame's prompts work on, fixed when the frame gets its first prompt.
 
-    A frame that propagation has visited is corrected: ``logits`` are its mask then and
+    A frame that propagation has visited is corrected: ``seen`` is its mask then and
     ``reverse`` the direction it was visited in. Any other frame is seen by itself.
     """
 
-    logits: Tensor | None = None
+    seen: Memory | Outline | None = None
     reverse: bool = False
 
 

@@ -46,6 +46,10 @@ class Memory:
         """With the pointer and the scores only."""
         return replace(self, logits=self.logits[..., :0, :0], spatial=None)
 
+    def outline(self) -> Outline:
+        """What stays of the mask when the memory is forgotten."""
+        return Outline.of(self.logits)
+
     def split(self) -> list[Memory]:
         """The memory of each object for itself."""
         if len(self.iou) == 1:
@@ -124,6 +128,11 @@ class Outline:
         return (torch.from_numpy(mask).to(device).float() * 2 - 1) * _RECALLED_LOGIT
 
 
+def logits_of(seen: Memory | Outline, device: torch.device) -> Tensor:
+    """(1, 1, h, w) low-resolution logits of a mask that is remembered."""
+    return seen.logits if isinstance(seen, Memory) else seen.logits(device)
+
+
 @dataclass
 class MemoryBank:
     """All one object remembers.
@@ -144,6 +153,13 @@ class MemoryBank:
     tracked: dict[int, Memory] = field(default_factory=dict)
     outlines: dict[int, Outline] = field(default_factory=dict)
 
+    def seen(self, frame_index: int) -> Memory | Outline | None:
+        """What is still known of the mask on a frame."""
+        memory = self.find(frame_index)
+        if memory is not None and memory.logits.numel():
+            return memory
+        return self.outlines.get(frame_index)
+
     def find(self, frame_index: int) -> Memory | None:
         """Memory of a frame, conditioning or tracked."""
         if frame_index in self.conditioning:
@@ -152,11 +168,8 @@ class MemoryBank:
 
     def logits(self, frame_index: int, device: torch.device) -> Tensor | None:
         """Last known (1, 1, h, w) logits on a frame, from an outline if need be."""
-        memory = self.find(frame_index)
-        if memory is not None and memory.logits.numel():
-            return memory.logits
-        outline = self.outlines.get(frame_index)
-        return None if outline is None else outline.logits(device)
+        seen = self.seen(frame_index)
+        return None if seen is None else logits_of(seen, device)
 
     def condition(self, frame_index: int, memory: Memory) -> None:
         """Keep the memory of a frame whose prompts are final."""
@@ -175,7 +188,7 @@ class MemoryBank:
         for index in [t for t in self.tracked if (frame_index - t) * sign > reach]:
             memory = self.tracked[index]
             if memory.logits.numel():
-                self.outlines[index] = Outline.of(memory.logits)
+                self.outlines[index] = memory.outline()
             if (frame_index - index) * sign >= config.max_object_pointers:
                 del self.tracked[index]
             elif memory.logits.numel():
@@ -185,7 +198,7 @@ class MemoryBank:
         """Take all tracked frames out of memory; their outlines stay."""
         for index, memory in self.tracked.items():
             if memory.logits.numel():
-                self.outlines[index] = Outline.of(memory.logits)
+                self.outlines[index] = memory.outline()
         self.tracked.clear()
 
     def recall(

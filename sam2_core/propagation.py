@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sam2_core.inference import inference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from torch import Tensor
 
@@ -38,6 +39,8 @@ class Route:
         Rest where the masks are the same as before, until the next start.
     underway : bool
         Whether it is being followed.
+    skipped : set of int
+        Frames that are left to the other direction.
     same : int
         Frames in a row that have come out as before.
     """
@@ -45,6 +48,7 @@ class Route:
     known: FollowedObject
     starts: set[int]
     until_same: bool = False
+    skipped: set[int] = field(default_factory=set)
     underway: bool = False
     same: int = 0
 
@@ -97,23 +101,24 @@ class Propagation:
         """Follow all objects from their first prompts over the frames low to high."""
         swept = dict(self.objects)
         self._commit(swept)
-        firsts = {i: known.first for i, known in swept.items()}
         seen: dict[int, FrameResult] = {}
         if direction != "backward":
-            forward = {i: Route(known, {firsts[i]}) for i, known in swept.items()}
-            last_first = max(firsts.values())
+            forward = self._routes(swept, False, direction)
+            last_start = max(max(route.starts) for route in forward.values())
+            first = min(min(route.starts) for route in forward.values())
             for frame_index, found in self._sweep(
-                forward, range(min(firsts.values()), high + 1), False
+                forward, range(first, high + 1), False
             ):
                 if frame_index >= low:
                     result = self._draw(frame_index, found)
-                    if frame_index <= last_first:
+                    if frame_index <= last_start:
                         seen[frame_index] = result
                     yield result
         if direction != "forward":
-            backward = {i: Route(known, {firsts[i]}) for i, known in swept.items()}
+            backward = self._routes(swept, True, direction)
+            last = max(max(route.starts) for route in backward.values())
             for frame_index, found in self._sweep(
-                backward, range(max(firsts.values()), low - 1, -1), True, seen
+                backward, range(last, low - 1, -1), True, seen
             ):
                 earlier = seen.pop(frame_index, None)
                 if frame_index <= high:
@@ -130,7 +135,7 @@ class Propagation:
             return
         self._commit(swept)
         if direction != "backward":
-            routes = {i: _changed_route(known, False) for i, known in swept.items()}
+            routes = self._routes(swept, False, direction, changes=True)
             first = min(min(route.starts) for route in routes.values())
             for frame_index, found in self._sweep(
                 routes, range(first, high + 1), False
@@ -138,7 +143,7 @@ class Propagation:
                 if frame_index >= low:
                     yield self._draw(frame_index, found)
         if direction != "forward":
-            routes = {i: _changed_route(known, True) for i, known in swept.items()}
+            routes = self._routes(swept, True, direction, changes=True)
             last = max(max(route.starts) for route in routes.values())
             for frame_index, found in self._sweep(
                 routes, range(last, low - 1, -1), True
@@ -177,6 +182,7 @@ class Propagation:
                 object_id: route
                 for object_id, route in routes.items()
                 if route.underway
+                and frame_index not in route.skipped
                 and self.objects.get(object_id) is route.known
                 and route.known.bank.conditioning
                 and (earlier is None or object_id not in earlier.masks)
@@ -218,6 +224,49 @@ class Propagation:
 
     # ------------------------------------------------------------------ helpers
 
+    def _routes(
+        self,
+        swept: Mapping[int, FollowedObject],
+        reverse: bool,
+        direction: str,
+        changes: bool = False,
+    ) -> dict[int, Route]:
+        route = self._nearest_route if self.tracker.nearest else self._whole_route
+        return {
+            # A new object goes all of the way, whatever has changed.
+            i: route(known, reverse, direction, changes and bool(known.directions))
+            for i, known in swept.items()
+        }
+
+    def _whole_route(
+        self, known: FollowedObject, reverse: bool, direction: str, changes: bool
+    ) -> Route:
+        """Away from the first prompt, in the light of all; or from what has changed."""
+        if not changes:
+            return Route(known, {known.first})
+        starts = {
+            # A frame whose prompts are gone is found again on the way forward.
+            frame - 1 if reverse and frame not in known.bank.conditioning else frame
+            for frame in known.changed
+        }
+        return Route(known, starts, until_same=True)
+
+    def _nearest_route(
+        self, known: FollowedObject, reverse: bool, direction: str, changes: bool
+    ) -> Route:
+        """Away from every prompt, half of the way to the next."""
+        prompted = set(known.bank.conditioning)
+        halves = later_halves(prompted)
+        skipped: set[int] = set()
+        if reverse:
+            skipped = set(range(min(prompted), max(prompted))) - halves - prompted
+        elif direction == "both":
+            skipped = halves
+        # Where prompts are gone, their whole surroundings are found again.
+        if changes and known.changed <= prompted:
+            return Route(known, set(known.changed), True, skipped)
+        return Route(known, prompted, skipped=skipped)
+
     def _draw(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
         with inference():
             return self.draw(frame_index, found)
@@ -239,16 +288,12 @@ class Propagation:
                 known.changed &= set(known.drafts)
 
 
-def _changed_route(known: FollowedObject, reverse: bool) -> Route:
-    """From the changed frames outward; all of the way for a new object."""
-    if not known.directions:
-        return Route(known, {known.first})
-    starts = {
-        # A frame whose prompts are gone is found again on the way forward.
-        frame - 1 if reverse and frame not in known.bank.conditioning else frame
-        for frame in known.changed
-    }
-    return Route(known, starts, until_same=True)
+def later_halves(prompted: Collection[int]) -> set[int]:
+    """Frames between two prompted ones that are nearer to the later of them."""
+    halves: set[int] = set()
+    for earlier, later in pairwise(sorted(prompted)):
+        halves.update(range((earlier + later) // 2 + 1, later))
+    return halves
 
 
 def _iou(one: Tensor, other: Tensor) -> float:

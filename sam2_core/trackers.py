@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from sam2_core import tracking, transforms
+from sam2_core.memory import logits_of
 from sam2_core.prompts import SparsePrompt
 from sam2_core.results import draw_masks
 
@@ -16,16 +17,24 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sam2_core.features import FeatureCache
     from sam2_core.followed import FollowedObject, Start
-    from sam2_core.memory import Memory, MemoryBank
+    from sam2_core.memory import Memory, MemoryBank, Outline
     from sam2_core.packed import PackedMasks
 
 
 class Tracker(Protocol):
-    """What :class:`sam2_core.VideoSession` and its propagation rely on."""
+    """What :class:`sam2_core.VideoSession` and its propagation rely on.
+
+    Attributes
+    ----------
+    nearest : bool
+        Whether a frame is found from the nearest prompt on one side of it; otherwise
+        all prompts tell of every frame, and objects are followed from the first one.
+    """
+
+    nearest: bool
 
     def prompted(
         self,
@@ -33,7 +42,7 @@ class Tracker(Protocol):
         frame_index: int,
         prompt: SparsePrompt | NDArray[np.bool_],
         start: Start,
-        previous: Tensor | None,
+        previous: Memory | Outline | None,
     ) -> Memory:
         """An object as its prompts on a frame say.
 
@@ -47,8 +56,8 @@ class Tracker(Protocol):
             Of one object, in pixels of the frame, or its (H, W) bool mask.
         start : Start
             What the prompts of the frame work on.
-        previous : Tensor, optional
-            (1, 1, h, w) logits of the mask there so far.
+        previous : Memory or Outline, optional
+            The mask there so far.
         """
 
     def final(self, frame_index: int, draft: Memory) -> Memory:
@@ -72,6 +81,8 @@ class MemoryTracker:
         The encoded frames, with the network.
     """
 
+    nearest = False
+
     def __init__(self, features: FeatureCache) -> None:
         self.features = features
         self.model = features.model
@@ -85,7 +96,7 @@ class MemoryTracker:
         frame_index: int,
         prompt: SparsePrompt | NDArray[np.bool_],
         start: Start,
-        previous: Tensor | None,
+        previous: Memory | Outline | None,
     ) -> Memory:
         """See :class:`Tracker`."""
         model, features = self.model, self.features[frame_index]
@@ -93,7 +104,7 @@ class MemoryTracker:
             found = tracking.segment_mask(model, features, prompt)
             return tracking.fill_holes(model, found)
         remembered = []
-        if start.logits is not None:
+        if start.seen is not None:
             recollection = known.bank.recall(
                 frame_index,
                 self.num_frames,
@@ -112,7 +123,7 @@ class MemoryTracker:
             tracking.look(model, features, remembered),
             torch.from_numpy(xy).to(model.device),
             torch.from_numpy(prompt.labels).to(model.device),
-            previous,
+            None if previous is None else logits_of(previous, model.device),
         )
         return tracking.fill_holes(model, found)
 

@@ -191,8 +191,8 @@ class VideoSession:
             previous = None
         with inference():
             start = known.starts.get(frame_index) or self._start(known, frame_index)
-            logits = start.logits if previous is None else previous.logits
-            draft = self._tracker.prompted(known, frame_index, prompt, start, logits)
+            seen = previous or start.seen
+            draft = self._tracker.prompted(known, frame_index, prompt, start, seen)
             # Nothing has changed so far, so that an error leaves all as it was.
             known.prompts[frame_index] = prompt
             known.changed.add(frame_index)
@@ -288,8 +288,7 @@ class VideoSession:
     def _start(self, known: FollowedObject, frame_index: int) -> Start:
         if frame_index not in known.directions:
             return Start()
-        logits = known.bank.logits(frame_index, self.model.device)
-        return Start(logits, known.directions[frame_index])
+        return Start(known.bank.seen(frame_index), known.directions[frame_index])
 
     def _prompted(self, frame_index: int) -> dict[int, Memory]:
         found = {}

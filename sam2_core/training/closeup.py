@@ -22,6 +22,7 @@ from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.checkpoints import resume, save_checkpoint
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.dataset import load_split, stack_slices
+from sam2_core.training.muon import Muon
 from sam2_core.training.object_windows import ObjectWindows
 from sam2_core.training.synthetic import generate_pool
 from sam2_core.training.synthetic_stacks import generate_stack_pool
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 SET_WEIGHTS = {
     "ndev_scratch": 0.3,  # its automatic labels are poor
     "synthetic": 1.5,  # many kinds of images in one set
+    "usiigaci_phase": 1.5,  # spread cells, branched and long ones are few and hard
+    "omnipose_bacteria": 1.5,
 }
 WARMUP = 200
 EMA = 0.999
@@ -67,9 +70,7 @@ class CloseUpTrainer:
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
         self.seconds = 0.0
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.02
-        )
+        self.optimizer = Muon(self.model, lr=lr, weight_decay=0.02)
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             resume(self.checkpoint, self)

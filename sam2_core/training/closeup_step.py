@@ -1,14 +1,15 @@
-"""One training step of the close-up network: first answers, then a correction."""
+"""One training step of the close-up network: first answers, then what follows."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2_core.nn.closeup import prompt_maps, standardised, window_maps
+from sam2_core.nn.closeup import SIDE, prompt_maps, standardised, window_maps
 from sam2_core.training.clicks import sample_error_clicks
 from sam2_core.training.image_step import StepResult
 from sam2_core.training.losses import balanced_cross_entropy, dice_loss
@@ -19,12 +20,41 @@ if TYPE_CHECKING:
     from sam2_core.training.object_windows import WindowBatch
 
 NAMES = {CLICK: "click", BOX: "box", FOLLOW: "follow"}
-CORRECTED = 0.5  # of the windows get a second round
+CORRECTED = 0.5  # of the windows of a round come again in the next
+CARRIED = 0.7  # of the followed ones among them go on to the next frame
+UNASKED = 0.25  # of the others are only looked at again, without another click
 SCORE_WEIGHT, PRESENCE_WEIGHT = 1.5, 0.5
 
 
+@dataclass
+class _Round:
+    """What the network is asked at a time, N windows.
+
+    ``images`` (N, 3, S, S) and ``before`` (N, 2, S, S) float, ``points``, ``labels``
+    and ``earlier`` as :func:`prompt_maps` takes them, and what is true: ``target``,
+    ``known`` (N, S, S) bool, ``areas``, ``kinds`` (N,). ``rows`` (N,) are places in the
+    batch, ``carried`` (N,) bool tells those that have gone on to the next frame.
+    """
+
+    rows: Tensor
+    images: Tensor
+    before: Tensor
+    points: Tensor
+    labels: Tensor
+    earlier: Tensor
+    target: Tensor
+    known: Tensor
+    areas: Tensor
+    kinds: Tensor
+    carried: Tensor
+
+    def part(self, keep: Tensor) -> _Round:
+        """Some of the windows."""
+        return _Round(**{name: value[keep] for name, value in vars(self).items()})
+
+
 def closeup_step(
-    model: CloseUp, batch: WindowBatch, generator: torch.Generator, rounds: int = 2
+    model: CloseUp, batch: WindowBatch, generator: torch.Generator, rounds: int = 3
 ) -> StepResult:
     """Loss of one batch, and IoUs by kind of prompt.
 
@@ -37,47 +67,123 @@ def closeup_step(
     generator : torch.Generator
         Draws corrective clicks.
     rounds : int
-        2 adds a round with a corrective click to half of the windows.
+        In each after the first, half of the windows come again: with a corrective
+        click, or on the next frame with the mask found on this one.
     """
-    images = batch.images.permute(0, 3, 1, 2).float()
-    before = torch.stack(
-        (
-            standardised(batch.before_images[:, None].float(), images)[:, 0],
-            batch.before_masks.float() * 2 - 1,
-        ),
-        1,
-    )
-    before = before * (batch.kinds == FOLLOW)[:, None, None, None]
-    points, labels = batch.points, batch.labels
-    rows = torch.arange(len(images))
-    earlier: Tensor | None = None
+    asked = _first_round(model, batch)
     loss = torch.zeros(())
     report: dict[str, float] = {}
     for i in range(rounds):
-        prompts = prompt_maps(points, labels, earlier)
-        with torch.autocast(images.device.type, torch.bfloat16):
-            seen = model(window_maps(images[rows], prompts, before[rows]))
-        target, known = batch.targets[rows], batch.known[rows]
-        kinds = batch.kinds[rows]
-        followed = kinds == FOLLOW
-        part, iou = _loss(seen, target, known, batch.whole_areas[rows], followed)
-        loss = loss + part * (1.0 if i == 0 else CORRECTED)
-        for kind, name in NAMES.items():
-            if bool((kinds == kind).any()):
-                report[f"{name}{i + 1}"] = float(iou[kinds == kind].mean())
-        if i + 1 == rounds:
-            break
-        keep = torch.randperm(len(rows), generator=generator)
-        keep = keep[: int(len(rows) * CORRECTED)]
-        shown = seen.logits.detach()[keep]
-        at, kind_of_click = sample_error_clicks(
-            target[keep], shown > 0, generator, margin=2
+        prompts = prompt_maps(
+            asked.points, asked.labels, asked.earlier, asked.images.shape[-1]
         )
-        points = torch.cat((points[keep], at), 1)
-        labels = torch.cat((labels[keep], kind_of_click), 1)
-        earlier = torch.tanh(shown / 2)
-        rows = rows[keep]
+        maps = window_maps(asked.images, prompts, asked.before)
+        with torch.autocast(asked.images.device.type, torch.bfloat16):
+            seen = model(maps)
+        followed = asked.kinds == FOLLOW
+        part, iou = _loss(seen, asked.target, asked.known, asked.areas, followed)
+        loss = loss + part * len(asked.rows) / len(batch.kinds)
+        for kind, name in NAMES.items():
+            if bool((asked.kinds == kind).any()):
+                report[f"{name}{i + 1}"] = float(iou[asked.kinds == kind].mean())
+        if i + 1 < rounds:
+            asked = _next_round(asked, seen, batch, generator)
     return StepResult(loss, report)
+
+
+def _first_round(model: CloseUp, batch: WindowBatch) -> _Round:
+    images = batch.images.permute(0, 3, 1, 2).float()
+    masks = batch.before_masks.float() * 2 - 1
+    before = _memory(batch.before_images[:, None].float(), images, masks)
+    n, side = len(batch.kinds), images.shape[-1]
+    asked = _Round(
+        rows=torch.arange(n),
+        images=images,
+        before=before * (batch.kinds == FOLLOW)[:, None, None, None],
+        points=batch.points,
+        labels=batch.labels,
+        earlier=torch.zeros(n, side, side),
+        target=batch.targets,
+        known=batch.known,
+        areas=batch.whole_areas,
+        kinds=batch.kinds,
+        carried=torch.zeros(n, dtype=torch.bool),
+    )
+    if side > SIDE:
+        # A second look: what the first one saw is known.
+        still = batch.kinds != FOLLOW
+        asked.earlier[still] = _first_look(model, asked.part(still))
+    return asked
+
+
+@torch.no_grad()
+def _first_look(model: CloseUp, asked: _Round) -> Tensor:
+    """Masks as seen in windows of the usual side, -1 to 1, drawn at full size."""
+    if not len(asked.rows):
+        return asked.earlier
+    learning = model.training
+    model.eval()  # these few windows are no measure of the usual ones
+    factor = asked.images.shape[-1] // SIDE
+    points = (asked.points + 0.5) / factor - 0.5
+    images = F.avg_pool2d(asked.images, factor)
+    with torch.autocast(images.device.type, torch.bfloat16):
+        seen = model(window_maps(images, prompt_maps(points, asked.labels, None)))
+    model.train(learning)
+    drawn = F.interpolate(
+        seen.logits[:, None], scale_factor=float(factor), mode="bilinear"
+    )
+    return torch.tanh(drawn[:, 0] / 2)
+
+
+def _next_round(
+    asked: _Round, seen: SeenObject, batch: WindowBatch, generator: torch.Generator
+) -> _Round:
+    n = max(int(len(asked.rows) * CORRECTED), 1)
+    keep = torch.randperm(len(asked.rows), generator=generator)[:n]
+    shown, present = seen.logits.detach()[keep], seen.present.detach()[keep]
+    part = asked.part(keep)
+    chance = torch.rand(n, generator=generator)
+    on = (part.kinds == FOLLOW) & (batch.then_areas[part.rows] >= 0)
+    on &= (chance < CARRIED) & ~part.carried
+    at, clicked = sample_error_clicks(part.target, shown > 0, generator, margin=2)
+    # A mask of its own with the same click is what a second look at it is.
+    again = (part.kinds != FOLLOW) & (chance < UNASKED)
+    clicked = torch.where((on | again)[:, None], -1, clicked)
+    points = torch.cat((part.points, at), 1)
+    labels = torch.cat((part.labels, clicked), 1)
+    earlier = torch.where(on[:, None, None], 0.0, torch.tanh(shown / 2))
+    # A frame on which the object is not seen is skipped; what was known stays.
+    lost = (present < 0) | ~(shown > 0).flatten(1).any(1)
+    rows = part.rows
+    images = batch.then_images[rows].permute(0, 3, 1, 2).float()
+    found = _memory(
+        part.images.mean(1, keepdim=True), images, (shown > 0).float() * 2 - 1
+    )
+    found = torch.where(lost[:, None, None, None], part.before, found)
+
+    def moved(new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(on.view(-1, *[1] * (old.ndim - 1)), new, old)
+
+    return replace(
+        part,
+        images=moved(images, part.images),
+        before=moved(found, part.before),
+        points=points,
+        labels=labels,
+        earlier=earlier,
+        target=moved(batch.then_targets[rows], part.target),
+        areas=moved(batch.then_areas[rows], part.areas),
+        carried=part.carried | on,
+    )
+
+
+def _memory(grey: Tensor, images: Tensor, masks: Tensor) -> Tensor:
+    """The frame before as the network sees it, (N, 2, S, S).
+
+    From its grey levels (N, 1, S, S), the present windows, and masks (N, S, S) of -1
+    and 1.
+    """
+    return torch.stack((standardised(grey, images)[:, 0], masks), 1)
 
 
 def _loss(

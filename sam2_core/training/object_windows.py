@@ -39,12 +39,17 @@ CLICK, BOX, FOLLOW = range(3)
 SHARES = {CLICK: (0.12, 1.0), BOX: (0.35, 0.8), FOLLOW: (0.25, 0.7)}
 # Most of the scales that a click is asked at are wrong; the network must say so.
 WRONG_SHARES, WRONG = (0.03, 3.0), 0.35
+# Large objects are looked at again in windows of twice the side.
+FINE, FINE_SHARES = 2, (0.35, 0.8)
+FINE_OBJECT = 44  # source pixels, of the longer side of an object worth it
+FINE_BATCHES = 0.2  # of the batches, with a quarter of the windows
 MIN_SOURCE_SIDE = 14  # source pixels that a window shows at least
 MAX_OF_SOURCE = 1.2  # times the longer side of the source, at most
 MIN_PIXELS = 6  # of the object in the window
 PAIR_SHARE = 0.35  # of the windows are pairs of frames
 BOX_SHARE = 0.28  # of the others are prompted by a box
 MAX_STEP = 4  # frames between the two of a pair
+ENDING, LONG_GONE = 0.35, 12  # share of pairs whose object ends; frames since then
 ATTEMPTS = 200
 
 
@@ -68,6 +73,11 @@ class WindowBatch:
         (N, 2, 2) float32 xy and (N, 2) int32: a click and padding, a box, or padding.
     before_images, before_masks : Tensor
         (N, S, S) uint8 and bool: the frame before; zeros where there is none.
+    then_images, then_targets : Tensor
+        (N, S, S, 3) uint8 and (N, S, S) bool: the frame after; zeros where there is
+        none.
+    then_areas : Tensor
+        (N,) float32, of the whole object on the frame after; -1 where there is none.
     """
 
     images: Tensor
@@ -79,6 +89,9 @@ class WindowBatch:
     labels: Tensor
     before_images: Tensor
     before_masks: Tensor
+    then_images: Tensor
+    then_targets: Tensor
+    then_areas: Tensor
 
 
 @dataclass
@@ -98,6 +111,9 @@ class _Window:
     )
     before_image: npt.NDArray[np.uint8] | None = None
     before_mask: npt.NDArray[np.bool_] | None = None
+    then_image: npt.NDArray[np.uint8] | None = None
+    then_target: npt.NDArray[np.bool_] | None = None
+    then_area: float = -1.0
 
 
 class ObjectWindows(IterableDataset[WindowBatch]):
@@ -149,57 +165,65 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             {name: len(members) for name, members in self._stacks.items()}, weights
         )
         self.pair_share = PAIR_SHARE if self._stacks else 0.0
+        self._has_large = any(
+            _longer_sides(image).max() >= FINE_OBJECT
+            for members in self._images.values()
+            for image in members
+        )
 
     def __iter__(self) -> Iterator[WindowBatch]:
         """Yield batches for ever."""
         rng = np.random.default_rng(self.seed)
         while True:
-            yield self.draw(rng)
+            fine = self._has_large and rng.random() < FINE_BATCHES
+            yield self.draw(rng, fine)
 
-    def draw(self, rng: np.random.Generator) -> WindowBatch:
-        """One batch."""
-        windows = [self._window(rng) for _ in range(self.batch_size)]
-        blank_image = np.zeros((SIDE, SIDE), np.uint8)
-        blank_mask = np.zeros((SIDE, SIDE), bool)
+    def draw(self, rng: np.random.Generator, fine: bool = False) -> WindowBatch:
+        """One batch; a ``fine`` one has fewer windows of twice the side."""
+        count = max(self.batch_size // FINE**2, 1) if fine else self.batch_size
+        side = FINE * SIDE if fine else SIDE
+        windows = [self._window(rng, side) for _ in range(count)]
 
-        def stacked(values: list[npt.NDArray[np.generic]]) -> Tensor:
-            return torch.from_numpy(np.stack(values))
+        def stacked(name: str, dtype: type = np.uint8, channels: int = 0) -> Tensor:
+            shape = (side, side, channels) if channels else (side, side)
+            values = [getattr(window, name) for window in windows]
+            blank: npt.NDArray[np.generic] = np.zeros(shape, dtype)
+            return torch.from_numpy(
+                np.stack([blank if value is None else value for value in values])
+            )
 
         return WindowBatch(
-            images=stacked([w.image for w in windows]),
-            targets=stacked([w.target for w in windows]),
-            known=stacked([w.known for w in windows]),
+            images=stacked("image"),
+            targets=stacked("target"),
+            known=stacked("known"),
             whole_areas=torch.tensor([w.whole_area for w in windows]),
             kinds=torch.tensor([w.kind for w in windows]),
-            points=stacked([w.points for w in windows]),
-            labels=stacked([w.labels for w in windows]),
-            before_images=stacked(
-                [
-                    blank_image if w.before_image is None else w.before_image
-                    for w in windows
-                ]
-            ),
-            before_masks=stacked(
-                [
-                    blank_mask if w.before_mask is None else w.before_mask
-                    for w in windows
-                ]
-            ),
+            points=stacked("points"),
+            labels=stacked("labels"),
+            before_images=stacked("before_image"),
+            before_masks=stacked("before_mask", bool),
+            then_images=stacked("then_image", channels=3),
+            then_targets=stacked("then_target", bool),
+            then_areas=torch.tensor([w.then_area for w in windows]),
         )
 
-    def _window(self, rng: np.random.Generator) -> _Window:
+    def _window(self, rng: np.random.Generator, side: int) -> _Window:
         for _ in range(ATTEMPTS):
             pair = rng.random() < self.pair_share
-            found = self._pair(rng) if pair else self._still(rng)
+            found = self._pair(rng, side) if pair else self._still(rng, side)
             if found is not None:
                 return found
         raise ImageError("No window with an object was found; are all objects tiny?")
 
-    def _still(self, rng: np.random.Generator) -> _Window | None:
+    def _still(self, rng: np.random.Generator, side: int) -> _Window | None:
         name = self._image_sets[rng.choice(len(self._image_sets), p=self._image_shares)]
         image = self._images[name][rng.integers(len(self._images[name]))]
         table = image.objects
         odds = table.areas.astype(float) ** 0.25
+        if side > SIDE:
+            odds *= _longer_sides(image) >= FINE_OBJECT
+            if not odds.any():
+                return None
         chosen = int(rng.choice(len(table), p=odds / odds.sum()))
         number = int(table.ids[chosen])
         kind = BOX if rng.random() < BOX_SHARE else CLICK
@@ -210,7 +234,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             at = sample_error_click(rng, image.labels[y0:y1, x0:x1] == number)
             assert at is not None
             centre = np.array([y0 + at[1] + 0.5, x0 + at[0] + 0.5])
-        warp = _warp(rng, image.labels.shape, box, centre, kind)
+        warp = _warp(rng, image.labels.shape, box, centre, kind, side)
         target = warp_labels(image.labels[None], warp)[0] == number
         if np.count_nonzero(target) < MIN_PIXELS:
             return None
@@ -235,44 +259,69 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             window.labels[0] = 1
         return window
 
-    def _pair(self, rng: np.random.Generator) -> _Window | None:
+    def _pair(self, rng: np.random.Generator, side: int) -> _Window | None:
         name = self._stack_sets[rng.choice(len(self._stack_sets), p=self._stack_shares)]
         stack = self._stacks[name][rng.integers(len(self._stacks[name]))]
         step = int(rng.choice([1, 2, 3, MAX_STEP], p=[0.6, 0.25, 0.1, 0.05]))
+        # Objects that end are rare and teach presence: look for one sometimes, and
+        # sometimes long after.
+        ending = rng.random() < ENDING
+        if ending and rng.random() < 0.5:
+            step = int(rng.integers(1, LONG_GONE + 1))
         if len(stack) <= step:
             return None
-        first = int(rng.integers(len(stack) - step))
-        order = [first, first + step]
-        if rng.random() < 0.5:
-            order.reverse()
-        table = stack.objects(order[0])
-        if not len(table):
+        ahead = 1 if rng.random() < 0.5 else -1
+        first = int(rng.integers(len(stack) - step)) + (0 if ahead > 0 else step)
+        second = first + ahead * step
+        table = stack.objects(first)
+        odds = np.ones(len(table), bool)
+        if side > SIDE:
+            boxes = table.boxes_yxyx
+            odds &= (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) >= FINE_OBJECT
+        gone = ~np.isin(table.ids, stack.objects(second).ids)
+        if ending and (odds & gone).any():
+            odds &= gone
+        if not odds.any():
             return None
-        chosen = int(rng.integers(len(table)))
-        # Objects that end are rare and teach presence: look for one sometimes.
-        if rng.random() < 0.35:
-            ending = np.flatnonzero(~np.isin(table.ids, stack.objects(order[1]).ids))
-            if len(ending):
-                chosen = int(rng.choice(ending))
+        chosen = int(rng.choice(np.flatnonzero(odds)))
         number = int(table.ids[chosen])
         box = table.boxes_yxyx[chosen]
         shape = stack.labels.shape[1:]
-        warp = _warp(rng, shape, box, (box[:2] + box[2:]) / 2, FOLLOW)
+        warp = _warp(rng, shape, box, (box[:2] + box[2:]) / 2, FOLLOW, side)
+        order = [first, second]
+        # The step after the next: what is found on one frame is carried to the other.
+        third = second + ahead
+        if 0 <= third < len(stack):
+            order.append(third)
         masks = warp_labels(stack.labels[order], warp) == number
         if np.count_nonzero(masks[0]) < MIN_PIXELS:
             return None
         pixels = augment_intensity(warp_images(stack.images[order], warp), rng)
-        later = stack.objects(order[1])
-        area = later.areas[later.ids == number].sum()
-        return _Window(
+        unit = abs(float(np.linalg.det(warp.matrix)))
+
+        def area(frame: int) -> float:
+            later = stack.objects(frame)
+            return float(later.areas[later.ids == number].sum()) / unit
+
+        window = _Window(
             pixels[1],
             masks[1],
             _known(warp, shape),
-            float(area) / abs(float(np.linalg.det(warp.matrix))),
+            area(second),
             FOLLOW,
             before_image=pixels[0].mean(2).astype(np.uint8),
             before_mask=imperfect(rng, masks[0]),
         )
+        if len(order) == 3:
+            window.then_image, window.then_target = pixels[2], masks[2]
+            window.then_area = area(third)
+        return window
+
+
+def _longer_sides(image: LabelledImage) -> npt.NDArray[np.int64]:
+    """Of the boxes of its objects, (N,) pixels."""
+    boxes = image.objects.boxes_yxyx
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(1), np.int64)
 
 
 def _warp(
@@ -281,21 +330,23 @@ def _warp(
     box_yxyx: npt.NDArray[np.int64],
     centre_yx: npt.NDArray[np.float64],
     kind: int,
+    side: int,
 ) -> Warp:
     """Window in which the object has a random size, about at its middle."""
-    wrong = kind == CLICK and rng.random() < WRONG
-    low, high = np.log(WRONG_SHARES if wrong else SHARES[kind])
+    wrong = kind == CLICK and side == SIDE and rng.random() < WRONG
+    shares = WRONG_SHARES if wrong else SHARES[kind]
+    low, high = np.log(FINE_SHARES if side > SIDE else shares)
     longer = float((box_yxyx[2:] - box_yxyx[:2]).max())
-    side = longer / float(np.exp(rng.uniform(low, high)))
-    side = max(min(side, MAX_OF_SOURCE * max(shape_hw[:2])), MIN_SOURCE_SIDE)
+    width = longer / float(np.exp(rng.uniform(low, high)))
+    width = max(min(width, MAX_OF_SOURCE * max(shape_hw[:2])), MIN_SOURCE_SIDE)
     stretch = float(np.exp(rng.normal(0, 0.12))) if rng.random() < 0.4 else 1.0
-    step = side / SIDE
+    step = width / side
     matrix = np.diag([step * stretch, step / stretch]) @ orthogonal_matrix(
         int(rng.integers(4)), bool(rng.integers(2))
     )
     if rng.random() < 0.4:
         matrix = matrix @ rotation_matrix(rng.uniform(-0.8, 0.8))
-    half = np.abs(matrix).sum(1) * SIDE / 2
+    half = np.abs(matrix).sum(1) * side / 2
     centre = centre_yx + rng.normal(0, 0.05, 2) * half
     for axis, limit in enumerate(shape_hw[:2]):
         low_end, high_end = half[axis], limit - half[axis]
@@ -303,14 +354,14 @@ def _warp(
         centre[axis] = np.clip(centre[axis], low_end, high_end) if inside else limit / 2
     bend = None
     if rng.random() < 0.2:
-        bend = random_bend(rng, SIDE, rng.uniform(0.5, 2.0) * step)
-    return Warp((float(centre[0]), float(centre[1])), matrix, SIDE, bend)
+        bend = random_bend(rng, side, rng.uniform(0.5, 2.0) * step)
+    return Warp((float(centre[0]), float(centre[1])), matrix, side, bend)
 
 
 def _known(warp: Warp, shape_hw: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Which pixels of the window lie in the source."""
-    steps = np.arange(SIDE) + 0.5 - SIDE / 2
-    known = np.ones((SIDE, SIDE), bool)
+    steps = np.arange(warp.size) + 0.5 - warp.size / 2
+    known = np.ones((warp.size, warp.size), bool)
     for axis, limit in enumerate(shape_hw[:2]):
         row, column = warp.matrix[axis]
         place = warp.centre_yx[axis] + row * steps[:, None] + column * steps[None]
@@ -321,13 +372,19 @@ def _known(warp: Warp, shape_hw: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 def imperfect(
     rng: np.random.Generator, mask: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
-    """The mask as a tracker might have left it: a bit large or small, or shifted."""
+    """The mask as a tracker might have left it: too large, too small, or shifted."""
     choice = rng.random()
-    if choice < 0.4:
+    if choice < 0.25:
         return mask
-    if choice < 0.85:
+    if choice < 0.6:
         grown = ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(0.8, 3))
         result = grown > rng.uniform(0.25, 0.75)
+    elif choice < 0.9:
+        # Objects shrink towards their ends while what was found of them does not.
+        radius = np.sqrt(np.count_nonzero(mask) / np.pi)
+        inward = ndimage.distance_transform_edt(mask)
+        outward = ndimage.distance_transform_edt(~mask)
+        result = inward - outward > -rng.uniform(-0.25, 0.6) * radius
     else:
         shift = rng.integers(-4, 5, 2)
         result = np.roll(mask, shift, (0, 1))

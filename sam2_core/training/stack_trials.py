@@ -128,7 +128,6 @@ class _Run:
         self.present = present
         self.start = min(where[0] for where in present.values())
         self.stop = max(where[-1] for where in present.values())
-        self.direction = "both" if file.kind == "z" else "forward"
         self.corrected: dict[int, list[int]] = {i: [] for i in present}
         self.masks: dict[tuple[int, int], Array] = {}
         self.scores: dict[tuple[int, int], float] = {}
@@ -151,7 +150,7 @@ class _Run:
         self.masks, self.scores = {}, {}
         count = 0
         with clock.running():
-            results = self.session.propagate(self.start, self.stop, self.direction)
+            results = self.session.propagate(self.start, self.stop, "both")
         while True:
             with clock.running():
                 answer = next(results, None)

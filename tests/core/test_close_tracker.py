@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from bright import Bright, iou
 from micro import micro_model
 
-from sam2_core.close_tracker import PATIENCE
+from sam2_core.answers import Answer
+from sam2_core.close_tracker import PATIENCE, CloseMemory
 from sam2_core.video import VideoSession
+from sam2_core.windows import Window
 
 HW = (100, 140)
 RADIUS = 12
@@ -113,3 +116,81 @@ def test_a_negative_click_alone_finds_nothing(model):
     session = VideoSession(model, stack())
     found = session.add_prompts(0, 1, point_coords=[[100, 20]], point_labels=[0])
     assert not found.masks[1].any()
+
+
+BOTH_ENDS = tuple(range(3, 10))  # longer than anyone waits
+
+
+def two_prompts(model):
+    session = prompted(model, stack(gone=BOTH_ENDS))
+    session.add_prompts(13, 1, point_coords=[[95, 50]], point_labels=[1])
+    return session
+
+
+def masks_of(results):
+    return {r.frame_index: r.masks[1] for r in results}
+
+
+def test_frames_between_prompts_are_found_from_the_nearer_one(model):
+    order = []
+    found = {}
+    for result in two_prompts(model).propagate():
+        order.append(result.frame_index)
+        found[result.frame_index] = result.masks[1]
+    # Each frame once: half of the way forward, the other half back.
+    assert order == [*range(7), 13, *range(12, 6, -1)]
+    for t, mask in found.items():
+        if t in BOTH_ENDS:
+            assert not mask.any()
+        else:
+            assert iou(mask, disc(t)) > 0.85
+
+
+def test_forward_then_backward_is_the_same_as_both(model):
+    session = two_prompts(model)
+    apart = masks_of(session.propagate(direction="forward"))
+    assert sorted(apart) == list(range(LENGTH))
+    assert not apart[11].any()  # given up on the way
+    apart |= masks_of(session.propagate(direction="backward"))
+    for t, mask in masks_of(two_prompts(model).propagate()).items():
+        np.testing.assert_array_equal(mask, apart[t])
+
+
+def test_a_new_prompt_changes_its_surroundings_only(model):
+    session = prompted(model, stack(gone=BOTH_ENDS))
+    list(session.propagate())
+    session.add_prompts(13, 1, point_coords=[[95, 50]], point_labels=[1])
+    changed = masks_of(session.propagate(only_changed=True))
+    assert sorted(changed) == list(range(7, 14))
+    assert iou(changed[11], disc(11)) > 0.85
+
+
+def test_without_its_prompt_a_frame_is_found_from_the_others(model):
+    session = two_prompts(model)
+    list(session.propagate())
+    session.clear_prompts(13, 1)
+    changed = masks_of(session.propagate(only_changed=True))
+    assert sorted(changed) == list(range(LENGTH))
+    alone = masks_of(prompted(model, stack(gone=BOTH_ENDS)).propagate())
+    for t, mask in changed.items():
+        np.testing.assert_array_equal(mask, alone[t])
+
+
+def test_a_small_object_in_a_large_frame_is_remembered_sharply():
+    """The whole frame at low resolution has cells of 30 pixels."""
+    mask = torch.rand(96, 96) > 0.5
+    answer = Answer(Window(700.0, 300.0, 24.0), mask.float() * 8 - 4, 0.9, 1.0)
+    memory = CloseMemory(
+        logits=answer.over((1000, 2000), 64)[None, None],
+        iou=torch.ones(1),
+        object_score=torch.ones(1, 1),
+        pointer=torch.zeros(1, 0),
+        answer=answer,
+        frame_hw=(1000, 2000),
+    )
+    outline = memory.outline()
+    kept = outline.answer(torch.device("cpu"))
+    assert kept.window == answer.window
+    assert torch.equal(kept.logits > 0, mask)
+    assert outline.logits(torch.device("cpu")).shape == (1, 1, 64, 64)
+    assert len(outline.bits) < 2000

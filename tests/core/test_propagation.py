@@ -9,7 +9,7 @@ from micro import micro_model, moving_disc
 
 from sam2_core import propagation
 from sam2_core.memory import Memory
-from sam2_core.propagation import Route
+from sam2_core.propagation import Route, later_halves
 from sam2_core.video import VideoSession
 
 LENGTH = 24
@@ -175,3 +175,12 @@ def test_three_frames_in_a_row_must_agree(session):
     for t in range(5, 9):  # nothing was there before
         route.compare(t, None, memory(mask))
     assert route.underway
+
+
+@pytest.mark.parametrize(
+    ("prompted", "expected"),
+    [({4}, set()), ({0, 9}, {5, 6, 7, 8}), ({0, 10}, {6, 7, 8, 9}), ({5, 2, 3}, set())],
+)
+def test_halves_between_prompts(prompted, expected):
+    """A frame in the middle belongs to the earlier prompt."""
+    assert later_halves(prompted) == expected

@@ -31,8 +31,9 @@ def test_wide_convolutions_move_alike_in_all_directions():
         for values in map(torch.linalg.svdvals, (gradient, moved[0].flatten(1)))
     ]
     assert evenness[1] > 4 * evenness[0]
-    # Its entries are about as large as those of AdamW's steps, 0.2 of the rate.
-    assert 0.5 * 0.002 < moved[0].square().mean().sqrt() < 1.5 * 0.002
+    # Its entries are about as large as those of AdamW's steps, 0.2 of the rate; less
+    # here, where most directions begin at nearly nothing.
+    assert 0.2 * 0.002 < moved[0].square().mean().sqrt() < 1.2 * 0.002
     # The narrow one and the biases move as AdamW moves them first: by the rate.
     for other in moved[1:]:
         torch.testing.assert_close(other.abs(), torch.full_like(other, 0.01))

@@ -53,13 +53,19 @@ class CloseMemory(Memory):
     seen_on: int = 0
     frame_hw: tuple[int, int] = (0, 0)
 
+    @property
+    def there(self) -> bool:
+        """Whether anything of the object is seen, however small."""
+        mask = self.logits if self.answer is None else self.answer.logits
+        return bool((self.object_score > 0).all() and (mask > 0).any())
+
     def shrunk(self) -> CloseMemory:
         """Without anything large."""
         return replace(self, logits=self.logits[..., :0, :0], answer=None)
 
     def outline(self) -> Outline:
         """The mask in its window: the whole frame is too coarse for small objects."""
-        if self.answer is None or not bool(self.object_score > 0):
+        if self.answer is None or not self.there:
             return Outline.of(self.logits)
         packed = Outline.of(self.answer.logits)
         size = self.logits.shape[-1]
@@ -200,7 +206,7 @@ class CloseTracker:
         if isinstance(seen, CloseOutline):
             return seen.answer(device)
         if isinstance(seen, CloseMemory) and seen.answer is not None:
-            return seen.answer if bool(seen.object_score > 0) else None
+            return seen.answer if seen.there else None
         return close.from_logits(logits_of(seen, device)[0].float().cpu().numpy())
 
     def draw(self, found: Mapping[int, Memory]) -> PackedMasks:

@@ -8,7 +8,7 @@ import torch
 
 from sam2_core import transforms
 from sam2_core.errors import PromptError
-from sam2_core.image import MAX_LOGIT, Prediction, decode
+from sam2_core.image import MAX_LOGIT, Prediction, answered, decode
 from sam2_core.inference import inference
 from sam2_core.prompts import check_frame_index, sparse_prompt
 
@@ -53,8 +53,13 @@ def glance(
     prompt = sparse_prompt(point_coords, point_labels, box, session.shape)
     if prompt is None:
         raise PromptError("There is no prompt: give a point or a box.")
-    model = session.model
+    model, count = session.model, 3 if multimask_output else 1
     with inference():
+        closeups = session.closeups(index)
+        if closeups is not None:
+            answers = closeups.answers(prompt.point_xy[0], prompt.labels[0])
+            if answers:
+                return answered(closeups, answers, count, model.config.low_res_size)
         xy = transforms.points_to_input(
             prompt.point_xy, session.shape, model.config.image_size
         )

@@ -18,8 +18,11 @@ from sam2_core.nn.mask_decoder import DecodedMasks, ambiguous_masks, clear_mask
 from sam2_core.prompts import SparsePrompt, mask_logits_prompt, sparse_prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
+    from sam2_core.answers import Answer
     from sam2_core.closeups import CloseUps
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
@@ -222,21 +225,13 @@ class ImagePredictor:
             earlier = None if previous is None else previous[min(i, len(previous) - 1)]
             answers = self._closeups.answers(xy, labels, earlier)
             if not answers:
-                one = SparsePrompt(xy[None], labels[None])
+                alone = SparsePrompt(xy[None], labels[None])
                 mask = None if earlier is None else earlier[None]
-                rows.append(self._predict(one, mask, multimask_output))
+                rows.append(self._predict(alone, mask, multimask_output))
                 continue
-            # Fewer answers than asked for: the last one stands for the others.
-            shown = (answers + answers[-1:] * count)[:count]
-            drawn = torch.stack([self._closeups.draw(answer) for answer in shown])
-            # The highest logit of each cell, lest small objects vanish.
-            low_res = F.adaptive_max_pool2d(drawn, (size, size))
+            found = answered(self._closeups, answers, count, size)
             rows.append(
-                Prediction(
-                    (drawn > 0).cpu().numpy()[None],
-                    np.array([[answer.score for answer in shown]], np.float32),
-                    low_res.clamp(-MAX_LOGIT, MAX_LOGIT).cpu().numpy()[None],
-                )
+                Prediction(found.masks[None], found.scores[None], found.logits[None])
             )
         return Prediction(
             *(
@@ -350,3 +345,27 @@ def select_masks(
 
 def _or_empty(value: ArrayLike | None) -> ArrayLike:
     return () if value is None else value
+
+
+def answered(
+    closeups: CloseUps, answers: Sequence[Answer], count: int, size: int
+) -> Prediction:
+    """The best answers to one prompt as masks of the whole image.
+
+    Parameters
+    ----------
+    closeups : CloseUps
+        Of the image.
+    answers : sequence of Answer
+        At least one, best first.
+    count : int
+        So many are returned; where there are fewer, the last one stands for the others.
+    size : int
+        Side of the low-resolution logits.
+    """
+    shown = [*answers, *[answers[-1]] * count][:count]
+    drawn = torch.stack([closeups.draw(answer) for answer in shown])
+    # The highest logit of each cell, lest small objects vanish.
+    low_res = F.adaptive_max_pool2d(drawn, (size, size)).clamp(-MAX_LOGIT, MAX_LOGIT)
+    scores = np.array([answer.score for answer in shown], np.float32)
+    return Prediction((drawn > 0).cpu().numpy(), scores, low_res.cpu().numpy())

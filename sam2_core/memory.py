@@ -42,6 +42,11 @@ class Memory:
     pointer: Tensor
     spatial: Tensor | None = None
 
+    @property
+    def there(self) -> bool:
+        """Whether anything of the object is seen."""
+        return bool((self.object_score > 0).all() and (self.logits > 0).any())
+
     def shrunk(self) -> Memory:
         """With the pointer and the scores only."""
         return replace(self, logits=self.logits[..., :0, :0], spatial=None)

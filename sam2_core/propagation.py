@@ -256,10 +256,13 @@ class Propagation:
     ) -> Route:
         """Away from every prompt, half of the way to the next."""
         prompted = set(known.bank.conditioning)
-        halves = later_halves(prompted)
+        # A frame from which the object was clicked away says nothing of others.
+        telling = {t for t, m in known.bank.conditioning.items() if m.there}
+        halves = later_halves(telling) - prompted
         skipped: set[int] = set()
+        first = min(telling or prompted)
         if reverse:
-            skipped = set(range(min(prompted), max(prompted))) - halves - prompted
+            skipped = set(range(first, max(prompted))) - halves - prompted
         elif direction == "both":
             skipped = halves
         # Where prompts are gone, their whole surroundings are found again.

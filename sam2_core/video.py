@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from sam2_core.closeups import CloseUps
     from sam2_core.memory import Memory
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
@@ -124,6 +125,11 @@ class VideoSession:
     def frame_features(self, frame_index: int) -> ImageFeatures:
         """Encoder output of a frame, from the cache if it was seen lately."""
         return self._features[frame_index]
+
+    def closeups(self, frame_index: int) -> CloseUps | None:
+        """Close-ups of a frame; None where the model has none."""
+        tracker = self._tracker
+        return tracker[frame_index] if isinstance(tracker, CloseTracker) else None
 
     # ------------------------------------------------------------------ prompts
 

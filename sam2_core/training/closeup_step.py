@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NAMES = {CLICK: "click", BOX: "box", FOLLOW: "follow"}
 CORRECTED = 0.5  # of the windows of a round come again in the next
 CARRIED = 0.7  # of the followed ones among them go on to the next frame
+FORGOTTEN = 0.9  # of the corrected ones lose sight of the frame before
+HARDENED = 0.3  # of the masks that are corrected are known as outlines only
 UNASKED = 0.25  # of the others are only looked at again, without another click
 SCORE_WEIGHT, PRESENCE_WEIGHT = 1.5, 0.5
 
@@ -151,7 +153,10 @@ def _next_round(
     clicked = torch.where((on | again)[:, None], -1, clicked)
     points = torch.cat((part.points, at), 1)
     labels = torch.cat((part.labels, clicked), 1)
-    earlier = torch.where(on[:, None, None], 0.0, torch.tanh(shown / 2))
+    # Of masks that are older only the outline is remembered.
+    hard = torch.rand(n, 1, 1, generator=generator) < HARDENED
+    drawn = torch.where(hard, shown.sign(), torch.tanh(shown / 2))
+    earlier = torch.where(on[:, None, None], 0.0, drawn)
     # A frame on which the object is not seen is skipped; what was known stays.
     lost = (present < 0) | ~(shown > 0).flatten(1).any(1)
     rows = part.rows
@@ -160,6 +165,10 @@ def _next_round(
         part.images.mean(1, keepdim=True), images, (shown > 0).float() * 2 - 1
     )
     found = torch.where(lost[:, None, None, None], part.before, found)
+    # Whoever corrects a followed mask clicks on it as it is; where it came from is
+    # not asked again.
+    forgotten = (chance < FORGOTTEN)[:, None, None, None]
+    corrected = torch.where(forgotten, 0.0, part.before)
 
     def moved(new: Tensor, old: Tensor) -> Tensor:
         return torch.where(on.view(-1, *[1] * (old.ndim - 1)), new, old)
@@ -167,7 +176,7 @@ def _next_round(
     return replace(
         part,
         images=moved(images, part.images),
-        before=moved(found, part.before),
+        before=moved(found, corrected),
         points=points,
         labels=labels,
         earlier=earlier,

@@ -194,3 +194,14 @@ def test_a_small_object_in_a_large_frame_is_remembered_sharply():
     assert torch.equal(kept.logits > 0, mask)
     assert outline.logits(torch.device("cpu")).shape == (1, 1, 64, 64)
     assert len(outline.bits) < 2000
+
+
+def test_an_object_that_was_clicked_away_is_away_on_that_frame_only(model):
+    """An empty frame at the end says nothing of those before it."""
+    session = prompted(model, stack())
+    before = masks_of(session.propagate())
+    session.add_prompts(13, 1, mask=np.zeros(HW, bool))
+    after = masks_of(session.propagate())
+    assert not after[13].any()
+    for t in range(13):
+        np.testing.assert_array_equal(after[t], before[t])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bright import Bright
 from micro import micro_model, moving_disc
 
 from sam2_core.errors import PromptError
@@ -51,3 +52,15 @@ def test_mistakes_are_explained(model):
         glance(session, 0)
     with pytest.raises(PromptError):
         glance(session, 99, [[5, 5]], [1])
+
+
+def test_a_model_with_close_ups_is_asked_as_a_click_asks_it():
+    model = micro_model(guided=True, closeups=True)
+    model.closeup = Bright().eval()
+    frames = moving_disc()
+    session = VideoSession(model, frames)
+    found = glance(session, 2, [[20, 20]], [1])
+    assert found.masks.shape == (3, 40, 56)
+    clicked = VideoSession(model, frames).add_prompts(2, 7, point_coords=[[20, 20]])
+    np.testing.assert_array_equal(found.masks[0], clicked.masks[7])
+    assert found.scores[0] == pytest.approx(clicked.scores[7])

@@ -349,6 +349,7 @@ class SegmentController:
     def _on_prompts(self) -> None:
         if refused := self.placing.why_not(self.steps):
             self.steps.put_back()
+            self._apply_defaults()  # napari forgets them with the last prompt
             self.state.status = refused
             return
         labels = self._ensure()[3]

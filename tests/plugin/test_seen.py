@@ -277,3 +277,16 @@ def test_a_session_repeats_the_regions(tool, backend, tmp_path):
             apply(item, labels, history)
     np.testing.assert_array_equal(labels.data, t.stage.labels.data)
     assert [i.shape for i in again.encoded] == [i.shape for i in backend.encoded]
+
+
+def test_a_click_in_3d_display_goes_back_and_says_why(tool):
+    t = tool(NUCLEI)
+    t.viewer.dims.ndisplay = 3
+    t.stage.points.add([[2, 10, 20]])
+    assert len(t.stage.points.data) == 0
+    assert "2D display" in t.state.status
+    assert not t.stage.labels.data.any()
+    t.viewer.dims.ndisplay = 2
+    t.viewer.dims.set_current_step(0, 2)
+    t.stage.points.add([[2, 10, 20]])
+    assert t.stage.labels.data[2, 10, 20] == 1

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 
 class Sam2Backend:
-    """Models, predictors and sessions of :mod:`sam2_core`."""
+    """Models, predictors and sessions of :mod:`sam2_core`.
+
+    Parameters
+    ----------
+    cache_bytes : int, optional
+        How much of encoded frames each session keeps.
+    """
+
+    def __init__(self, cache_bytes: int | None = None) -> None:
+        self.cache_bytes = cache_bytes
 
     def load_model(self, name: str, device: str) -> Any:
         """A trained network on a device; CheckpointError if it is not here."""
@@ -39,7 +48,7 @@ class Sam2Backend:
         """A session for a line of planes."""
         from sam2_core.video import VideoSession
 
-        return VideoSession(model, frames)
+        return VideoSession(model, frames, cache_bytes=self.cache_bytes)
 
     def warm(self, session: Any, index: int) -> None:
         """Encode a frame of a session, unless it was encoded lately."""

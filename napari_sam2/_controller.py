@@ -8,15 +8,14 @@ from weakref import WeakKeyDictionary
 from napari_sam2 import _labels, _layers, _plan
 from napari_sam2._assigning import assign
 from napari_sam2._history import History, Moment
-from napari_sam2._images import LayerFrames, frames_of
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
 from napari_sam2._painting import Painting
 from napari_sam2._placing import Placing
 from napari_sam2._prompts import Key
+from napari_sam2._sight import Sight
 from napari_sam2._stage import Stage
 from napari_sam2._starts import Starts
-from napari_sam2._state import DIRECTIONS, SegmentationState
 from napari_sam2._steps import Steps
 from napari_sam2._sync import Sync
 from napari_sam2._tasks import Tasks
@@ -29,7 +28,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_sam2._engine import Engine
+    from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Runs
+    from napari_sam2._state import SegmentationState
 
 
 class SegmentController:
@@ -63,7 +64,8 @@ class SegmentController:
         self.tasks = Tasks(state, self.stage, runner, engine, self.notes)
         self.steps = Steps(state, self.stage, self.tasks, self.notes)
         self.starts = Starts(self.stage, self.steps)
-        self.pending = Sync(self.tasks, self.starts)
+        self.sight = Sight(viewer, state)
+        self.pending = Sync(self.tasks, self.starts, self.sight)
         self.placing = Placing(state, self.stage, self.notes)
         self.painting = Painting(viewer, self.starts, self.steps, self.ledger)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
@@ -171,10 +173,10 @@ class SegmentController:
 
     def prepare(self) -> None:
         """Load the model in the background, so that the first click is quick."""
-        frames: LayerFrames | None = None
-        if self.stage.image is not None and self.state.axis is None:
+        frames, image = None, self.stage.image
+        if image is not None and self.state.axis is None:
             try:
-                frames = self.frames()
+                frames = self.sight.ahead(self.frames(), image)
             except Sam2Error as error:
                 self.state.status = str(error)
         self.tasks.prepare(frames)
@@ -259,9 +261,10 @@ class SegmentController:
         start: int | None = None,
         stop: int | None = None,
     ) -> None:
-        """Carry all objects with prompts on this line of frames through the stack.
+        """Carry objects with prompts on this line of frames through the stack.
 
-        Arguments that are None come from the state.
+        Arguments that are None come from the state, and so does whether the current
+        object goes alone.
 
         Raises
         ------
@@ -269,24 +272,18 @@ class SegmentController:
             If there is no stack, no prompt or no model, or the range is empty.
         """
         self._ensure()
-        direction = direction or self.state.direction
-        start = self.state.start if start is None else start
-        stop = self.state.stop if stop is None else stop
-        if direction not in DIRECTIONS:
-            raise PromptError(f"The direction must be one of {', '.join(DIRECTIONS)}.")
+        span = _plan.span(self.state, start, stop, direction)
         if self.state.axis is None:
             raise PromptError("Choose the axis to propagate along first.")
         frames = self.frames()
-        first, last = _plan.check_range(start, stop, len(frames))
+        limits = _plan.check_range(span[0], span[1], len(frames))
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
-        if not prompts:
-            raise PromptError("Click on an object in one of these frames first.")
+        going = _plan.going(self.state, prompts)
         self.tasks.check_model()
-        total = _plan.frame_count(direction, prompts, frames, first, last)
-        record, span = self.history.record, (start, stop, direction)
-        here = self._view().position
-        plan = _plan.propagation(self.state, frames, prompts, record, span, here)
+        total = _plan.frame_count(span[2], going, frames, *limits)
+        record, here = self.history.record, self._view().position
+        plan = _plan.propagation(self.state, frames, going, record, span, here)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)
 
@@ -321,9 +318,9 @@ class SegmentController:
 
     def frames(self) -> LayerFrames:
         """The planes that the one on display belongs to."""
-        view = self._view()
+        view, image = self._view(), self._ensure_image()
         axis = None if self.state.axis in view.plane else self.state.axis
-        return frames_of(self._ensure_image(), view.plane, view.position, axis)
+        return self.sight.frames(image, view.plane, view.position, axis)
 
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()
@@ -350,9 +347,10 @@ class SegmentController:
     # -- events -------------------------------------------------------------------
 
     def _on_prompts(self) -> None:
-        if refused := self.steps.touched(self.notes.locked):
+        if refused := self.placing.why_not(self.steps):
             self.steps.put_back()
-            self.state.status = self.notes.refusal(refused)
+            self._apply_defaults()  # napari forgets them with the last prompt
+            self.state.status = refused
             return
         labels = self._ensure()[3]
         given = assign(

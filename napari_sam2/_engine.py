@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam2._asking import answer, mask_box, mask_logits, point_arrays
-from napari_sam2._facts import measure
+from napari_sam2._facts import measure, moved
 from napari_sam2._following import Plan, follow
 from napari_sam2._glimpses import Choices, Glimpse, choices, is_ambiguous
 from napari_sam2._hints import XY, Answer, Scores, without_leak
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._labels import combine
 from napari_sam2._messages import Choice, Found, Loaded, PlaneMasks, Say, Took
+from napari_sam2._region import MOST_GROWTH, Looked, cuts, doubled, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +105,8 @@ class Engine:
         Parameters
         ----------
         frames : LayerFrames
-            A single plane, or the line of planes that all keys lie on.
+            A single plane, or the line of planes that all keys lie on. A part of a
+            plane is made larger for an object that it cuts.
         prompts : mapping
             All prompts on these planes, also the unchanged ones.
         changed : frozenset of Key
@@ -114,13 +116,24 @@ class Engine:
         """
         yield from self._load(choice)
         if frames.axis is None:
-            yield from self._encode(frames)
+            part = frames
             for key in sorted(changed, key=_order):
-                if stop():
-                    return
-                began = time.perf_counter()
-                yield self._predict_one(key, prompts[key], frames.shape, others or {})
-                yield Took(1000 * (time.perf_counter() - began))
+                part = frames
+                for growth in range(MOST_GROWTH + 1):
+                    yield from self._encode(part)
+                    if stop():
+                        return
+                    began = time.perf_counter()
+                    found = self._predict_one(key, prompts[key], part, others or {})
+                    took = 1000 * (time.perf_counter() - began)
+                    region, hw = part.region, part.plane_shape
+                    if region is None or not cuts(region, found.ids > 0, hw):
+                        break
+                    if growth < MOST_GROWTH:
+                        part = replace(part, region=doubled(region, hw))
+                yield found
+                yield Took(took, region and Looked(*key.place, region))
+            frames = part
         else:
             opened = self._session(frames)
             began = time.perf_counter()
@@ -145,7 +158,7 @@ class Engine:
         _, index = split_position(frames.plane, position, frames.axis)
         found, _ = self._glimpse(frames, index, xy)
         mask = np.asarray(found.masks[int(np.argmax(found.scores))], bool)
-        yield Glimpse(frames.plane, position, mask)
+        yield Glimpse(frames.plane, position, mask, frames.corner)
 
     def _choices(
         self, frames: LayerFrames, key: Key, prompts: ObjectPrompts
@@ -170,7 +183,9 @@ class Engine:
         self, frames: LayerFrames, index: int, xy: XY
     ) -> tuple[Prediction, float]:
         """Candidates of a click, on an encoded frame if there is one, and the time."""
-        point, label = np.array([xy], np.float32), np.array([1], np.int32)
+        top, left = frames.corner
+        point = np.array([(xy[0] - left, xy[1] - top)], np.float32)
+        label = np.array([1], np.int32)
         if frames.axis is None:
             for _ in self._encode(frames):
                 pass
@@ -199,7 +214,8 @@ class Engine:
         if stop():
             return
         yield Say("Propagating …")
-        opened.followed.update(object_id for _, object_id in opened.applied)
+        followed = {object_id for _, object_id in opened.applied}
+        opened.followed |= followed if plan.only is None else followed & plan.only
         yield from follow(opened.session, frames, opened.applied, plan, stop)
 
     def _load(self, choice: Choice) -> Iterator[Say | Loaded]:
@@ -226,12 +242,18 @@ class Engine:
         self,
         key: Key,
         prompts: ObjectPrompts,
-        shape: tuple[int, int],
+        frames: LayerFrames,
         others: Mapping[Any, NDArray[Any]],
     ) -> PlaneMasks:
+        told, near = prompts, others.get(key.place)
+        if frames.region is not None:
+            x0, y0, x1, y1 = frames.region
+            prompts = excerpt(told, frames.region)
+            near = None if near is None else near[y0:y1, x0:x1]
         if prompts.answer is not None:
-            return _plane(key, prompts.answer.unpack(), prompts, Scores())
-        mask, mask_input = prompts.mask(shape), None
+            answer = _plane(key, prompts.answer.unpack(), prompts, Scores())
+            return _placed(answer, told, frames.corner)
+        mask, mask_input = prompts.mask(frames.shape), None
         if mask is not None:
             mask_input = mask_logits(mask, self._model)
         box = prompts.box_array()
@@ -253,14 +275,13 @@ class Engine:
             )
             if several:
                 took = 1000 * (time.perf_counter() - began)
-                self._ambiguous = prompts, prediction, took
+                self._ambiguous = told, prediction, took
             best = int(np.argmax(prediction.scores))
             mask, score = prediction.masks[best], float(prediction.scores[best])
             return mask.astype(bool), Scores(score)
 
-        near = others.get((key.plane, key.position))
         found, scores = without_leak(ask, prompts, near, key.object_id)
-        return _plane(key, found, prompts, scores)
+        return _placed(_plane(key, found, prompts, scores), told, frames.corner)
 
     def _session(self, frames: LayerFrames, told: bool = True) -> _OpenSession:
         """The session of these frames; ``told``: prompts are about to be given."""
@@ -341,3 +362,14 @@ def _plane(
     facts = measure(masks, ious, present, prompted={key.object_id})
     answers = {key.object_id: prompts}
     return PlaneMasks(key.plane, key.position, combine(masks), answers, facts)
+
+
+def _placed(
+    masks: PlaneMasks, told: ObjectPrompts, corner: tuple[int, int]
+) -> PlaneMasks:
+    """The mask of one object in a part of a plane, as the answer to its prompts."""
+    if corner == (0, 0):
+        return replace(masks, prompts=dict.fromkeys(masks.prompts, told))
+    facts = {i: moved(known, corner) for i, known in masks.facts.items()}
+    prompts = dict.fromkeys(masks.prompts, told)
+    return replace(masks, prompts=prompts, facts=facts, corner=corner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,14 @@ def measure(
             object_id in prompted,
         )
     return result
+
+
+def moved(facts: Facts, corner: tuple[int, int]) -> Facts:
+    """Facts of a mask whose first pixel is at this row and column."""
+    if facts.centre is None:
+        return facts
+    row, column = facts.centre
+    return replace(facts, centre=(row + corner[0], column + corner[1]))
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:

@@ -43,6 +43,8 @@ class Plan:
         What marks say of each object.
     shown : dict of int to frozenset of int
         Frames on which each object is now; where following ends, the rest is erased.
+    only : frozenset of int or None
+        Objects to follow; None for all.
     """
 
     start: int | None = None
@@ -52,6 +54,7 @@ class Plan:
     here: int | None = None
     bounds: Mapping[int, Bounds] = field(default_factory=dict)
     shown: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    only: frozenset[int] | None = None
 
 
 def directions(plan: Plan, seeds: set[int]) -> tuple[str, ...]:
@@ -83,6 +86,10 @@ def follow(
     seeds : dict of (int, int) to ObjectPrompts
         All prompts, by frame and object.
     """
+    alone: dict[str, Any] = {}
+    if plan.only is not None:
+        seeds = {at: ask for at, ask in seeds.items() if at[1] in plan.only}
+        alone["object_ids"] = sorted(plan.only)
     prompted = {index for index, _ in seeds}
     done: set[tuple[int, int]] = set()
     for direction in directions(plan, prompted):
@@ -90,7 +97,7 @@ def follow(
         if start > last:
             continue
         lost: dict[int, int] = {}
-        for result in session.propagate(start, last, direction):
+        for result in session.propagate(start, last, direction, **alone):
             index = result.frame_index
             masks = {i: m for i, m in result.masks.items() if (index, i) not in done}
             done.update((index, i) for i in masks)

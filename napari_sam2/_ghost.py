@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
+    from napari_sam2._glimpses import Glimpse
+
 NAME = "SAM2 preview"
 
 
@@ -36,16 +38,15 @@ class Ghost:
     def show(
         self,
         image: Image,
-        plane: tuple[int, int],
-        position: tuple[int, ...],
-        mask: NDArray[np.bool_],
+        glimpse: Glimpse,
         color: Any,
     ) -> None:
-        """Show a mask, (H, W), in a colour, at a plane of an image."""
-        made_for = (id(image), plane, position, mask.shape)
+        """Show a mask in a colour, at its place in a plane of an image."""
+        plane, mask = glimpse.plane, glimpse.mask
+        made_for = (id(image), plane, glimpse.position, glimpse.corner, mask.shape)
         if self.layer not in self.viewer.layers or made_for != self._made_for:
             self.remove()
-            self._make(image, plane, position)
+            self._make(image, glimpse)
             self._made_for = made_for
         assert self.layer is not None
         assert self._data is not None
@@ -76,23 +77,21 @@ class Ghost:
             colors = {None: np.zeros(4), 0: np.zeros(4), 1: np.asarray(color, float)}
             self.layer.colormap = DirectLabelColormap(color_dict=colors)
 
-    def _make(
-        self, image: Image, plane: tuple[int, int], position: tuple[int, ...]
-    ) -> None:
+    def _make(self, image: Image, glimpse: Glimpse) -> None:
         from napari.layers import Labels
         from napari.utils.transforms import Affine
 
-        shape = _layers.image_shape(image)
-        place = _layers.spatial(image)
+        plane, place = glimpse.plane, _layers.spatial(image)
         corner = np.zeros(image.ndim)
         others = [i for i in range(image.ndim) if i not in plane]
-        corner[others] = position
+        corner[others], corner[list(plane)] = glimpse.position, glimpse.corner
         moved = Affine(
             scale=image.scale, rotate=image.rotate, shear=image.shear, ndim=image.ndim
         )
         place["translate"] = np.asarray(image.translate) + moved(corner)
-        flat = tuple(n if i in plane else 1 for i, n in enumerate(shape))
-        self._data = np.zeros(flat, np.uint8)
+        flat = np.ones(image.ndim, int)
+        flat[list(plane)] = glimpse.mask.shape
+        self._data = np.zeros(tuple(flat), np.uint8)
         shown = self._data.view()
         shown.flags.writeable = False  # nobody takes it for the result
         layer = Labels(shown, name=NAME, opacity=0.45, **place)

@@ -52,17 +52,18 @@ class Choices:
     def cropped(self, number: int) -> NDArray[np.bool_]:
         """A candidate in the window of the picture, (h, w) bool."""
         (top, left), (height, width) = self.corner, self.picture.shape[:2]
-        mask = self.masks[number].unpack()
-        return mask[top : top + height, left : left + width]
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        return self.masks[number].within(rows, columns)
 
 
 @dataclass(frozen=True)
 class Glimpse:
-    """The mask under the cursor."""
+    """The mask under the cursor; ``corner`` is where its first pixel is."""
 
     plane: tuple[int, int]
     position: tuple[int, ...]
     mask: NDArray[np.bool_]
+    corner: tuple[int, int] = (0, 0)
 
 
 def is_ambiguous(prompts: ObjectPrompts) -> bool:
@@ -100,7 +101,8 @@ def choices(
     masks, scores = np.asarray(prediction.masks, bool), prediction.scores
     areas = masks.sum((1, 2))
     order = [int(i) for i in np.argsort(areas, kind="stable") if areas[i]]
-    packed = [PackedMask.of(masks[i]) for i in order]
+    (row, column), shape = frames.corner, frames.plane_shape
+    packed = [PackedMask.of(masks[i], (row, column), shape) for i in order]
     if len(set(packed)) < 2:
         return None
     top, bottom, left, right = _window(np.asarray(masks[order].any(0)))
@@ -111,7 +113,7 @@ def choices(
         tuple(float(scores[i]) for i in order),
         order.index(int(np.argmax(np.where(areas > 0, scores, -1)))),
         frames.crop(index, slice(top, bottom), slice(left, right)),
-        (top, left),
+        (top + row, left + column),
         milliseconds,
     )
 

@@ -167,7 +167,7 @@ class History:
         self, labels: Labels, masks: PlaneMasks, step: Step | None, rules: Rules
     ) -> None:
         """Put the masks of a plane into the labels (in place, without refresh)."""
-        plane, position = masks.plane, masks.position
+        plane, position, corner = masks.plane, masks.position, masks.corner
         objects = {i: ask for i, ask in masks.prompts.items() if i not in rules.locked}
         ids = masks.ids
         if len(objects) < len(masks.prompts):
@@ -177,8 +177,8 @@ class History:
             entry = self._entry(labels, key, ask)
             self._set(key, entry, step)
             if rules.only_empty and entry.foreign is not None:
-                ids = np.where(entry.foreign.unpack(), np.uint32(object_id), ids)
-        self._put(labels, plane, position, ids, objects, step, rules)
+                ids, corner = _with(ids, corner, entry.foreign, object_id)
+        self._put(labels, plane, position, ids, objects, step, rules, corner)
         self.record.note(masks, objects, step)
 
     def relabel(self, labels: Labels, change: Relabelled, step: Step | None) -> None:
@@ -318,6 +318,7 @@ class History:
         objects: Any,
         step: Step | None,
         rules: Rules,
+        corner: tuple[int, int] = (0, 0),
     ) -> None:
         patch = _labels.write_plane(
             labels,
@@ -327,5 +328,18 @@ class History:
             objects,
             keep_others=rules.keep_others,
             locked=rules.locked,
+            corner=corner,
         )
         self.add(patch, step)
+
+
+def _with(
+    ids: NDArray[Any], corner: tuple[int, int], mask: PackedMask, object_id: int
+) -> tuple[NDArray[Any], tuple[int, int]]:
+    """Ids with a mask of an object added, whole if they were a part of the plane."""
+    whole = ids
+    if ids.shape != mask.shape:
+        whole = np.zeros(mask.shape, ids.dtype)
+        (top, left), (height, width) = corner, ids.shape
+        whole[top : top + height, left : left + width] = ids
+    return np.where(mask.unpack(), np.uint32(object_id), whole), (0, 0)

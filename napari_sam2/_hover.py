@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2 import _layers
 from napari_sam2._ghost import Ghost
 from napari_sam2._jobs import Job
+from napari_sam2._prompts import ObjectPrompts
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ class Hover:
         self._at = at
         view, row, column = at
         try:
-            frames = controller.frames()
+            image, under = controller.stage.ensure()[0], ((float(column), float(row)),)
+            spot = ObjectPrompts(under, (1,))
+            frames = controller.sight.part(controller.frames(), image, spot)
         except Sam2Error:
             return
         choice, engine = controller.tasks.choice, controller.tasks.engine
@@ -124,7 +127,7 @@ class Hover:
         if image is None or not self._at or glimpse.position != self._at[0].position:
             return
         color = self.controller.stage.label_color(self.state.object_id)
-        self.ghost.show(image, glimpse.plane, glimpse.position, glimpse.mask, color)
+        self.ghost.show(image, glimpse, color)
 
     def _on_end(self, error: Sam2Error | None) -> None:
         """The cursor has moved on meanwhile: look there."""

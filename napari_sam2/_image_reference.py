@@ -177,7 +177,7 @@ def _candidates(reference: ImageReference, path: Path | None) -> list[LayerData]
         for plugin, samples in manager.iter_sample_data():
             for sample in samples:
                 if (plugin, sample.key) == reference.sample:
-                    return [_complete(layer) for layer in sample.open()]
+                    return [part for layer in sample.open() for part in _parts(layer)]
         raise ImageError(f"The sample {' / '.join(reference.sample)} is not installed.")
     if path is None and not reference.path:
         raise ImageError(
@@ -192,7 +192,17 @@ def _candidates(reference: ImageReference, path: Path | None) -> list[LayerData]
         layers = npe2.read([str(place)], stack=False, plugin_name=plugin_name)
     except (ValueError, OSError) as error:
         raise ImageError(f"{place} cannot be read: {error}") from error
-    return [_complete(layer) for layer in layers]
+    return [part for layer in layers for part in _parts(layer)]
+
+
+def _parts(layer: Any) -> list[LayerData]:
+    """Layer data as napari would add it: one layer for each channel."""
+    data, attributes, kind = _complete(layer)
+    axis = attributes.pop("channel_axis", None)
+    if axis is None or isinstance(data, list | tuple):
+        return [(data, attributes, kind)]
+    number = int(data.shape[axis])
+    return [(data.take(i, axis=axis), attributes, kind) for i in range(number)]
 
 
 def _complete(layer: Any) -> LayerData:

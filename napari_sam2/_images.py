@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,20 @@ from sam2_core.errors import ImageError, Sam2Error
 if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
+
+
+Region: TypeAlias = tuple[int, int, int, int]
+"""Part of a plane in pixels: x0, y0, x1, y1, the last two excluded."""
+
+
+class Look(Protocol):
+    """How pixels become a picture, where that takes more than contrast limits.
+
+    It can be compared and hashed: equal ones make the same picture.
+    """
+
+    def picture(self, where: tuple[int | slice, ...]) -> NDArray[np.uint8]:
+        """The (H, W, 3) picture of one plane, or of a part of it."""
 
 
 def full_resolution(image: Image) -> Any:
@@ -54,6 +68,10 @@ class LayerFrames:
         Index along each remaining axis, ascending.
     limits : (float, float) or None
         Values that become 0 and 255; None for 8-bit RGB.
+    look : Look or None
+        Makes the picture instead, from several layers.
+    region : Region or None
+        Part of the plane that a frame shows; None for all of it.
     """
 
     data: Any = field(repr=False, compare=False)
@@ -63,11 +81,26 @@ class LayerFrames:
     axis: int | None
     fixed: tuple[int, ...]
     limits: tuple[float, float] | None
+    look: Look | None = None
+    region: Region | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of a frame."""
+        if self.region is None:
+            return self.plane_shape
+        x0, y0, x1, y1 = self.region
+        return y1 - y0, x1 - x0
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Height and width of the whole plane."""
         return int(self.data.shape[self.plane[0]]), int(self.data.shape[self.plane[1]])
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Row and column, in the plane, of a frame's first pixel."""
+        return (0, 0) if self.region is None else (self.region[1], self.region[0])
 
     def __len__(self) -> int:
         return 1 if self.axis is None else int(self.data.shape[self.axis])
@@ -82,11 +115,9 @@ class LayerFrames:
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """One frame, (H, W, 3) uint8; ImageError if it cannot be read."""
-        from sam2_core.intensity import to_rgb8
-
-        position = self.position(index)
+        height, width = self.shape
         try:
-            plane = np.asarray(self.data[plane_index(self.plane, position)])
+            return self._picture(index, slice(0, height), slice(0, width))
         except (Sam2Error, MemoryError):
             raise
         except Exception as error:
@@ -95,18 +126,22 @@ class LayerFrames:
                 f"Frame {index} of the image cannot be read ({reason}); what is done "
                 "stays."
             ) from error
-        if plane.ndim == 3:  # RGB or RGBA
-            plane = plane[..., :3]
-        return to_rgb8(plane, value_range=self.limits)
 
     def crop(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """A window of one frame, (h, w, 3) uint8."""
+        return self._picture(index, rows, columns)
+
+    def _picture(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         from sam2_core.intensity import to_rgb8
 
+        top, left = self.corner
         where = list(plane_index(self.plane, self.position(index)))
-        where[self.plane[0]], where[self.plane[1]] = rows, columns
+        where[self.plane[0]] = slice(rows.start + top, rows.stop + top)
+        where[self.plane[1]] = slice(columns.start + left, columns.stop + left)
+        if self.look is not None:
+            return self.look.picture(tuple(where))
         part = np.asarray(self.data[tuple(where)])
-        if part.ndim == 3:
+        if part.ndim == 3:  # RGB or RGBA
             part = part[..., :3]
         return to_rgb8(part, value_range=self.limits)
 

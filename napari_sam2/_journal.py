@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from napari_sam2._channels import Blend
 from napari_sam2._labels import Rules
 from napari_sam2._plain_json import (
     key_at,
@@ -21,6 +22,7 @@ from napari_sam2._plain_json import (
 )
 from napari_sam2._plan import on_line
 from napari_sam2._prompts import Key, ObjectPrompts
+from napari_sam2._sources import Sources
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -127,11 +129,14 @@ class Journal:
         Oldest first.
     setups : list of dict
         Model, device, frames and value range; entries name theirs by number.
+    sources : Sources
+        Images that blends are made of.
     """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.setups: list[dict[str, Any]] = []
+        self.sources = Sources()
         self.prompts: dict[Key, ObjectPrompts] = {}  # as last told to the model
         self._of: WeakKeyDictionary[Any, list[Entry]] = WeakKeyDictionary()
 
@@ -248,7 +253,7 @@ class Journal:
         return entry
 
     def _setup(self, choice: Choice, frames: LayerFrames) -> int:
-        content = {
+        content: dict[str, Any] = {
             "model": choice.model,
             "device": choice.device,
             "plane": list(frames.plane),
@@ -256,6 +261,10 @@ class Journal:
             "fixed": list(frames.fixed),
             "value_range": None if frames.limits is None else list(frames.limits),
         }
+        if frames.region is not None:
+            content["region"] = list(frames.region)
+        if isinstance(frames.look, Blend):
+            content["channels"] = self.sources.describe(frames.look)
         if content not in self.setups:
             self.setups.append(content)
         return self.setups.index(content)
@@ -286,6 +295,7 @@ class Journal:
     def as_json(self) -> dict[str, Any]:
         """Setups and steps as they stand in a session file."""
         return {
+            **self.sources.as_json(),
             "setups": self.setups,
             "steps": [entry.as_json() for entry in self.entries if _counts(entry)],
         }
@@ -295,6 +305,7 @@ class Journal:
         """The inverse of :meth:`as_json`; ImageError if it is no journal."""
         journal = cls()
         try:
+            journal.sources = Sources.from_json(content)
             journal.setups = [dict(setup) for setup in content["setups"]]
             journal.entries = [Entry.from_json(step) for step in content["steps"]]
         except (KeyError, TypeError, ValueError) as error:

@@ -26,6 +26,7 @@ from napari_sam2._saved_prompts import (
 )
 from napari_sam2._session_file import SUFFIX, SessionFile, read_session, write_text
 from napari_sam2._session_layers import METADATA
+from napari_sam2._sources import viewer_images
 from sam2_core.errors import ImageError, Sam2Error
 from sam2_core.registry import find_checkpoint, is_available, model_path
 
@@ -40,6 +41,8 @@ EVERY = 20.0  # seconds between autosaves while a long job runs
 SETTINGS = (
     "device",
     "axis",
+    "sees",
+    "part",
     "writing",
     "neighbours",
     "direction",
@@ -47,6 +50,7 @@ SETTINGS = (
     "stop",
     "stop_when_lost",
     "patience",
+    "alone",
     "follow_corrections",
 )
 
@@ -139,6 +143,7 @@ class SessionKeeper:
         if image is None or labels is None:
             raise ImageError("There is no session to save yet: choose an image.")
         state, record = controller.state, controller.history.record
+        record.journal.sources.identify(self._known)
         known = self._checksums.get(image) or checksum(full_resolution(image))
         return SessionFile(
             refer(image, known),
@@ -239,6 +244,11 @@ class SessionKeeper:
         layers = (stage.points, stage.shapes)
         return not any(layer is not None and len(layer.data) for layer in layers)
 
+    def _known(self, data: Any) -> str:
+        """Checksum of an array, if it is that of an image that was looked into."""
+        known = self._checksums.items()
+        return next((c for im, c in known if full_resolution(im) is data), "")
+
     # -- bringing back ------------------------------------------------------------
 
     def _find_image(self, session: SessionFile) -> None:
@@ -248,6 +258,7 @@ class SessionKeeper:
         controller, reference = self.controller, session.image
         viewer = controller.viewer
         layers = [controller.stage.image, *reversed(viewer.layers)]
+        layers.sort(key=lambda layer: getattr(layer, "name", "") != reference.name)
         for layer in layers:
             if type(layer).__name__ != "Image":
                 continue
@@ -284,6 +295,7 @@ class SessionKeeper:
         assert image is not None
         if stage.labels is not None and first_free_id(stage.labels) > 1:
             controller.choose_labels(None)
+        session.journal.sources.find(viewer_images(controller.viewer, self._known))
         settings = {k: v for k, v in session.settings.items() if k in SETTINGS}
         state.update(**settings, model=session.model["name"])
         stage.ensure()

@@ -119,6 +119,7 @@ def write_plane(
     objects: Iterable[int],
     keep_others: bool = True,
     locked: Collection[int] = (),
+    corner: tuple[int, int] = (0, 0),
 ) -> Patch | None:
     """Make a plane of the labels show new masks for some objects.
 
@@ -139,14 +140,23 @@ def write_plane(
         Whether pixels of other labels may not be taken over.
     locked : collection of int
         Labels whose pixels stay in any case.
+    corner : (int, int)
+        Row and column of the first pixel of ``ids``; outside there are no new masks.
 
     Returns
     -------
     Patch or None
         What changed; None if nothing did.
     """
-    index = plane_index(plane, position)
-    current = np.asarray(labels.data[index])
+    whole = np.asarray(labels.data[plane_index(plane, position)])
+    objects = list(objects)
+    rows, columns = _reach(whole, ids.shape, corner, objects)
+    if (rows.stop - rows.start, columns.stop - columns.start) != ids.shape:
+        top, left = corner[0] - rows.start, corner[1] - columns.start
+        wider = np.zeros(whole[rows, columns].shape, ids.dtype)
+        wider[top : top + ids.shape[0], left : left + ids.shape[1]] = ids
+        ids = wider
+    current = whole[rows, columns]
     own = np.zeros(current.shape, bool)
     for object_id in objects:
         own |= current == object_id
@@ -158,7 +168,28 @@ def write_plane(
     if locked:
         kept = np.isin(current, list(locked))
         target[kept] = current[kept]
-    return _store(labels, plane, position, target)
+    return _store(labels, plane, position, target, (rows.start, columns.start))
+
+
+def _reach(
+    whole: NDArray[Any],
+    shape: tuple[int, ...],
+    corner: tuple[int, int],
+    objects: Iterable[int],
+) -> tuple[slice, slice]:
+    """Rows and columns that new masks of a part of a plane may change.
+
+    These are the part, and all pixels that the objects have so far.
+    """
+    top, left, bottom, right = *corner, corner[0] + shape[0], corner[1] + shape[1]
+    for object_id in objects if whole.shape != shape else ():
+        own = whole == object_id
+        rows = np.flatnonzero(own.any(1))
+        if rows.size:
+            top, bottom = min(top, int(rows[0])), max(bottom, int(rows[-1]) + 1)
+            columns = np.flatnonzero(own[rows[0] : rows[-1] + 1].any(0))
+            left, right = min(left, int(columns[0])), max(right, int(columns[-1]) + 1)
+    return slice(top, bottom), slice(left, right)
 
 
 def relabel(
@@ -180,8 +211,12 @@ def difference(
     position: tuple[int, ...],
     before: NDArray[Any],
     after: NDArray[Any],
+    corner: tuple[int, int] = (0, 0),
 ) -> Patch | None:
-    """Patch from one (H, W) state of a plane to another; None if they are equal."""
+    """Patch from one (H, W) state of a plane to another; None if they are equal.
+
+    Both may be a part of it, whose first row and column are its ``corner``.
+    """
     changed = before != after
     rows = np.flatnonzero(changed.any(1))
     if rows.size == 0:
@@ -193,7 +228,11 @@ def difference(
     )
     inside = changed[box]
     packed = np.packbits(inside)
-    return Patch(plane, position, *box, packed, before[box][inside], after[box][inside])
+    old, new = before[box][inside], after[box][inside]
+    top, left = corner
+    placed = slice(box[0].start + top, box[0].stop + top)
+    beside = slice(box[1].start + left, box[1].stop + left)
+    return Patch(plane, position, placed, beside, packed, old, new)
 
 
 def _store(
@@ -201,11 +240,16 @@ def _store(
     plane: tuple[int, int],
     position: tuple[int, ...],
     target: NDArray[Any],
+    corner: tuple[int, int] = (0, 0),
 ) -> Patch | None:
+    top, left = corner
     current = np.asarray(labels.data[plane_index(plane, position)])
-    patch = difference(plane, position, current, target)
+    current = current[top : top + target.shape[0], left : left + target.shape[1]]
+    patch = difference(plane, position, current, target, corner)
     if patch is not None:
-        labels.data[_box_index(patch)] = target[patch.rows, patch.columns]
+        rows = slice(patch.rows.start - top, patch.rows.stop - top)
+        columns = slice(patch.columns.start - left, patch.columns.stop - left)
+        labels.data[_box_index(patch)] = target[rows, columns]
     return patch
 
 

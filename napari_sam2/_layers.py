@@ -29,7 +29,9 @@ SPATIAL = (
 )
 GREEN = (0.0, 0.694, 0.047, 1.0)
 RED = (0.827, 0.027, 0.0, 1.0)
+ON_CANVAS = (5, 20)  # screen pixels of a point, however far one has zoomed in
 FADED = 0.3  # opacity of prompts of other objects
+IN_3D = "Switch the viewer to 2D display to place prompts."
 POLARITIES = ("positive", "negative")
 
 
@@ -65,6 +67,7 @@ def new_points(image: Image) -> Points:
         border_color="white",
         border_width=0.12,
         size=prompt_size(image),
+        canvas_size_limits=ON_CANVAS,
         symbol="disc",
         **spatial(image),
     )
@@ -162,7 +165,7 @@ def current_view(viewer: napari.components.ViewerModel, image: Image) -> View:
         In 3D display, or when the image is shown along an axis it does not have.
     """
     if viewer.dims.ndisplay != 2:
-        raise ImageError("Switch the viewer to 2D display to place prompts.")
+        raise ImageError(IN_3D)
     offset = viewer.dims.ndim - image.ndim
     rows, columns = sorted(d - offset for d in viewer.dims.displayed)
     if rows < 0:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from napari_sam2._facts import Facts
     from napari_sam2._prompts import ObjectPrompts
+    from napari_sam2._region import Looked
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class PlaneMasks:
         prompts for masks that were propagated.
     facts : dict of int to Facts
         Scores and measures of these objects.
+    corner : (int, int)
+        Row and column, in the plane, of the first pixel of ``ids``, which may be a part
+        of it; the objects have no pixels outside.
     """
 
     plane: tuple[int, int]
@@ -50,6 +54,7 @@ class PlaneMasks:
     ids: NDArray[np.uint32]
     prompts: dict[int, ObjectPrompts]
     facts: dict[int, Facts] = field(default_factory=dict)
+    corner: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,13 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Took:
-    """Milliseconds from the prompts of a click to its mask."""
+    """Milliseconds from the prompts of a click to its mask, and where it looked.
+
+    ``looked`` is None for the whole plane.
+    """
 
     milliseconds: float
+    looked: Looked | None = None
 
 
 @dataclass(frozen=True)

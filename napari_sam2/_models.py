@@ -72,6 +72,8 @@ class Session(Protocol):
         start: int | None = None,
         stop: int | None = None,
         direction: Any = "both",
+        *,
+        object_ids: Any = None,
     ) -> Iterator[FrameMasks]: ...
 
 

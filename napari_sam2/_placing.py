@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2 import _layers
+from napari_sam2._layers import IN_3D
 from napari_sam2._stage import full_coordinates
 from sam2_core.errors import PromptError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
+    from napari_sam2._steps import Steps
 
 
 class Placing:
@@ -63,3 +65,13 @@ class Placing:
             raise PromptError("Label 0 is the background; choose another label.")
         if self.state.object_id in self.notes.locked:
             raise PromptError(self.notes.refusal(self.state.object_id))
+
+    def why_not(self, steps: Steps) -> str:
+        """Reason why what was just drawn or moved has to go back; "" if it may stay."""
+        if locked := steps.touched(self.notes.locked):
+            return self.notes.refusal(locked)
+        now, last = self.stage.snapshot(), steps.last
+        if self.stage.viewer.dims.ndisplay == 2 or now is None or last is None:
+            return ""
+        more = len(now.points) + len(now.shapes) > len(last.points) + len(last.shapes)
+        return IN_3D if more else ""

@@ -61,6 +61,8 @@ def start_as_json(start: MaskPrompt) -> dict[str, Any]:
         "shape": list(start.mask.shape),
         "bits": base64.b64encode(start.mask.data).decode(),
     }
+    if start.mask.box is not None:
+        content["box"] = list(start.mask.box)
     answers = prompts_as_json(start.answers)
     return content | ({"answers": answers} if answers else {})
 
@@ -68,7 +70,8 @@ def start_as_json(start: MaskPrompt) -> dict[str, Any]:
 def start_from_json(content: Mapping[str, Any]) -> MaskPrompt:
     """The inverse of :func:`start_as_json`."""
     height, width = content["shape"]
-    mask = PackedMask((height, width), base64.b64decode(content["bits"]))
+    box = tuple(content["box"]) if "box" in content else None
+    mask = PackedMask((height, width), base64.b64decode(content["bits"]), box)
     return MaskPrompt(mask, prompts_from_json(content.get("answers", {})))
 
 
@@ -95,6 +98,8 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "patience": plan.patience,
         "here": plan.here,
     }
+    if plan.only is not None:
+        content["only"] = sorted(plan.only)
     if plan.bounds:
         content["bounds"] = [
             {"object": i, "first": b.low, "last": b.high, "absent": sorted(b.absent)}
@@ -125,6 +130,7 @@ def plan_from_json(content: Mapping[str, Any]) -> Plan:
         content["here"],
         bounds,
         shown,
+        frozenset(content["only"]) if "only" in content else None,
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sam2._following import Plan
-from napari_sam2._images import LayerFrames, frames_of, split_position
+from napari_sam2._images import LayerFrames, split_position
+from napari_sam2._state import DIRECTIONS
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_sam2._prompts import Key, ObjectPrompts
     from napari_sam2._record import Record
+    from napari_sam2._sight import Sight
     from napari_sam2._state import SegmentationState
 
 
@@ -67,8 +69,9 @@ def groups(
     prompts: Mapping[Key, ObjectPrompts],
     changed: Iterable[Key],
     axis: int | None,
+    sight: Sight,
 ) -> list[Group]:
-    """Sort the keys to compute by line of frames."""
+    """Sort the keys to compute by line of frames, and by the part to look at."""
     lines: dict[object, list[Key]] = {}
     for key in changed:
         lines.setdefault(line_of(key, axis), []).append(key)
@@ -76,9 +79,40 @@ def groups(
     for keys in lines.values():
         first = keys[0]
         along = None if axis in first.plane else axis
-        frames = frames_of(image, first.plane, first.position, along)
-        result.append(Group(frames, on_line(prompts, first, axis), frozenset(keys)))
+        frames = sight.frames(image, first.plane, first.position, along)
+        parts: dict[LayerFrames, list[Key]] = {}
+        for key in keys:
+            part = sight.part(frames, image, prompts[key])
+            parts.setdefault(part, []).append(key)
+        line = on_line(prompts, first, axis)
+        result += [Group(part, line, frozenset(some)) for part, some in parts.items()]
     return result
+
+
+def span(
+    state: SegmentationState,
+    start: int | None,
+    stop: int | None,
+    direction: str | None,
+) -> tuple[int | None, int | None, str]:
+    """Start, stop and direction, those that are None as chosen in the state."""
+    direction = direction or state.direction
+    if direction not in DIRECTIONS:
+        raise PromptError(f"The direction must be one of {', '.join(DIRECTIONS)}.")
+    start = state.start if start is None else start
+    return start, state.stop if stop is None else stop, direction
+
+
+def going(
+    state: SegmentationState, prompts: Mapping[Key, ObjectPrompts]
+) -> dict[Key, ObjectPrompts]:
+    """Prompts of the objects that are to be followed; PromptError without any."""
+    one, alone = state.object_id, state.alone
+    found = {k: ask for k, ask in prompts.items() if not alone or k.object_id == one}
+    if not found:
+        what = f"object {one}, or choose another" if alone else "an object"
+        raise PromptError(f"Click on {what} in one of these frames first.")
+    return found
 
 
 def check_range(start: int | None, stop: int | None, length: int) -> tuple[int, int]:
@@ -101,7 +135,8 @@ def propagation(
 ) -> Plan:
     """What a propagation over ``span`` (start, stop, direction) is to do.
 
-    ``position`` is that of the plane on screen.
+    ``prompts`` are those of the objects to follow, ``position`` is that of the plane on
+    screen.
     """
     firsts: dict[int, int] = {}
     for key in prompts:
@@ -111,7 +146,8 @@ def propagation(
     patience = state.patience if state.stop_when_lost else None
     bounds = record.marks.bounds(frames, firsts)
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
-    return Plan(*span, patience, here, bounds, shown if patience else {})
+    only = frozenset({state.object_id}) if state.alone else None
+    return Plan(*span, patience, here, bounds, shown if patience else {}, only)
 
 
 def frame_count(

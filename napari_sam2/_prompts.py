@@ -31,6 +31,11 @@ class Key:
     position: tuple[int, ...]
     object_id: int
 
+    @property
+    def place(self) -> tuple[tuple[int, int], tuple[int, ...]]:
+        """Plane and position."""
+        return self.plane, self.position
+
 
 @dataclass(frozen=True)
 class ObjectPrompts:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_sam2._history import History
     from napari_sam2._jobs import Stop
     from napari_sam2._journal import Entry, Journal
+    from napari_sam2._sources import Sources
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def rerun(
                 yield Redo(entry)
             continue
         setup = journal.setups[entry.what["setup"]]
-        frames, choice = frames_from_json(setup, data), _choice(setup, device)
+        frames = frames_from_json(setup, data, journal.sources)
+        choice = _choice(setup, device)
         prompts, asked = journal.told(entry)
         if entry.fresh:
             engine.forget(frames)
@@ -152,9 +154,10 @@ def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
             history.write(labels, masks, None, Rules())
 
 
-def frames_from_json(setup: dict[str, Any], data: Any) -> LayerFrames:
+def frames_from_json(setup: dict[str, Any], data: Any, sources: Sources) -> LayerFrames:
     """The line of frames that a setup of a journal speaks of."""
-    limits = setup["value_range"]
+    limits, region = setup["value_range"], setup.get("region")
+    look = sources.blend(setup["channels"]) if "channels" in setup else None
     return LayerFrames(
         data=data,
         data_id=id(data),
@@ -163,6 +166,8 @@ def frames_from_json(setup: dict[str, Any], data: Any) -> LayerFrames:
         axis=setup["axis"],
         fixed=tuple(setup["fixed"]),
         limits=None if limits is None else (limits[0], limits[1]),
+        look=look,
+        region=None if region is None else tuple(region),
     )
 
 

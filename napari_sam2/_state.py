@@ -17,6 +17,9 @@ WRITING = ("keep", "overwrite", "empty")
 """Other labels keep their pixels, or lose them to the mask, or, even more careful, only
 pixels without any label are written."""
 
+SEES = ("layer", "shown")
+PARTS = ("auto", "screen", "whole")
+
 
 @dataclass
 class SegmentationState:
@@ -30,6 +33,14 @@ class SegmentationState:
         What is segmented, and where the masks go.
     model, device : str
         A name of :func:`sam2_core.list_models`; "auto", "cpu", "cuda", ...
+    sees : str
+        "layer": the model is shown the image alone; "shown": all images that are
+        visible, blended as on screen.
+    part : str
+        "auto", "screen" or "whole": whether planes that stand alone are looked at in
+        parts, by themselves only where they are large.
+    looked : Looked or None
+        The part that was looked at last.
     plane : (int, int) or None
         Data axes on display, ascending.
     axis : int or None
@@ -61,6 +72,8 @@ class SegmentationState:
     start, stop : int or None
         First and last frame to propagate over, both included; None is the end of the
         stack.
+    alone : bool
+        Whether the current object is propagated alone.
     stop_when_lost : bool
         Whether an object that is lost for ``patience`` frames in a row has ended.
     patience : int
@@ -89,6 +102,9 @@ class SegmentationState:
     labels: Labels | None = None
     model: str = list_models()[0]
     device: str = "auto"
+    sees: str = "layer"
+    part: str = "auto"
+    looked: Any = None
     plane: tuple[int, int] | None = None
     axis: int | None = None
     positive: bool = True
@@ -106,6 +122,7 @@ class SegmentationState:
     direction: str = "both"
     start: int | None = None
     stop: int | None = None
+    alone: bool = False
     stop_when_lost: bool = True
     patience: int = 3
     follow_corrections: bool = False

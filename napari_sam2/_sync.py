@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam2._prompts import Key, ObjectPrompts
+    from napari_sam2._sight import Sight
     from napari_sam2._starts import Starts
     from napari_sam2._tasks import Tasks
 
@@ -28,11 +29,14 @@ class Sync:
         Computes and writes.
     starts : Starts
         Knows the prompts.
+    sight : Sight
+        Says what the model is shown.
     """
 
-    def __init__(self, tasks: Tasks, starts: Starts) -> None:
+    def __init__(self, tasks: Tasks, starts: Starts, sight: Sight) -> None:
         self.tasks = tasks
         self.starts = starts
+        self.sight = sight
 
     def prompts(self) -> dict[Key, ObjectPrompts]:
         """All prompts that are to be answered."""
@@ -51,7 +55,8 @@ class Sync:
                 tasks.history.write_back(labels, key, step)
                 tasks.history.record.journal.restore(key, step)
                 tasks.refresh(key.plane, key.position)
-        return _plan.groups(image, prompts, tasks.history.stale(prompts), axis)
+        stale = tasks.history.stale(prompts)
+        return _plan.groups(image, prompts, stale, axis, self.sight)
 
     def others(
         self, labels: Labels, groups: Iterable[_plan.Group]

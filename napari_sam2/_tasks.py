@@ -363,7 +363,7 @@ class Tasks:
         elif isinstance(item, Loaded):
             self.state.device_used = item.device
         elif isinstance(item, Took):
-            self.state.click_ms = item.milliseconds
+            self.state.update(click_ms=item.milliseconds, looked=item.looked)
         elif isinstance(item, Choices):
             self.state.update(
                 choices=item, choice=item.best, glimpse_ms=item.milliseconds

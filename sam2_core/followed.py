@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sam2_core.errors import PromptError
 from sam2_core.memory import Memory, MemoryBank, Outline
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -60,3 +64,36 @@ class FollowedObject:
         for known in (self.prompts, self.starts, self.drafts, self.bank.conditioning):
             known.pop(frame_index, None)
         self.changed.add(frame_index)
+
+
+class SomeObjects(Mapping[int, FollowedObject]):
+    """Some of a session's objects, as long as the session has them.
+
+    Parameters
+    ----------
+    objects : mapping
+        All of them; may change.
+    object_ids : collection of int
+        Those to be seen; PromptError if one is not there now.
+    """
+
+    def __init__(
+        self, objects: Mapping[int, FollowedObject], object_ids: Collection[int]
+    ) -> None:
+        self._objects = objects
+        self._ids = frozenset(object_ids)
+        if missing := self._ids - objects.keys():
+            raise PromptError(f"Object {min(missing)} has no prompts to be followed.")
+        if not self._ids:
+            raise PromptError("Say which objects to follow, or None for all.")
+
+    def __getitem__(self, object_id: int) -> FollowedObject:
+        if object_id not in self._ids:
+            raise KeyError(object_id)
+        return self._objects[object_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return (object_id for object_id in self._objects if object_id in self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids & self._objects.keys())

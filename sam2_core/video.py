@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sam2_core.close_tracker import CloseTracker
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.features import FeatureCache
-from sam2_core.followed import FollowedObject, Start
+from sam2_core.followed import FollowedObject, SomeObjects, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
 from sam2_core.prompts import (
@@ -21,7 +21,7 @@ from sam2_core.results import FrameResult
 from sam2_core.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from numpy.typing import ArrayLike
 
@@ -232,6 +232,7 @@ class VideoSession:
         stop: int | None = None,
         direction: Direction = "both",
         only_changed: bool = False,
+        object_ids: Collection[int] | None = None,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -251,6 +252,8 @@ class VideoSession:
             way. Results hold the objects that were followed again, frames without any
             do not come. Masks close to a correction may differ a little from those of
             a complete run, which reads memories that are forgotten by then.
+        object_ids : collection of int, optional
+            Follow these objects alone; of the others nothing is found or forgotten.
 
         Returns
         -------
@@ -263,7 +266,7 @@ class VideoSession:
         Raises
         ------
         PromptError
-            If nothing is prompted or the range or direction make no sense.
+            If nothing is prompted, or range, direction or objects make no sense.
         """
         if direction not in ("both", "forward", "backward"):
             raise PromptError(
@@ -284,7 +287,10 @@ class VideoSession:
             raise PromptError(
                 "There is nothing to propagate: add a prompt on some frame first."
             )
-        run = Propagation(self.model, self._tracker, self._objects, self._result)
+        objects: Mapping[int, FollowedObject] = self._objects
+        if object_ids is not None:
+            objects = SomeObjects(self._objects, object_ids)
+        run = Propagation(self.model, self._tracker, objects, self._result)
         if only_changed:
             return run.changes(low, high, direction)
         return run.everything(low, high, direction)

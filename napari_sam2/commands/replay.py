@@ -55,6 +55,7 @@ def replay(
     """  # noqa: D301
     from napari_sam2._image_reference import array_of, open_layer
     from napari_sam2._session_file import read_session
+    from napari_sam2._sources import files
     from sam2_core.label_files import LabelWriter, check_output
 
     content = read_session(session)
@@ -65,6 +66,7 @@ def replay(
     if overwrite and place is not None:
         check_not_input(out, place)
     begin = time.perf_counter()
+    content.journal.sources.find(files(content.image, data, image))
     labels = run(content, data, device, quiet)
     with LabelWriter(out, labels.shape, int(labels.max()), overwrite) as file:
         for index, plane in enumerate(labels.reshape(-1, *labels.shape[-2:])):

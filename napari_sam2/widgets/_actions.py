@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2._state import WRITING
+from napari_sam2._state import PARTS, SEES, WRITING
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from napari_sam2._objects import Objects
     from napari_sam2._state import SegmentationState
 
-OPTIONS = ("writing", "neighbours", "each", "hover")
+OPTIONS = {
+    "writing": WRITING,
+    "sees": SEES,
+    "part": PARTS,
+    "neighbours": None,
+    "alone": None,
+    "each": None,
+    "hover": None,
+}
 
 
 class Actions:
@@ -50,18 +58,24 @@ class Actions:
 
         Parameters
         ----------
-        name : {"writing", "neighbours", "each", "hover"}
+        name : {"writing", "sees", "part", "neighbours", "alone", "each", "hover"}
             "writing" is "keep", "overwrite" or "empty": what happens to other labels.
-            The others are switches: stay out of neighbours, one object per prompt,
+            "sees" is "layer" or "shown": whether the model is shown the image alone or
+            all images that are visible. "part" is "auto", "screen" or "whole": whether
+            it looks at the part on screen alone. The others are switches: stay out of
+            neighbours, propagate the current object alone, one object per prompt,
             preview under the cursor.
         value
             Its new value.
         """
         if name not in OPTIONS:
             raise PromptError(f"The option must be one of {', '.join(OPTIONS)}.")
-        if name == "writing" and value not in WRITING:
-            raise PromptError(f"Other labels: one of {', '.join(WRITING)}.")
+        values = OPTIONS[name]
+        if values is not None and value not in values:
+            raise PromptError(f"{name!r} must be one of {', '.join(values)}.")
         setattr(self.state, name, value)
+        if name in ("sees", "part"):
+            self.controller.prepare()
 
     def track_all(self) -> None:
         """Follow every label of this frame through the stack."""

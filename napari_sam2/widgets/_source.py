@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QPushButton, QWi
 
 from napari_sam2._layers import why_not_labels
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
+from napari_sam2.widgets._seeing import SeeingPanel
 from sam2_core.config import list_models
 
 if TYPE_CHECKING:
@@ -50,12 +51,14 @@ class SourcePanel(QGroupBox):
         self.device = NarrowComboBox()
         self.device.setToolTip("Where the model runs")
         self.download = QPushButton("Download")
+        self.seeing = SeeingPanel(viewer, state)
 
         form = QFormLayout(self)
         form.setContentsMargins(8, 8, 8, 8)
         form.setVerticalSpacing(5)
         form.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
+        form.addRow(self.seeing)
         form.addRow("Labels", self.labels)
         form.addRow("Model", self.model)
         form.addRow("", self.download)

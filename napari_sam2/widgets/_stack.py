@@ -45,6 +45,7 @@ class StackPanel(QGroupBox):
     mark_requested = Signal(str)
     patience_requested = Signal(bool, int)
     follow_requested = Signal(bool)
+    alone_requested = Signal(bool)
 
     def __init__(self, state: SegmentationState, parent: QWidget | None = None) -> None:
         super().__init__("Stack", parent)
@@ -65,6 +66,7 @@ class StackPanel(QGroupBox):
         self.patience.setRange(1, 999)
         self.patience.setSuffix(" frames")
         self.follow = QCheckBox("Propagate corrections by themselves")
+        self.alone = QCheckBox("Propagate the selected object alone")
         self._lay_out()
         self._connect()
         for name in (
@@ -77,6 +79,8 @@ class StackPanel(QGroupBox):
             "busy",
             "stop_when_lost",
             "patience",
+            "alone",
+            "object_id",
             "follow_corrections",
         ):
             state.events[name].connect(self.refresh)
@@ -109,6 +113,7 @@ class StackPanel(QGroupBox):
         form.addRow("Along", self.axis)
         form.addRow(lost)
         form.addRow(self.follow)
+        form.addRow(self.alone)
         self.more = Fold("More", more, is_open=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
@@ -129,6 +134,7 @@ class StackPanel(QGroupBox):
         self.lost.clicked.connect(self._on_patience)
         self.patience.valueChanged.connect(self._on_patience)
         self.follow.clicked.connect(self._on_follow)
+        self.alone.clicked.connect(self.alone_requested)
 
     def refresh(self, *_: Any) -> None:
         """Show the state."""
@@ -155,13 +161,16 @@ class StackPanel(QGroupBox):
         self.direction.setCurrentIndex(self.direction.findData(state.direction))
         self.lost.setChecked(state.stop_when_lost)
         self.follow.setChecked(state.follow_corrections)
+        self.alone.setChecked(state.alone)
+        one = f"Propagate {state.object_id}" if state.alone else "Propagate"
+        self.propagate.setText(one)
         along = stack and state.axis is not None
         running = state.busy == "propagate"
         self.axis.setEnabled(stack and not running)
         busy = (self.start, self.stop, self.range, self.direction, self.propagate)
         for widget in busy:
             widget.setEnabled(along and not running)
-        for widget in (self.absent, self.ends, self.lost, self.follow):
+        for widget in (self.absent, self.ends, self.lost, self.follow, self.alone):
             widget.setEnabled(along)
         self.patience.setEnabled(along and state.stop_when_lost)
         for widget, tip in self._tips().items():
@@ -185,6 +194,8 @@ class StackPanel(QGroupBox):
             self.ends: "This is the last frame with the object" + hint("ends"),
             self.lost: "An object that is lost for so many frames in a row has ended",
             self.patience: "Frames in a row without the object",
+            self.alone: "Follow only the object that is selected; all others stay as "
+            "they are",
             self.follow: "A correction on a propagated stack is propagated at once",
         }
 

@@ -87,6 +87,7 @@ class StackMethods:
         self.stack.mark_requested.connect(self._on_mark)
         self.stack.patience_requested.connect(self._on_patience)
         self.stack.follow_requested.connect(self._on_follow)
+        self.stack.alone_requested.connect(self._on_alone)
         self.review.next_requested.connect(self._on_next_uncertain)
         self.review.check_requested.connect(self._on_check)
         self.review.strip.frame_requested.connect(self._on_frame)
@@ -126,6 +127,9 @@ class StackMethods:
 
     def _on_follow(self, on: bool) -> None:
         self.state.follow_corrections = on
+
+    def _on_alone(self, on: bool) -> None:
+        self.state.alone = on
 
     def _on_next_uncertain(self) -> None:
         self._try("next_uncertain")

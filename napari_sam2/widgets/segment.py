@@ -90,7 +90,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
             writing="keep" if settings.keep_labels else "overwrite",
         )
         self.runner = JobRunner(start)
-        engine = Engine(backend or Sam2Backend())
+        engine = Engine(backend or Sam2Backend(settings.cache_bytes))
         self.controller = SegmentController(viewer, self.state, self.runner, engine)
         self.objects = Objects(self.controller)
         self.ambiguity = Ambiguity(self.controller)
@@ -299,6 +299,8 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.source.download_requested.connect(controller.tasks.download)
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
+        self.source.seeing.option_requested.connect(self._on_option)
+        self.source.seeing.looks_changed.connect(controller.prepare)
         self.table.requested.connect(self._on_objects)
         self.table.count_changed.connect(self._on_count)
         self.stack.axis_requested.connect(self._on_axis)

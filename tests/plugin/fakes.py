@@ -123,9 +123,15 @@ class FakeSession:
         self.prompts = {k: v for k, v in self.prompts.items() if k[1] != object_id}
 
     def propagate(
-        self, start: int | None = None, stop: int | None = None, direction: str = "both"
+        self,
+        start: int | None = None,
+        stop: int | None = None,
+        direction: str = "both",
+        object_ids: Any = None,
     ) -> Iterator[Any]:
         objects = sorted({object_id for _, object_id in self.prompts})
+        if object_ids is not None:
+            objects = [object_id for object_id in objects if object_id in object_ids]
         first = min(index for index, _ in self.prompts)
         low = 0 if start is None else start
         high = len(self.frames) - 1 if stop is None else stop

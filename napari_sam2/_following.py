@@ -99,13 +99,19 @@ def follow(
         lost: dict[int, int] = {}
         for result in session.propagate(start, last, direction, **alone):
             index = result.frame_index
-            masks = {i: m for i, m in result.masks.items() if (index, i) not in done}
+            # Backward finds a frame again where the nearer prompt is a later one.
+            passed = seeds if direction == "backward" else done
+            masks = {
+                i: mask
+                for i, mask in result.masks.items()
+                if (index, i) not in done or (index, i) not in passed
+            }
             done.update((index, i) for i in masks)
             if masks:
                 yield _plane(result, masks, frames, seeds, plan, lost)
             if stop():
                 return
-            if plan.patience and _all_lost(result.masks, lost, plan):
+            if plan.patience and _all_lost(index, direction, seeds, lost, plan):
                 yield from _erase_rest(result, frames, plan, direction)
                 break
 
@@ -135,6 +141,8 @@ def _plane(
     shown = {}
     for object_id, mask in masks.items():
         bounds = plan.bounds.get(object_id)
+        if (index, object_id) in seeds:
+            lost[object_id] = 0
         ended = plan.patience is not None and lost.get(object_id, 0) >= plan.patience
         denied = bounds is not None and not bounds.allow(index)
         if ended or denied:
@@ -158,11 +166,18 @@ def _plane(
     )
 
 
-def _all_lost(masks: dict[int, Any], lost: dict[int, int], plan: Plan) -> bool:
-    """Whether nothing is left to follow; objects that are still to come count."""
+def _all_lost(
+    index: int,
+    direction: str,
+    seeds: Mapping[tuple[int, int], ObjectPrompts],
+    lost: dict[int, int],
+    plan: Plan,
+) -> bool:
+    """Whether nothing is left to follow: all are lost, and not prompted further on."""
     assert plan.patience is not None
-    waiting = set(plan.bounds) - set(masks)
-    return not waiting and all(lost.get(i, 0) >= plan.patience for i in masks)
+    sign = -1 if direction == "backward" else 1
+    ahead = {i for frame, i in seeds if (frame - index) * sign > 0}
+    return not ahead and all(count >= plan.patience for count in lost.values())
 
 
 def _erase_rest(

@@ -110,3 +110,34 @@ def test_marks_bound_an_object_on_both_sides_of_its_first_prompt():
     assert marks.bounds(FRAMES, {1: 4})[1] == Bounds(0, 9, frozenset({2, 6}))
     marks.drop(1)
     assert len(marks) == 0
+
+
+class TwoPrompts:
+    """Object 1, prompted on 1 and 8: forward fills all, backward the nearer half."""
+
+    def propagate(self, start, stop, direction):
+        forward = direction == "forward"
+        for index in range(1, stop + 1) if forward else (8, 7, 6, 5, 1, 0):
+            there = index in (1, 2, 5, 6, 7, 8)
+            at = 10 if forward else 40
+            mask = disc(SHAPE, at, 10) & there
+            score = {1: 0.9 if there else 0.1}
+            yield SimpleNamespace(
+                frame_index=index, masks={1: mask}, scores=score, object_scores=score
+            )
+
+
+@pytest.mark.parametrize("here", [None, 0])
+@pytest.mark.parametrize("patience", [None, 2])
+def test_between_prompts_the_nearer_one_has_the_last_word(here, patience):
+    seeds = {(1, 1): ObjectPrompts(), (8, 1): ObjectPrompts()}
+    plan = Plan(here=here, patience=patience)
+    shown = {}
+    for item in follow(TwoPrompts(), FRAMES, seeds, plan, lambda: False):
+        shown[item.position[0]] = item.ids
+    # Whichever side came first; and an object that is lost in between is not given up.
+    for index in (5, 6, 7):
+        assert shown[index][10, 40] == 1
+        assert shown[index][10, 10] == 0
+    assert shown[2][10, 10] == 1
+    assert shown[8].any()

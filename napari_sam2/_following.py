@@ -177,7 +177,8 @@ def _all_lost(
     assert plan.patience is not None
     sign = -1 if direction == "backward" else 1
     ahead = {i for frame, i in seeds if (frame - index) * sign > 0}
-    return not ahead and all(count >= plan.patience for count in lost.values())
+    counts = lost.values()
+    return bool(lost) and not ahead and min(counts) >= plan.patience
 
 
 def _erase_rest(

@@ -55,7 +55,7 @@ def frames_with(items, object_id):
 )
 def test_the_side_on_screen_comes_first_and_no_frame_twice(here, order):
     session = Session()
-    items = run(session, Plan(here=here))
+    items = run(session, Plan(here=here, patience=3))
     assert "".join(asked[2][0] for asked in session.asked) == order
     positions = [m.position[0] for m in items]
     assert sorted(positions) == list(range(10))

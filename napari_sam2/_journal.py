@@ -51,7 +51,8 @@ class Entry:
         (the labels show the answer to prompts already), "paint" (pixels by hand),
         "erase" (an object from some frames), "relabel" (objects become others, or
         nothing), "clear" (forget an object's prompts or masks), "divide" (an object
-        into its two parts) or "forget" (all prompts).
+        into its two parts), "add" (objects of a search), "found" (a plane with pixels
+        from elsewhere, as it was) or "forget" (all prompts).
     what : dict
         The rest, in plain JSON.
     rules : list of (int, Rules)
@@ -135,6 +136,11 @@ class Journal:
         self.prompts: dict[Key, ObjectPrompts] = {}  # as last told to the model
         self._of: WeakKeyDictionary[Any, list[Entry]] = WeakKeyDictionary()
 
+    @property
+    def worked(self) -> bool:
+        """Whether there is more than pixels from elsewhere."""
+        return any(entry.do != "found" for entry in self.entries)
+
     # -- writing ------------------------------------------------------------------
 
     def predict(
@@ -184,6 +190,20 @@ class Journal:
     def paint(self, patch: Patch, step: Any) -> None:
         """The user changed pixels by hand."""
         self._add(Entry("paint", patch_as_json(patch)), step)
+
+    def add(self, patch: Patch, about: Mapping[str, Any], step: Any) -> None:
+        """Objects of a search; ``about`` says in plain JSON what was searched how."""
+        self._add(Entry("add", {"search": dict(about), **patch_as_json(patch)}), step)
+
+    def found(
+        self, position: Sequence[int], content: Mapping[str, Any], first: bool = False
+    ) -> None:
+        """A plane (packed by ``labels_as_json``) has pixels that came from elsewhere.
+
+        ``first``: it had before everything else.
+        """
+        entry = Entry("found", {"position": list(position), **content})
+        self.entries.insert(0 if first else len(self.entries), entry)
 
     def note(self, key: Key, prompts: ObjectPrompts, step: Any) -> None:
         """The labels show the answer to these prompts already; no prompts: nothing."""

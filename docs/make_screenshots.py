@@ -1,8 +1,8 @@
-"""Makes the pictures of the docs: the docks, and those of the tutorial for a stack.
+"""Makes the pictures of the docs: the docks, and those of both tutorials.
 
 Names on the command line choose among them: 2d, stack, objects, empty, automatic,
-tutorial (five nuclei through 12 slices: stack_clicks, stack_propagation, review,
-review_light).
+image (image_click, image_cells, image_search, image_fixed), tutorial (five nuclei
+through 12 slices: stack_clicks, stack_propagation, review, review_light).
 
 Needs a screen and the bundled model; without a screen, start it as
 ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import napari
 from napari.settings import get_settings
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_sam2.demo import CLICKS_XY, FRAME
 
@@ -139,6 +139,49 @@ def picture_automatic() -> None:
     viewer.close()
 
 
+def picture_image() -> None:
+    """An image from the first click to everything in it, corrected and named."""
+    viewer, segment = open_window("cells")
+    segment.keeper.discard_offer()
+    segment.add_point(AMBIGUOUS)
+    segment.wait(900)
+    save(viewer, "image_click.png")
+    segment.undo()
+    segment.wait()
+    for number, (kind, where, more) in enumerate(CELLS):
+        if number:
+            segment.next_object()
+        if kind == "point":
+            segment.add_point(where, more)
+        else:
+            segment.add_box(where, more)
+        segment.wait(900)
+    save(viewer, "image_cells.png")
+    _, automatic = viewer.window.add_plugin_dock_widget(
+        "napari-sam2", "Automatic", tabify=True
+    )
+    automatic.search()
+    automatic.wait(900)
+    automatic.filter(max_area=40000)
+    raise_dock(automatic)
+    save(viewer, "image_search.png")
+    ids = automatic.add_to_labels()
+    raise_dock(segment)
+    segment.objects.rename(1, "first")
+    segment.objects.lock(1, True)
+    segment.objects.jump(ids[len(ids) // 2])
+    save(viewer, "image_fixed.png")
+    viewer.close()
+
+
+def raise_dock(widget: object) -> None:
+    """Bring the dock of a widget before those it shares its place with."""
+    while not isinstance(widget, QDockWidget):
+        widget = widget.parent()
+    widget.raise_()
+    settle()
+
+
 def picture_tutorial() -> None:
     """A stack from the first click to the review, in the dark and the light theme."""
     viewer, segment = open_window("nuclei")
@@ -171,7 +214,7 @@ def picture_tutorial() -> None:
 
 
 if __name__ == "__main__":
-    everything = ["2d", "stack", "objects", "empty", "automatic", "tutorial"]
+    everything = "2d", "stack", "objects", "empty", "automatic", "image", "tutorial"
     wanted = sys.argv[1:] or everything
     if "2d" in wanted:
         picture_2d()
@@ -183,5 +226,7 @@ if __name__ == "__main__":
         picture_empty()
     if "automatic" in wanted:
         picture_automatic()
+    if "image" in wanted:
+        picture_image()
     if "tutorial" in wanted:
         picture_tutorial()

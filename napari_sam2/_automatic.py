@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_sam2 import _labels, _layers
+from napari_sam2 import _layers
+from napari_sam2._adding import ADDED, Searched, add_objects, take_back_added
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
 from napari_sam2._chosen import Chosen, choose
-from napari_sam2._history import History, Moment
-from napari_sam2._images import LayerFrames, frames_of
+from napari_sam2._images import frames_of
 from napari_sam2._jobs import JobRunner, run_inline
-from napari_sam2._messages import PlaneMasks
 from napari_sam2._preview import Preview
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
 from napari_sam2._search_tasks import SearchTasks
+from napari_sam2._sharing import history_of
 from sam2_core.errors import CheckpointError, ImageError
 
 if TYPE_CHECKING:
     import napari.components
     from numpy.typing import NDArray
 
+    from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Runs
     from napari_sam2._search import Candidates, Region
     from sam2_core.candidates import MaskCandidate
 
 FILTERS = ("min_iou", "min_stability", "min_area", "max_area", "min_roundness")
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A plane that was searched, and what is in it."""
-
-    image: Image
-    frames: LayerFrames
-    masks: list[MaskCandidate]
 
 
 class AutomaticController:
@@ -87,7 +77,6 @@ class AutomaticController:
         self.preview = Preview(viewer)
         self._searched: Searched | None = None
         self._limits_for = ""  # model that the limits of IoU and stability suit
-        self._histories: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- choices ------------------------------------------------------------------
@@ -166,7 +155,7 @@ class AutomaticController:
 
         def found(item: Candidates) -> str:
             self._suggest(model, item.thresholds)
-            return self._take(Searched(image, frames, item.masks))
+            return self._take(Searched(image, frames, item.masks, model, options))
 
         self.tasks.search(frames, options, found)
 
@@ -240,19 +229,9 @@ class AutomaticController:
         if not chosen.numbers:
             raise ImageError("No candidate passes; move the sliders first.")
         labels = self.state.labels or self._new_labels(searched.image)
-        # The selected label may be in the making in the Segment dock.
-        first = max(_labels.first_free_id(labels), int(labels.selected_label) + 1)
-        ids = list(range(first, first + len(chosen.numbers)))
-        _labels.check_id(labels, ids[-1])
-        history = self._histories.setdefault(labels, History())
-        step = history.begin("added objects", Moment())
-        frames = searched.frames
-        masks = PlaneMasks(frames.plane, frames.fixed, chosen.renumbered(ids), {})
-        rules = _labels.Rules(keep_others=self.state.writing != "overwrite")
-        history.write(labels, masks, step, rules)
-        _labels.refresh(labels)
-        if ids[-1] < np.iinfo(labels.data.dtype).max:
-            labels.selected_label = ids[-1] + 1
+        limits = {name: float(getattr(self.state, name)) for name in FILTERS}
+        keep = self.state.writing != "overwrite"
+        ids = add_objects(labels, searched, chosen, keep, limits)
         self._show_undo()
         self.refresh()
         many = "objects" if len(ids) > 1 else "object"
@@ -261,12 +240,9 @@ class AutomaticController:
 
     def undo(self) -> None:
         """Take back what was added last to the labels layer in use."""
-        labels = self.state.labels
-        history = None if labels is None else self._histories.get(labels)
-        if labels is None or history is None or history.take_back(labels) is None:
+        if not take_back_added(self.state.labels):
             self.state.status = "Nothing to undo."
             return
-        _labels.refresh(labels)
         self._show_undo()
         self.refresh()
         self.tasks.rest()
@@ -374,9 +350,10 @@ class AutomaticController:
         return labels
 
     def _show_undo(self) -> None:
-        labels = self.state.labels
-        history = None if labels is None else self._histories.get(labels)
-        self.state.undo_text = "" if history is None else history.text
+        """What was added last can be taken back until something else is done."""
+        history = history_of(self.state.labels)
+        history.changed.connect(self._show_undo, unique=True)
+        self.state.undo_text = ADDED if history.text == ADDED else ""
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value

@@ -120,7 +120,8 @@ def find_offer(folder: Path, checksum: str) -> Offer | None:
                 session = SessionFile.from_text(path.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError, Sam2Error):
                 continue
-            if session.image.checksum == checksum and session.objects:
+            worked = session.objects or session.journal.worked
+            if session.image.checksum == checksum and worked:
                 offer = Offer(path, session)
     return offer
 

@@ -9,6 +9,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2._torch_libraries import preload
 from sam2_core.errors import Sam2Error
 from sam2_core.registry import CHECKPOINTS, find_checkpoint, is_available
 
@@ -34,6 +35,7 @@ class Sam2Backend:
 
     def load_model(self, name: str, device: str) -> Any:
         """A trained network on a device; CheckpointError if it is not here."""
+        preload()
         from sam2_core.models import load_model
 
         return load_model(name, device=device)
@@ -65,6 +67,7 @@ class Sam2Backend:
 
     def devices(self) -> list[str]:
         """Devices of this computer, "auto" first. Loads torch."""
+        preload()
         from sam2_core.devices import available_devices
 
         return ["auto", *available_devices()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from napari_sam2 import _labels, _layers, _plan
+from napari_sam2 import _labels, _layers, _plan, _sharing
 from napari_sam2._assigning import assign
 from napari_sam2._history import History, Moment
 from napari_sam2._ledger import Ledger
@@ -96,7 +96,7 @@ class SegmentController:
         self.stage.set_image(image)
         if self.stage.points is None or self.stage.points is not points:
             known = self._histories.get(image) if image is not None else None
-            self.use_history(known or History())
+            self.use_history(known or _sharing.take_over(self.stage) or History())
         self.steps.look()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
@@ -116,7 +116,7 @@ class SegmentController:
                 raise Sam2Error(f"{labels.name!r} cannot take the masks: {reason}.")
         self.runner.cancel("predict", "propagate")
         self.stage.set_labels(labels)
-        self.use_history(History())
+        self.use_history(_sharing.history_of(labels))
         if image is not None:
             self._ensure()
 
@@ -220,7 +220,7 @@ class SegmentController:
         if moment is None:
             self.state.status = otherwise
             return
-        self.select_object(moment.object_id)
+        self.select_object(moment.object_id or self.state.object_id)
         self.sync()
 
     def cancel(self) -> None:

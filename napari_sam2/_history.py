@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ReferenceType, ref
 
 import numpy as np
 from psygnal import Signal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_sam2._labels import Patch, Rules
     from napari_sam2._messages import PlaneMasks, Relabelled
+    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._snapshots import Snapshot
 
 MAX_STEPS = 200
@@ -95,6 +97,14 @@ class Step:
         return sum(patch.nbytes for patch in self.patches)
 
 
+class Witness(Protocol):
+    """Whoever knows what there is beside the labels."""
+
+    notes: ObjectNotes
+
+    def now(self) -> Moment: ...
+
+
 class History:
     """Everything written into one Labels layer, and the steps that led there.
 
@@ -107,6 +117,8 @@ class History:
     """
 
     patched = Signal(object)  # Patch: pixels of the labels that have just changed
+    changed = Signal()  # there is something else to undo, or to do again
+    added = Signal()  # another dock than the witness has added objects, or taken them
 
     def __init__(self, record: Record | None = None) -> None:
         self.record = record or Record()
@@ -114,6 +126,7 @@ class History:
         self.undone: list[Step] = []
         self.written: dict[Key, Written] = {}
         self._nbytes = 0
+        self._witness: ReferenceType[Witness] | None = None
 
     @property
     def text(self) -> str:
@@ -135,6 +148,21 @@ class History:
         """Memory of all changed pixels that can be undone or done again."""
         return self._nbytes
 
+    def attend(self, witness: Witness | None) -> None:
+        """Say who works with these labels; it is held weakly."""
+        self._witness = None if witness is None else ref(witness)
+
+    def now(self) -> Moment:
+        """What there is beside the labels, as the witness sees it."""
+        witness = None if self._witness is None else self._witness()
+        return Moment() if witness is None else witness.now()
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """Objects that nothing may change."""
+        witness = None if self._witness is None else self._witness()
+        return (self.record if witness is None else witness).notes.locked
+
     def begin(self, text: str, before: Moment) -> Step:
         """Start a step; everything written on its behalf is undone with it."""
         self._nbytes -= sum(step.nbytes for step in self.undone)
@@ -143,6 +171,7 @@ class History:
         self.steps.append(step)
         if len(self.steps) > MAX_STEPS:
             self._nbytes -= self.steps.pop(0).nbytes
+        self.changed.emit()
         return step
 
     def stale(self, prompts: Mapping[Key, ObjectPrompts]) -> list[Key]:
@@ -241,6 +270,7 @@ class History:
         """Somebody else changed pixels, on behalf of a step."""
         if patch is None:
             return
+        self.record.sums.take(patch, step)
         self.patched.emit(patch)
         if step is None or step not in self.steps:
             return
@@ -264,7 +294,7 @@ class History:
         step.after = now or Moment()
         self.undone.append(step)
         self._swap(step, undone=True)
-        self._replay(labels, reversed(step.patches), True)
+        self._replay(labels, step, True)
         return step
 
     def redo(self, labels: Labels | None) -> Step | None:
@@ -274,14 +304,17 @@ class History:
         step = self.undone.pop()
         self.steps.append(step)
         self._swap(step, undone=False)
-        self._replay(labels, step.patches, False)
+        self._replay(labels, step, False)
         return step
 
-    def _replay(self, labels: Labels | None, patches: Any, back: bool) -> None:
+    def _replay(self, labels: Labels | None, step: Step, back: bool) -> None:
+        patches = step.patches[::-1] if back else step.patches
         for patch in patches if labels is not None else ():
             done = _labels.replay(labels, patch, back)
             if done is not None:
+                self.record.sums.take(done, step)
                 self.patched.emit(done)
+        self.changed.emit()
 
     def _swap(self, step: Step, undone: bool) -> None:
         self.record.flip(step, undone)

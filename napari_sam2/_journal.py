@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from napari_sam2._channels import Blend
-from napari_sam2._labels import Rules
+from napari_sam2._entry import Entry
 from napari_sam2._plain_json import (
     key_at,
     labels_as_json,
@@ -17,8 +16,6 @@ from napari_sam2._plain_json import (
     plan_as_json,
     prompts_as_json,
     prompts_from_json,
-    rules_as_json,
-    rules_from_json,
 )
 from napari_sam2._plan import on_line
 from napari_sam2._prompts import Key, ObjectPrompts
@@ -33,91 +30,13 @@ if TYPE_CHECKING:
     from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
-    from napari_sam2._labels import Patch
+    from napari_sam2._labels import Patch, Rules
     from napari_sam2._messages import Choice
 
 Others: TypeAlias = "Mapping[tuple[tuple[int, int], tuple[int, ...]], NDArray[Any]]"
 """Labels, (H, W), by plane and position."""
 
 UNREADABLE = "This session file cannot be read"
-
-
-@dataclass(eq=False)
-class Entry:
-    """One thing that was done.
-
-    Attributes
-    ----------
-    do : str
-        "predict", "propagate", "restore" (show what was there before a prompt), "note"
-        (the labels show the answer to prompts already), "paint" (pixels by hand),
-        "erase" (an object from some frames), "relabel" (objects become others, or
-        nothing), "clear" (forget an object's prompts or masks), "divide" (an object
-        into its two parts) or "forget" (all prompts).
-    what : dict
-        The rest, in plain JSON.
-    rules : list of (int, Rules)
-        What was allowed to happen to labels that were there, from which of the planes
-        written on.
-    fresh : bool
-        Whether the engine began a new session of its frames for it.
-    computed, written : int
-        Planes that were made, and those that came into the labels: fewer where the
-        work was cancelled.
-    undone : bool
-        Whether it was taken back. The model saw it all the same.
-    """
-
-    do: str
-    what: dict[str, Any]
-    rules: list[tuple[int, Rules]] = field(default_factory=list)
-    fresh: bool = False
-    computed: int = 0
-    written: int = 0
-    undone: bool = False
-
-    @property
-    def asks(self) -> bool:
-        """Whether the model was asked."""
-        return self.do in ("predict", "propagate")
-
-    def write(self, rules: Rules) -> None:
-        """One more plane came into the labels."""
-        if self.rules_at(self.written) != rules:
-            self.rules.append((self.written, rules))
-        self.written += 1
-
-    def rules_at(self, plane: int) -> Rules:
-        """Rules that the plane of this number was written under."""
-        held = [rules for first, rules in self.rules if first <= plane]
-        return held[-1] if held else Rules()
-
-    def as_json(self) -> dict[str, Any]:
-        """The entry as it stands in a session file."""
-        result = {"do": self.do, **self.what}
-        if self.asks or self.computed:
-            result["written"] = self.written
-            if self.computed != self.written:
-                result["computed"] = self.computed
-        if self.rules:
-            result["rules"] = [
-                {"from": first, **rules_as_json(rules)} for first, rules in self.rules
-            ]
-        if self.fresh:
-            result["fresh"] = True
-        if self.undone:
-            result["undone"] = True
-        return result
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Entry:
-        """The inverse of :meth:`as_json`."""
-        what = dict(content)
-        do, fresh = str(what.pop("do")), bool(what.pop("fresh", False))
-        undone, written = bool(what.pop("undone", False)), int(what.pop("written", 0))
-        computed = int(what.pop("computed", written))
-        rules = [(int(r["from"]), rules_from_json(r)) for r in what.pop("rules", ())]
-        return cls(do, what, rules, fresh, computed, written, undone)
 
 
 class Journal:
@@ -139,6 +58,11 @@ class Journal:
         self.sources = Sources()
         self.prompts: dict[Key, ObjectPrompts] = {}  # as last told to the model
         self._of: WeakKeyDictionary[Any, list[Entry]] = WeakKeyDictionary()
+
+    @property
+    def worked(self) -> bool:
+        """Whether there is more than pixels from elsewhere."""
+        return any(entry.do != "found" for entry in self.entries)
 
     # -- writing ------------------------------------------------------------------
 
@@ -189,6 +113,20 @@ class Journal:
     def paint(self, patch: Patch, step: Any) -> None:
         """The user changed pixels by hand."""
         self._add(Entry("paint", patch_as_json(patch)), step)
+
+    def add(self, patch: Patch, about: Mapping[str, Any], step: Any) -> None:
+        """Objects of a search; ``about`` says in plain JSON what was searched how."""
+        self._add(Entry("add", {"search": dict(about), **patch_as_json(patch)}), step)
+
+    def found(
+        self, position: Sequence[int], content: Mapping[str, Any], first: bool = False
+    ) -> None:
+        """A plane (packed by ``labels_as_json``) has pixels that came from elsewhere.
+
+        ``first``: it had before everything else.
+        """
+        entry = Entry("found", {"position": list(position), **content})
+        self.entries.insert(0 if first else len(self.entries), entry)
 
     def note(self, key: Key, prompts: ObjectPrompts, step: Any) -> None:
         """The labels show the answer to these prompts already; no prompts: nothing."""

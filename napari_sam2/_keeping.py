@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize
 
+import numpy as np
+from napari.utils.notifications import show_warning
 from psygnal import Signal
 
 from napari_sam2._autosaves import Autosave, Offer, autosave_folder, find_offer
 from napari_sam2._disk_labels import on_disk
+from napari_sam2._elsewhere import Elsewhere, missing
 from napari_sam2._history import History
 from napari_sam2._image_reference import checksum, checksum_steps, refer
 from napari_sam2._images import full_resolution
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._labels import first_free_id
+from napari_sam2._plain_json import sums_as_json
 from napari_sam2._record import Record
 from napari_sam2._saved_prompts import (
     marks_from_json,
@@ -33,7 +37,7 @@ from sam2_core.registry import find_checkpoint, is_available, model_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
     from napari_sam2._controller import SegmentController
 
@@ -87,6 +91,9 @@ class SessionKeeper:
         state.events.done.connect(self._on_progress)
         tasks.ended.connect(self._on_ended)
         controller.notes.events.connect(self._on_notes)
+        self.elsewhere = Elsewhere(controller)
+        tasks.history_changed.connect(self._on_history)
+        self._on_history()
         self._autosaves: list[Autosave] = []
         finalize(self, _close, self._autosaves)
         self._on_image()
@@ -104,6 +111,7 @@ class SessionKeeper:
         path = Path(path)
         if path.suffix.lower() != ".json":
             path = path.with_name(path.name + SUFFIX)
+        self.elsewhere.settle()
         write_text(path, self.describe().as_text())
         if self._autosave is not None:
             self._autosave.discard()
@@ -149,7 +157,7 @@ class SessionKeeper:
             refer(image, known),
             {"name": state.model, "sha256": model_hash(state.model)},
             {name: getattr(state, name) for name in SETTINGS},
-            labels_as_json(labels),
+            self._labels_as_json(labels),
             record.journal,
             objects_as_json(
                 controller.stage.snapshot(),
@@ -167,6 +175,21 @@ class SessionKeeper:
             ],
         )
 
+    def _labels_as_json(self, labels: Labels) -> dict[str, Any]:
+        """What a session says of its labels."""
+        shape, known = labels.data.shape, self.controller.history.record.sums.known
+        known, left_out = {**known, **self.elsewhere.left_out}, self.elsewhere.left_out
+        sums = sums_as_json(known.get(at, 0) for at in np.ndindex(*shape[:-2]))
+        content = {
+            "name": labels.name,
+            "shape": [int(n) for n in shape],
+            "dtype": str(labels.data.dtype),
+            "checksums": sums,
+        }
+        path = on_disk(labels)
+        content |= {"path": path} if path else {}
+        return content | ({"left_out": len(left_out)} if left_out else {})
+
     # -- saving by itself ---------------------------------------------------------
 
     def autosave(self) -> None:
@@ -178,7 +201,7 @@ class SessionKeeper:
             session = self.describe()
         except Sam2Error:
             return
-        if not session.objects and not session.journal.entries:
+        if not session.objects and not session.journal.worked:
             return
         if self._autosave is None:
             self._autosave = Autosave(self.folder, image.name, self._checksums[image])
@@ -196,8 +219,11 @@ class SessionKeeper:
 
     def _on_ended(self, kind: str) -> None:
         self._find_out()
-        if kind not in ("prepare", "download", "count"):
+        if kind not in ("prepare", "download", "count", "look"):
             self.autosave()
+
+    def _on_history(self) -> None:
+        self.controller.history.added.connect(self.autosave, unique=True)
 
     def _on_notes(self, *_: Any) -> None:
         """An object was renamed, locked or hidden; not on the way to another image."""
@@ -242,7 +268,8 @@ class SessionKeeper:
     def _untouched(self) -> bool:
         stage = self.controller.stage
         layers = (stage.points, stage.shapes)
-        return not any(layer is not None and len(layer.data) for layer in layers)
+        drawn = any(layer is not None and len(layer.data) for layer in layers)
+        return not drawn and not self.controller.history.steps
 
     def _known(self, data: Any) -> str:
         """Checksum of an array, if it is that of an image that was looked into."""
@@ -312,21 +339,13 @@ class SessionKeeper:
 
         def finished() -> None:
             controller.restored()
+            if lacking := missing(session, record.sums):
+                state.status = lacking
+                show_warning(lacking)
             then()
 
         controller.use_history(History(record))
         controller.tasks.replay(full_resolution(image), finished)
-
-
-def labels_as_json(labels: Any) -> dict[str, Any]:
-    """What a session says of its labels."""
-    content = {
-        "name": labels.name,
-        "shape": [int(n) for n in labels.data.shape],
-        "dtype": str(labels.data.dtype),
-    }
-    path = on_disk(labels)
-    return content | ({"path": path} if path else {})
 
 
 @cache

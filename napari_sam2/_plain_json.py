@@ -157,6 +157,16 @@ def labels_from_json(content: Mapping[str, Any]) -> NDArray[np.uint32]:
     return ids.reshape(content["shape"])
 
 
+def sums_as_json(sums: Iterable[int]) -> str:
+    """Checksums of planes in plain JSON."""
+    return _packed(np.array(list(sums), "<u8").tobytes())
+
+
+def sums_from_json(text: str) -> NDArray[np.uint64]:
+    """The inverse of :func:`sums_as_json`, (n,) uint64."""
+    return np.frombuffer(_unpacked(text), "<u8")
+
+
 def patch_as_json(patch: Patch) -> dict[str, Any]:
     """Pixels that were painted, in plain JSON, without what was there before."""
     return {

@@ -10,6 +10,7 @@ from napari_sam2._journal import Journal
 from napari_sam2._marks import Mark, Marks
 from napari_sam2._object_notes import NO_NOTES
 from napari_sam2._review import Fact, Review
+from napari_sam2._sums import PlaneSums
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -39,6 +40,8 @@ class Record:
         Names, locks and visibility, while the object table shows other labels.
     divisions : dict
         Answers to "did it divide?", by (parent, frame): daughters, or () for no.
+    sums : PlaneSums
+        Checksums of the labels as the journal tells them.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -47,6 +50,7 @@ class Record:
         self.review = Review()
         self.notes: Notes = NO_NOTES
         self.divisions: Answers = {}
+        self.sums = PlaneSums()
         self._facts: WeakKeyDictionary[Any, list[Fact]] = WeakKeyDictionary()
         self._marks: WeakKeyDictionary[Any, list[Mark]] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[Any, Answers] = WeakKeyDictionary()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam2._divisions import divide
 from napari_sam2._erasing import erase_at
 from napari_sam2._images import LayerFrames
-from napari_sam2._labels import Rules, put
+from napari_sam2._labels import Rules, difference, put
 from napari_sam2._messages import Choice, PlaneMasks, Relabelled, Say
 from napari_sam2._plain_json import (
     key_at,
+    labels_from_json,
     patch_from_json,
     plan_from_json,
     prompts_from_json,
@@ -22,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_sam2._engine import Engine
+    from napari_sam2._entry import Entry
     from napari_sam2._history import History
     from napari_sam2._jobs import Stop
-    from napari_sam2._journal import Entry, Journal
+    from napari_sam2._journal import Journal
     from napari_sam2._sources import Sources
 
 
@@ -119,8 +123,20 @@ def apply(redo: Redo, labels: Any, history: History) -> None:
         history.written.clear()
     elif entry.do == "clear":
         history.clear(what["object"], what["what"], what.get("into", 0), None)
+    elif entry.do == "found":
+        _apply_found(what, labels, history)
     else:
         _apply_planes(entry, labels, history)
+
+
+def _apply_found(what: dict[str, Any], labels: Any, history: History) -> None:
+    """Have a plane as it was with pixels from elsewhere."""
+    position, ndim = tuple(what["position"]), labels.data.ndim
+    target = labels_from_json(what).astype(labels.data.dtype)
+    current = np.asarray(labels.data[position])
+    patch = difference((ndim - 2, ndim - 1), position, current, target)
+    if patch is not None:
+        history.add(put(labels, patch), None)
 
 
 def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
@@ -138,7 +154,7 @@ def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
             history.note(key, ask, None)
         else:
             history.forget(key, None)
-    elif entry.do == "paint":
+    elif entry.do in ("paint", "add"):
         history.add(put(labels, patch_from_json(what)), None)
     elif entry.do == "erase":
         shape, object_id = tuple(labels.data.shape), int(what["object"])

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2._image_reference import ImageReference
 from napari_sam2._journal import UNREADABLE, Journal
+from napari_sam2._plain_json import sums_from_json
 from sam2_core import __version__
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
     import os
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMAT, VERSION = "napari-sam2 session", 1
 SUFFIX = ".sam2.json"
@@ -41,7 +45,8 @@ class SessionFile:
     divisions : list of dict
         Answers to "did it divide?".
     labels : dict
-        "shape", "dtype" and, where they live on disk, "path".
+        "name", "shape", "dtype", where they live on disk "path", "checksums" of their
+        planes, and "left_out": planes from elsewhere that were too large to be kept.
     journal : Journal
         What was computed, in order.
     saved : str
@@ -68,6 +73,12 @@ class SessionFile:
             for thing in self.objects
             for prompt in thing["prompts"]
         )
+
+    @property
+    def checksums(self) -> NDArray[np.uint64] | None:
+        """Of each plane of the labels, (n,) uint64, first axis slowest."""
+        packed = self.labels.get("checksums")
+        return None if packed is None else sums_from_json(packed)
 
     def as_text(self) -> str:
         """The file's content."""

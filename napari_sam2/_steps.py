@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from napari_sam2 import _labels
 from napari_sam2._history import History, Moment, Step
+from napari_sam2._sharing import share
 from napari_sam2._snapshots import same_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from napari.layers import Labels
 
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._snapshots import Snapshot
@@ -41,6 +44,7 @@ class Steps:
         self.tasks = tasks
         self.notes = notes
         self.last: Snapshot | None = None
+        state.events.labels.connect(self._on_labels)
 
     @property
     def history(self) -> History:
@@ -50,8 +54,13 @@ class Steps:
     def use(self, history: History) -> None:
         """Go on with another history; its objects' names come with it."""
         self.history.record.notes = self.notes.all
+        self.history.attend(None)
+        self.history.changed.disconnect(self._show, missing_ok=True)
         self.tasks.history = history
         self.notes.replace(history.record.notes)
+        share(self.stage.labels, history)
+        history.attend(self)
+        history.changed.connect(self._show)
         self._show()
 
     def look(self) -> None:
@@ -75,10 +84,11 @@ class Steps:
 
     def begin(self, text: str) -> Step:
         """Start a step; what is written on its behalf is undone with it."""
-        before = Moment(self.last, self.state.object_id, self.notes.names)
-        step = self.history.begin(text, before)
-        self._show()
-        return step
+        return self.history.begin(text, self.now())
+
+    def now(self) -> Moment:
+        """What there was beside the labels when it was last looked at."""
+        return Moment(self.last, self.state.object_id, self.notes.names)
 
     def undo(self) -> Moment | None:
         """Take back the newest step; returns where that leads, or None."""
@@ -100,6 +110,9 @@ class Steps:
         self.look()
         self._show()
         return moment
+
+    def _on_labels(self, labels: Labels | None) -> None:
+        share(labels, self.history)
 
     def _show(self) -> None:
         history = self.history

@@ -9,11 +9,12 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _replay
+from napari_sam2._entry import Entry
 from napari_sam2._erasing import erase_at
 from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop, Work
-from napari_sam2._journal import Entry, count_written, watch
+from napari_sam2._journal import count_written, watch
 from napari_sam2._labels import Rules
 from napari_sam2._ledger import count_labels
 from napari_sam2._messages import (

@@ -12,6 +12,8 @@ from napari_sam2.commands.options import Out, Overwrite, check_not_input
 from sam2_core.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_sam2._session_file import SessionFile
 
 SessionPath = Annotated[
@@ -48,7 +50,8 @@ def replay(
 
     Clicks, corrections, propagations and what was undone are gone through in the order
     in which they were done, so that the labels are the same to the pixel on the same
-    computer. Labels that came from elsewhere are not part of a session. Example:
+    computer, also those that were painted or came from elsewhere. If some are not, it
+    says so. Example:
 
     \b
     napari-sam2 replay nuclei.sam2.json --out labels.tif
@@ -67,7 +70,7 @@ def replay(
         check_not_input(out, place)
     begin = time.perf_counter()
     content.journal.sources.find(files(content.image, data, image))
-    labels = run(content, data, device, quiet)
+    labels, lacking = run(content, data, device, quiet)
     with LabelWriter(out, labels.shape, int(labels.max()), overwrite) as file:
         for index, plane in enumerate(labels.reshape(-1, *labels.shape[-2:])):
             file.write(plane, index)
@@ -76,16 +79,21 @@ def replay(
         f"{len(content.objects)} objects, {content.prompt_count} prompts in {out} "
         f"({file.dtype}), {seconds:.1f} s"
     )
+    if lacking:
+        typer.echo(lacking, err=True)
 
 
-def run(session: SessionFile, data: Any, device: str = "", quiet: bool = True) -> Any:
-    """Labels of a session, an array of the shape and type that the dock's had."""
+def run(
+    session: SessionFile, data: Any, device: str = "", quiet: bool = True
+) -> tuple[NDArray[Any], str]:
+    """Labels of a session, as the dock had them, and a sentence if some are not."""
     from types import SimpleNamespace
 
     import numpy as np
     from tqdm import tqdm
 
     from napari_sam2._backend import Sam2Backend
+    from napari_sam2._elsewhere import missing
     from napari_sam2._engine import Engine
     from napari_sam2._history import History
     from napari_sam2._record import Record
@@ -100,7 +108,7 @@ def run(session: SessionFile, data: Any, device: str = "", quiet: bool = True) -
             if isinstance(item, Redo):
                 apply(item, labels, history)
                 bar.update(item.masks is not None)
-    return array
+    return array, missing(session, history.record.sums)
 
 
 def _check_model(session: SessionFile) -> None:

@@ -86,12 +86,13 @@ class SessionKeeper:
         self._checksums: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self._autosave: Autosave | None = None
         self._written = 0.0
+        # Before anything that writes a session listens: it says what is in there.
+        self.elsewhere = Elsewhere(controller)
         state, tasks = controller.state, controller.tasks
         state.events.image.connect(self._on_image)
         state.events.done.connect(self._on_progress)
         tasks.ended.connect(self._on_ended)
         controller.notes.events.connect(self._on_notes)
-        self.elsewhere = Elsewhere(controller)
         tasks.history_changed.connect(self._on_history)
         self._on_history()
         self._autosaves: list[Autosave] = []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ALIKE = 0.7  # IoU above which two masks are no two answers
 SAME = 0.5  # IoU with the coarse copy of a mask above which it is that mask
 STEP = 1e-3  # between the scores of one answer and the next
-AGREEMENT = 1.0  # what counts beside the score, if two other scales agree fully
+AGREEMENT = 2.0  # what counts beside the score, if two other scales agree fully
 NOWHERE = -32.0
 
 

@@ -1,4 +1,4 @@
-"""Milliseconds from a click to its masks, and for a batch of 64 boxes.
+"""Milliseconds from a click to its masks, for 64 boxes, for everything mode.
 
 python benchmarks/click.py [--model sam2.1_hiera_tiny] [--clock cpu]
 """
@@ -13,7 +13,11 @@ BOXES = 64
 
 
 def main() -> None:
-    chosen = options(__doc__, side={"type": int, "default": 512})
+    chosen = options(
+        __doc__,
+        side={"type": int, "default": 512},
+        grid={"type": int, "default": 8, "help": "points a side of everything mode"},
+    )
     engines, notes = contestants(chosen)
     image = np.repeat(stack(1, chosen.side)[0][..., None], 3, 2)
     where = centres(chosen.side)
@@ -26,6 +30,8 @@ def main() -> None:
     for engine in engines:
         jobs[engine.name, "click"] = lambda engine=engine: engine.click(xy)
         jobs[engine.name, "boxes"] = lambda engine=engine: engine.boxes(boxes[:BOXES])
+    for engine in engines:
+        jobs[engine.name, "grid"] = lambda e=engine: e.everything(image, chosen.grid)
     clock = Clock.of(chosen)
     seconds = clock.take_turns(jobs, chosen.repeats)
     rows = [
@@ -33,6 +39,10 @@ def main() -> None:
             "engine": engine.name,
             "click, ms": seconds[engine.name, "click"] * 1e3,
             f"{BOXES} boxes, ms": seconds[engine.name, "boxes"] * 1e3,
+            f"everything, {chosen.grid} x {chosen.grid} points, ms": seconds[
+                engine.name, "grid"
+            ]
+            * 1e3,
         }
         for engine in engines
     ]

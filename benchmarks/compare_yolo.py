@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torchvision_stub import make_importable
 
 from sam2_core import AutomaticMaskGenerator, ImagePredictor, build_model, load_model
 from sam2_core.registry import CHECKPOINTS
@@ -88,21 +89,6 @@ def sam2(name: str, device: str, grid: int) -> Contestant:
     )
 
 
-def without_torchvision_operators() -> None:
-    """Let torchvision be imported beside a torch that it was not built for.
-
-    ultralytics imports it, but a pass through the network needs none of its operators.
-    Declaring the two that torchvision describes at import is enough.
-    """
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou) -> Tensor")
-    KEPT.append(library)
-
-
-KEPT: list[object] = []  # torch forgets the operators of a library that is collected
-
-
 def yolo(device: str) -> Contestant:
     """YOLOv8n-seg with random weights: one pass over the image gives all objects.
 
@@ -111,12 +97,7 @@ def yolo(device: str) -> Contestant:
     ImportError
         If ultralytics, or something that it imports, is not installed.
     """
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for module in [m for m in sys.modules if m.partition(".")[0] == "torchvision"]:
-            del sys.modules[module]
-        without_torchvision_operators()
+    make_importable()
     from ultralytics.nn.tasks import SegmentationModel
 
     model = SegmentationModel("yolov8n-seg.yaml", ch=3, nc=80, verbose=False)

@@ -6,20 +6,24 @@ not depend on what weights are worth).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import io
+import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torchvision_stub import make_importable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sam2_core.nn.sam2 import Sam2
 
@@ -67,6 +71,28 @@ class Ours:
     def boxes(self, boxes: np.ndarray) -> None:
         self.predictor.predict(box=boxes, multimask_output=False)
 
+    def everything(self, image: np.ndarray, side: int) -> None:
+        from sam2_core.automatic import AutomaticMaskGenerator
+
+        AutomaticMaskGenerator(self.model, points_per_side=side).generate(image)
+
+    def stored(self, frame: np.ndarray, length: int) -> Any:
+        """A dask array whose frames, all alike, exist once they are asked for."""
+        import dask.array as da
+
+        blocks = ((1,) * length, *((side,) for side in frame.shape))
+        return da.map_blocks(lambda: frame[None], chunks=blocks, dtype=frame.dtype)
+
+    def first_mask(self, stored: Any, xy: tuple[float, float], follow: int = 0) -> None:
+        """Open a stack, click on its first frame, and follow to further ones."""
+        from sam2_core.video import VideoSession
+
+        session = VideoSession(self.model, stored)
+        session.add_prompts(0, 1, point_coords=[xy])
+        if follow:
+            for _ in session.propagate(stop=follow, direction="forward"):
+                pass
+
     def propagate(
         self, frames: np.ndarray, clicks: list[tuple[float, float]]
     ) -> Iterator[int]:
@@ -88,6 +114,8 @@ class Official:
     """The package sam2, with or without its bfloat16 autocast."""
 
     def __init__(self, name: str, dtype: str) -> None:
+        make_importable()
+        from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
         from sam2.build_sam import build_sam2_video_predictor
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
@@ -96,6 +124,7 @@ class Official:
         self.network = build_sam2_video_predictor(CONFIGS[name], None, device="cpu")
         self.network.load_state_dict(model(name, "float32").state_dict())
         self.predictor = SAM2ImagePredictor(self.network)
+        self.generator = SAM2AutomaticMaskGenerator
 
     def running(self) -> contextlib.ExitStack:
         stack = contextlib.ExitStack()
@@ -118,15 +147,35 @@ class Official:
         with self.running():
             self.predictor.predict(box=boxes, multimask_output=False)
 
+    def everything(self, image: np.ndarray, side: int) -> None:
+        with self.running():
+            self.generator(self.network, points_per_side=side).generate(image)
+
+    def stored(self, frame: np.ndarray, length: int) -> str:
+        """A folder of JPEG files, the only stack that the package reads."""
+        folder = tempfile.mkdtemp(prefix="sam2_benchmark_")
+        atexit.register(shutil.rmtree, folder)
+        return write_jpegs(np.broadcast_to(frame, (length, *frame.shape)), folder)
+
+    def first_mask(self, stored: str, xy: tuple[float, float], follow: int = 0) -> None:
+        with self.running():
+            state: Any = self.network.init_state(stored)
+            self.network.add_new_points_or_box(
+                state, 0, 1, np.array([xy], np.float32), np.array([1], np.int32)
+            )
+            if follow:
+                steps = self.network.propagate_in_video(
+                    state, max_frame_num_to_track=follow
+                )
+                for _ in steps:
+                    pass
+
     def propagate(
         self, frames: np.ndarray, clicks: list[tuple[float, float]]
     ) -> Iterator[int]:
         labels = np.zeros(frames.shape, np.uint16)
         with tempfile.TemporaryDirectory() as folder, self.running():
-            for t, frame in enumerate(frames):
-                rgb = np.repeat(frame[..., None], 3, 2)
-                Image.fromarray(rgb).save(Path(folder) / f"{t:05d}.jpg", quality=95)
-            state: Any = self.network.init_state(folder)
+            state: Any = self.network.init_state(write_jpegs(frames, folder))
             for i, xy in enumerate(clicks, start=1):
                 self.network.add_new_points_or_box(
                     state, 0, i, np.array([xy], np.float32), np.array([1], np.int32)
@@ -137,9 +186,17 @@ class Official:
                 yield t
 
 
-def contestants(options: argparse.Namespace) -> tuple[list[Any], list[str]]:
-    """Whoever can run, and why others cannot."""
-    found: list[Any] = [Ours(options.model, dtype) for dtype in options.dtypes]
+def write_jpegs(frames: np.ndarray, folder: str) -> str:
+    """A folder as Meta's package reads it; returns its name."""
+    for t, frame in enumerate(frames):
+        rgb = np.repeat(frame[..., None], 3, 2)
+        Image.fromarray(rgb).save(Path(folder) / f"{t:05d}.jpg", quality=95)
+    return folder
+
+
+def entries(options: argparse.Namespace) -> tuple[list[Callable[[], Any]], list[str]]:
+    """How to make each engine that can run, and why others cannot."""
+    found = [partial(Ours, options.model, dtype) for dtype in options.dtypes]
     notes = []
     if "sam2" in options.skip:
         notes.append("sam2: left out on request")
@@ -148,5 +205,11 @@ def contestants(options: argparse.Namespace) -> tuple[list[Any], list[str]]:
     elif options.model not in CONFIGS:
         notes.append(f"sam2: does not know {options.model}")
     else:
-        found += [Official(options.model, dtype) for dtype in options.dtypes]
+        found += [partial(Official, options.model, dtype) for dtype in options.dtypes]
     return found, notes
+
+
+def contestants(options: argparse.Namespace) -> tuple[list[Any], list[str]]:
+    """Whoever can run, ready, and why others cannot."""
+    found, notes = entries(options)
+    return [make() for make in found], notes

@@ -1,9 +1,11 @@
 """Seconds a frame of a stack takes with full memory, for 1, 5, 20 and 100 objects.
 
     python benchmarks/propagate.py [--model sam2.1_hiera_tiny] [--objects 1 5 20]
+        [--frames 10 4 3]
 
 Reading the frame, encoding it, following all objects and writing a label image are
-included. The first frames, in which memory fills up, are not counted.
+included. The first frames, in which memory fills up, are not counted; where fewer are
+asked for, the last one is.
 """
 
 from __future__ import annotations
@@ -18,42 +20,46 @@ def main() -> None:
     chosen = options(
         __doc__,
         objects={"type": int, "nargs": "+", "default": [1, 5, 20, 100]},
-        frames={"type": int, "default": 12},
+        frames={"type": int, "nargs": "+", "default": [12], "help": "by objects"},
         warm={"type": int, "default": 7, "help": "frames before counting"},
         most={"type": int, "default": 100, "help": "objects asked of opponents"},
         side={"type": int, "default": 512},
     )
     engines, notes = contestants(chosen)
-    frames = stack(chosen.frames, chosen.side)
+    lengths = dict(zip(chosen.objects, chosen.frames, strict=False))
+    frames = stack(max(chosen.frames), chosen.side)
     clicks = [(x, y) for y, x in centres(chosen.side)]
     clock = Clock.of(chosen)
     rows, curves = [], {engine.name: [] for engine in engines}
     for count in chosen.objects:
-        row = {"objects": count}
+        length = lengths.get(count, chosen.frames[-1])
+        first = min(chosen.warm, length - 1)
+        row = {"objects": count, "frames": f"{first} to {length - 1}"}
         for engine in engines:
             if not engine.name.startswith("sam2_core") and count > chosen.most:
                 continue
             seconds = []
-            run = engine.propagate(frames, clicks[:count])
+            run = engine.propagate(frames[:length], clicks[:count])
             next(run)
             began = clock.read()
             for _ in run:
                 now = clock.read()
                 seconds.append(now - began)
                 began = now
-            row[engine.name] = statistics.median(seconds[chosen.warm - 1 :])
+            row[engine.name] = statistics.median(seconds[first - 1 :])
             curves[engine.name].append((count, row[engine.name]))
             print(count, engine.name, [round(s, 3) for s in seconds], flush=True)
         rows.append(row)
-    save(
-        f"propagate_{chosen.model}",
-        f"Seconds a frame, {chosen.model}",
-        chosen,
-        rows,
-        {name: curve for name, curve in curves.items() if curve},
-        ("objects", "seconds a frame"),
-        notes,
-    )
+        # After each number of objects, since larger ones may not fit into memory.
+        save(
+            f"propagate_{chosen.model}",
+            f"Seconds a frame, {chosen.model}",
+            chosen,
+            rows,
+            {name: curve for name, curve in curves.items() if curve},
+            ("objects", "seconds a frame"),
+            notes,
+        )
 
 
 if __name__ == "__main__":

@@ -1,44 +1,40 @@
 """Seconds from a stack on disk-like storage to the first mask, by its length.
 
-    python benchmarks/startup.py [--lengths 200 5000]
+    python benchmarks/startup.py [--model sam2.1_hiera_tiny] [--lengths 200 5000]
 
-The stack is a dask array of which a frame exists once it is asked for.
+Ours opens a dask array of which a frame exists once it is asked for; Meta's package
+reads a folder of JPEG files, and reads it whole, so that it is asked for short ones
+only (`--most`).
 """
 
 from __future__ import annotations
 
 import statistics
 
-import dask.array as da
-import numpy as np
 from harness import Clock, centres, options, save, stack
-from opponents import Ours
+from opponents import contestants
 
 
 def main() -> None:
     chosen = options(
         __doc__,
         lengths={"type": int, "nargs": "+", "default": [200, 5000]},
+        most={"type": int, "default": 200, "help": "frames asked of opponents"},
         side={"type": int, "default": 512},
     )
-    from sam2_core.video import VideoSession
-
-    engines = [Ours(chosen.model, dtype) for dtype in chosen.dtypes]
-    frame = stack(1, chosen.side)
+    engines, notes = contestants(chosen)
+    frame = stack(1, chosen.side)[0]
     row, column = centres(chosen.side)[40]
+    jobs = {}
+    for length in chosen.lengths:
+        for engine in engines:
+            if not engine.name.startswith("sam2_core") and length > chosen.most:
+                continue
+            stored = engine.stored(frame, length)
+            jobs[engine.name, length] = lambda e=engine, s=stored: e.first_mask(
+                s, (column, row)
+            )
     clock = Clock.of(chosen)
-
-    def first_mask(engine: Ours, length: int) -> None:
-        blocks = ((1,) * length, (chosen.side,), (chosen.side,))
-        frames = da.map_blocks(lambda: frame, chunks=blocks, dtype=np.uint8)
-        session = VideoSession(engine.model, frames)
-        session.add_prompts(length // 2, 1, point_coords=[(column, row)])
-
-    jobs = {
-        (engine.name, length): lambda e=engine, n=length: first_mask(e, n)
-        for engine in engines
-        for length in chosen.lengths
-    }
     clock.take_turns(jobs, chosen.repeats)
     rows, curves = [], {engine.name: [] for engine in engines}
     for (name, length), laps in clock.seconds.items():
@@ -53,6 +49,7 @@ def main() -> None:
         rows,
         curves,
         ("frames", "seconds"),
+        notes,
     )
 
 

@@ -65,6 +65,7 @@ class ModelConfig:
     # object's own scale, and follows it there from frame to frame.
     closeups: bool = False
     # How the network is used over time (none of these changes a weight).
+    tracked_memories: int = -1  # see memories_read
     max_object_pointers: int = 16
     max_conditioning_frames: int = -1
     memory_temporal_stride: int = 1
@@ -83,6 +84,15 @@ class ModelConfig:
     def is_v21(self) -> bool:
         """Whether this is SAM 2.1 (three more tensors than 2.0)."""
         return self.version == "2.1"
+
+    @property
+    def memories_read(self) -> int:
+        """How many tracked frames are read again, beside the prompted ones.
+
+        As many as the network has codes for, if ``tracked_memories`` is -1.
+        """
+        trained = self.num_maskmem - 1
+        return trained if self.tracked_memories == -1 else self.tracked_memories
 
     @property
     def stride(self) -> int:

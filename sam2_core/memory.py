@@ -188,7 +188,7 @@ class MemoryBank:
 
     def forget(self, frame_index: int, config: ModelConfig, reverse: bool) -> None:
         """Shrink what no frame after this one, in this direction, will read."""
-        reach = (config.num_maskmem - 1) * config.memory_temporal_stride
+        reach = config.memories_read * config.memory_temporal_stride
         sign = -1 if reverse else 1
         for index in [t for t in self.tracked if (frame_index - t) * sign > reach]:
             memory = self.tracked[index]
@@ -289,5 +289,5 @@ def _steps_back(frame_index: int, config: ModelConfig, reverse: bool) -> list[in
         anchor, step, latest = -(-(frame_index + 2) // stride) * stride, stride, 1
     else:
         anchor, step, latest = (frame_index - 2) // stride * stride, -stride, -1
-    older = [anchor + step * i for i in range(config.num_maskmem - 2)]
-    return [frame_index + latest, *older]
+    older = [anchor + step * i for i in range(config.memories_read - 1)]
+    return [frame_index + latest, *older][: config.memories_read]

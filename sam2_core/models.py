@@ -14,6 +14,7 @@ from sam2_core.config import VARIANTS, ModelConfig
 from sam2_core.devices import choose_device, choose_dtype
 from sam2_core.errors import CheckpointError, InferenceError
 from sam2_core.nn.sam2 import Sam2
+from sam2_core.presets import with_image_size
 from sam2_core.recognition import check_fit, recognise
 from sam2_core.registry import find_checkpoint, is_available, model_path
 from sam2_core.verification import verify_once
@@ -51,6 +52,7 @@ def load_model(
     name_or_path: str | os.PathLike[str],
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
+    image_size: int | None = None,
 ) -> Sam2:
     """A trained network, ready to predict. Nothing is ever downloaded here.
 
@@ -67,6 +69,9 @@ def load_model(
         matrix that codes positions, stays in float32. In bfloat16 the masks of the
         bundled model keep a mean IoU of 0.998 with those in float32 (lowest 0.990);
         ``docs/design.md`` says how that was measured.
+    image_size : int, optional
+        Side of the square, in pixels, that images are resized to, a multiple of 32; as
+        trained by default (1024 for SAM 2). Smaller is faster and coarser.
 
     Returns
     -------
@@ -79,6 +84,8 @@ def load_model(
         If the file is missing, broken, foreign, or does not fit the network.
     InferenceError
         If the device or dtype is not available, or its memory is too small.
+    PromptError
+        If ``image_size`` is no multiple of 32.
     """
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
@@ -87,6 +94,8 @@ def load_model(
     try:
         config = recognise(state_dict, variant or read_variant(path))
         model = _assemble(config, state_dict, target, precision)
+        if image_size is not None:
+            model = with_image_size(model, image_size)
     except CheckpointError as error:
         raise CheckpointError(f"{path} cannot be loaded: {error}") from error
     except torch.OutOfMemoryError as error:

@@ -222,7 +222,7 @@ def objects_at_once(model: Sam2) -> int:
     config = model.config
     # About what one object needs at once: its mask at the size of the network's input,
     # a few times, and keys and values of all its memories.
-    tokens = config.grid_size**2 * (config.num_maskmem + 1)
+    tokens = config.grid_size**2 * (config.memories_read + 2)
     pixels = 8 * config.image_size**2
     needed = (pixels + 4 * tokens * config.hidden_dim) * model.dtype.itemsize
     budget = WORKING_BYTES

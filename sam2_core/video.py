@@ -10,6 +10,7 @@ from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, SomeObjects, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
+from sam2_core.presets import with_preset
 from sam2_core.prompts import (
     SparsePrompt,
     check_frame_index,
@@ -54,19 +55,22 @@ class VideoSession:
         The stack, as :func:`sam2_core.open_frames` takes it.
     value_range : tuple of float, optional
         Intensities to show as black and white, one pair for the whole stack.
-
     cache_bytes : int, optional
         How many bytes of encoded frames to keep. A frame that is kept need not be
         encoded again for a click, a correction, the second direction or another
         propagation. Default: an eighth of the memory that is free where the model runs.
         Everything else a session keeps hardly grows with the length of the stack.
+    preset : {"best", "balanced", "fast"}, optional
+        How large frames are seen and how much is remembered of them, from the table
+        :data:`sam2_core.presets.PRESETS`; as the model says by default. The bundled
+        model follows objects in close-ups, which no preset changes.
 
     Raises
     ------
     ImageError
         If this is no stack.
     PromptError
-        If ``cache_bytes`` is negative.
+        If ``cache_bytes`` is negative or there is no such preset.
     """
 
     def __init__(
@@ -75,11 +79,14 @@ class VideoSession:
         frames: Any,
         value_range: tuple[float, float] | None = None,
         cache_bytes: int | None = None,
+        preset: str | None = None,
     ) -> None:
         if cache_bytes is not None and cache_bytes < 0:
             raise PromptError(
                 f"cache_bytes is {cache_bytes}: give 0 or more bytes, or None."
             )
+        if preset is not None:
+            model = with_preset(model, preset)
         self.model = model
         self.frames = open_frames(frames, value_range)
         if len(self.frames) == 0:

@@ -13,7 +13,6 @@ from napari_sam2.commands.options import (
     Boxes,
     ChannelAxis,
     Device,
-    Dtype,
     Model,
     Negatives,
     Out,
@@ -75,7 +74,22 @@ def track(
     overwrite: Overwrite = False,
     model: Model = "sam2_nano",
     device: Device = "auto",
-    dtype: Dtype = "auto",
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, float32, bfloat16 or float16; default: auto, or as the preset.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="best, balanced or fast; default: as the model was trained.",
+            show_default=False,
+        ),
+    ] = None,
     value_range: ValueRange = None,
     channel_axis: ChannelAxis = None,
     select: Select = None,
@@ -106,7 +120,7 @@ def track(
         largest = max(prompt.object_id for prompt in asked)
         with LabelWriter(out, (length, *shape), largest, overwrite) as file:
             begin = time.perf_counter()
-            session = _open_session(frames, asked, model, device, dtype)
+            session = _open_session(frames, asked, model, device, dtype, preset)
             done: set[int] = set()
             with _progress(last - first + 1, quiet) as bar:
                 for result in session.propagate(first, last, direction.value):
@@ -128,13 +142,21 @@ def track(
 
 
 def _open_session(
-    frames: FrameStack, prompts: list[FramePrompt], model: str, device: str, dtype: str
+    frames: FrameStack,
+    prompts: list[FramePrompt],
+    model: str,
+    device: str,
+    dtype: str | None,
+    preset: str | None,
 ) -> VideoSession:
     """A session that has been given all prompts."""
     from sam2_core.models import load_model
+    from sam2_core.presets import find_preset
     from sam2_core.video import VideoSession
 
-    session = VideoSession(load_model(model, device, dtype), frames)
+    usual = "auto" if preset is None else find_preset(preset).dtype
+    network = load_model(model, device, dtype or usual)
+    session = VideoSession(network, frames, preset=preset)
     for prompt in prompts:
         session.add_prompts(
             prompt.frame_index,

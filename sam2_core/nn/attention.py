@@ -39,9 +39,14 @@ class Attention(nn.Module):
         return cast("Tensor", self.out_proj(merged))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend: q (B, Lq, dim), k and v (B, Lk, kv_dim) -> (B, Lq, dim)."""
+        """Attend: q (B or 1, Lq, dim), k and v (B or 1, Lk, kv_dim) -> (B, Lq, dim).
+
+        What is the same for the whole batch is projected once.
+        """
+        batch = max(len(q), len(k))
         return self.attend(
-            self.split(self.q_proj(q)),
-            self.split(self.k_proj(k)),
-            self.split(self.v_proj(v)),
+            *(
+                self.split(project(x)).expand(batch, -1, -1, -1)
+                for project, x in ((self.q_proj, q), (self.k_proj, k), (self.v_proj, v))
+            )
         )

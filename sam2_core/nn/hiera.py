@@ -8,12 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2_core.nn.chunked import attend, is_large, pays_off
 from sam2_core.nn.layers import MLP
 
 if TYPE_CHECKING:
     from sam2_core.config import TrunkConfig
 
 PATCH_STRIDE = 4
+# What the widest map of a block may take on a CPU; larger ones leave the caches, and
+# memory fresh from the system costs more than the arithmetic.
+STRIP_BYTES = 6 * 2**20
 
 
 def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
@@ -30,7 +34,9 @@ def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
         x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h))
     ph, pw = h + pad_h, w + pad_w
     x = x.view(b, ph // size, size, pw // size, size, c)
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, size, size, c), (ph, pw)
+    # A row of windows need not be copied, but linear layers are slow on it then.
+    windows = x.permute(0, 1, 3, 2, 4, 5).contiguous()
+    return windows.view(-1, size, size, c), (ph, pw)
 
 
 def join_windows(
@@ -73,9 +79,11 @@ class WindowAttention(nn.Module):
             q = pool_2x2(q.reshape(b, h, w, -1))
             h, w = q.shape[1:3]
             q = q.reshape(b, h * w, -1)
-        out = F.scaled_dot_product_attention(
-            self._heads(q), self._heads(k), self._heads(v)
-        )
+        heads = self._heads(q), self._heads(k), self._heads(v)
+        if is_large(heads[1]) and pays_off(q, narrower=False):
+            out = attend(*(x.flatten(0, 1) for x in heads)).unflatten(0, (b, -1))
+        else:
+            out = F.scaled_dot_product_attention(*heads)
         return cast("Tensor", self.proj(out.transpose(1, 2).reshape(b, h, w, -1)))
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -91,6 +99,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.window_size = window_size
+        self.dim_out = dim_out
         self.pool = pool
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = WindowAttention(dim, dim_out, num_heads, pool)
@@ -102,6 +111,21 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, dim) -> (B, H', W', dim_out)."""
+        rows = self._rows(x)
+        if rows >= x.shape[1]:
+            return self._whole(x)
+        return torch.cat([self._whole(strip) for strip in x.split(rows, dim=1)], dim=1)
+
+    def _rows(self, x: Tensor) -> int:
+        """How many rows to work on at a time; windows know nothing of each other."""
+        height = x.shape[1]
+        if not self.window_size or x.device.type != "cpu" or torch.is_grad_enabled():
+            return height
+        window = self.window_size
+        widest = x[:, :window, ..., 0].numel() * 4 * self.dim_out * x.itemsize
+        return window * max(1, STRIP_BYTES // widest)
+
+    def _whole(self, x: Tensor) -> Tensor:
         shortcut = x
         x = self.norm1(x)
         if self.widens:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sam2_core.nn.hints import DrawnHints
 
 NUM_MASKS = 4
+# How many prompts a CPU works on at a time: the maps of more leave its caches.
+PROMPTS = 4
 
 
 @dataclass
@@ -92,6 +94,8 @@ class MaskDecoder(nn.Module):
             Finer clues about the prompted objects.
         """
         n = sparse.shape[0]
+        if n > PROMPTS and hints is None and sparse.device.type == "cpu":
+            return self._in_parts(embedding, embedding_pe, high_res, sparse, dense)
         own = torch.cat(
             (
                 self.obj_score_token.weight,
@@ -100,8 +104,8 @@ class MaskDecoder(nn.Module):
             )
         )
         tokens = torch.cat((own.expand(n, -1, -1), sparse.to(own.dtype)), dim=1)
-        image = (embedding + dense).expand(n, -1, -1, -1)
-        _, dim, height, width = image.shape
+        image = embedding + dense
+        dim, height, width = image.shape[1:]
         tokens, image = self.transformer(
             image.flatten(2).transpose(1, 2),
             embedding_pe.flatten(2).transpose(1, 2),
@@ -133,6 +137,34 @@ class MaskDecoder(nn.Module):
             iou=scores.sigmoid(),
             tokens=mask_tokens,
             object_score=self.pred_obj_score_head(tokens[:, 0]),
+        )
+
+    def _in_parts(
+        self,
+        embedding: Tensor,
+        embedding_pe: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        sparse: Tensor,
+        dense: Tensor,
+    ) -> DecodedMasks:
+        def part(x: Tensor, first: int) -> Tensor:
+            return x if len(x) == 1 else x[first : first + PROMPTS]
+
+        found = [
+            self(
+                part(embedding, first),
+                embedding_pe,
+                (part(high_res[0], first), part(high_res[1], first)),
+                part(sparse, first),
+                part(dense, first),
+            )
+            for first in range(0, len(sparse), PROMPTS)
+        ]
+        return DecodedMasks(
+            logits=torch.cat([one.logits for one in found]),
+            iou=torch.cat([one.iou for one in found]),
+            tokens=torch.cat([one.tokens for one in found]),
+            object_score=torch.cat([one.object_score for one in found]),
         )
 
 

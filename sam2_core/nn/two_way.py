@@ -28,7 +28,7 @@ class TwoWayBlock(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens (N, T, dim) and image (N, L, dim), updated."""
+        """Tokens (N, T, dim) and image (N or 1, L, dim), updated, N of each."""
         if self.first:
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
@@ -62,7 +62,7 @@ class TwoWayTransformer(nn.Module):
         Parameters
         ----------
         image : Tensor
-            (N, L, dim), one row per grid cell.
+            (N or 1, L, dim), one row per grid cell; 1 where prompts share it.
         image_pe : Tensor
             (1, L, dim) position code of the grid.
         tokens : Tensor

@@ -61,6 +61,7 @@ class FakeEngine:
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     images: list[Any] = field(default_factory=list)
+    presets: list[str | None] = field(default_factory=list)
     fail_at: int | None = None
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +101,10 @@ class FakeEngine:
 
         return SimpleNamespace(set_image=set_image, predict=predict)
 
-    def VideoSession(self, model: object, frames: Any) -> Any:
+    def VideoSession(
+        self, model: object, frames: Any, preset: str | None = None
+    ) -> Any:
+        self.presets.append(preset)
         masks: dict[int, Any] = {}
         prompted: list[int] = []
 

@@ -180,6 +180,23 @@ class TestTrack:
         assert_one_line_error(done, "No frame from 2 to 5", "--direction")
         assert list(out.parent.iterdir()) == []
 
+    @pytest.mark.parametrize(
+        ("options", "dtype"),
+        [
+            ([], "auto"),
+            (["--preset", "best"], "float32"),
+            (["--preset", "fast"], "auto"),
+            (["--preset", "fast", "--dtype", "float32"], "float32"),
+        ],
+    )
+    def test_presets_bring_their_precision(
+        self, options, dtype, engine, stack, out, capfd
+    ) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet", *options)
+        assert run(capfd, "track", stack, *arguments).code == 0
+        assert engine.named("load") == [("sam2_nano", "auto", dtype)]
+        assert engine.presets == [options[1] if options else None]
+
     def test_prompts_on_several_frames(
         self, engine, stack, out, tmp_path, capfd
     ) -> None:
@@ -266,6 +283,7 @@ def test_bad_calls_are_one_line(
         (("--start", 4, "--stop", 2), ["--start 4"]),
         (("--stop", 6), ["0 to 5"]),
         (("--direction", "up"), ["--direction"]),
+        (("--preset", "faster"), ["faster", "best, balanced, fast"]),
     ],
 )
 def test_bad_frames_are_one_line(options, words, engine, stack, out, capfd) -> None:

@@ -7,6 +7,7 @@ import torch
 from micro import micro_model
 from torch import nn
 
+from sam2_core.nn import chunked, hiera, mask_decoder
 from sam2_core.nn.attention import Attention
 from sam2_core.nn.hiera import Block, join_windows, pool_2x2, split_windows
 from sam2_core.nn.layers import LayerNorm2d, chained_1x1
@@ -61,6 +62,40 @@ def test_windowed_attention_does_not_see_beyond_its_window():
     before, after = block(x), block(other)
     torch.testing.assert_close(before[:, :4], after[:, :4])
     assert not torch.allclose(before[:, 4:, 4:], after[:, 4:, 4:])
+
+
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_strips_make_no_difference(monkeypatch, pool, batch):
+    block = Block(8, 16, 2, window_size=4, pool=pool).eval()
+    x = torch.randn(batch, 14, 10, 8)  # two rows and columns beyond whole windows
+    with torch.inference_mode():
+        whole = block(x)
+        seen = []
+        work = block._whole
+        monkeypatch.setattr(
+            block, "_whole", lambda x: seen.append(len(x[0])) or work(x)
+        )
+        # Bytes of the widest map over the windows of two rows.
+        monkeypatch.setattr(hiera, "STRIP_BYTES", 2 * batch * 4 * 10 * 4 * 16 * 4)
+        torch.testing.assert_close(block(x), whole, rtol=0, atol=1e-5)
+    assert seen == [8, 6]
+    seen.clear()
+    with torch.enable_grad():
+        block(x)
+    assert seen == [14]
+
+
+def test_wide_heads_over_the_grid_are_worked_on_in_parts(monkeypatch):
+    torch.manual_seed(0)
+    attention = hiera.WindowAttention(16, 128, 2, pool_queries=False)
+    x = torch.randn(1, 4, 5, 16)
+    with torch.inference_mode():
+        usual = attention(x)
+        monkeypatch.setattr(chunked, "LEAST_KEYS", 20)
+        monkeypatch.setattr(hiera, "pays_off", lambda q, narrower: True)
+        monkeypatch.setattr(hiera.F, "scaled_dot_product_attention", None)
+        torch.testing.assert_close(attention(x), usual, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("window", [0, 4])
@@ -145,6 +180,25 @@ def test_objects_in_a_batch_do_not_mix():
     for i in range(2):
         alone = model.attend_to_memory(features.embedding, memory[i : i + 1], code, 8)
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_prompts_of_a_batch_do_not_mix(monkeypatch, shared):
+    torch.manual_seed(0)
+    monkeypatch.setattr(mask_decoder, "PROMPTS", 2)
+    model = micro_model()
+    images = model.encode_image(torch.randn(1 if shared else 5, 3, 128, 128))
+    xy, labels = torch.rand(5, 1, 2) * 128, torch.ones(5, 1, dtype=torch.int32)
+    together = model.decode_masks(images.embedding, images.high_res, xy, labels)
+    assert together.logits.shape == (5, 4, 32, 32)
+    for i in range(5):
+        image, rows = images[0 if shared else i], slice(i, i + 1)
+        alone = model.decode_masks(
+            image.embedding, image.high_res, xy[rows], labels[rows]
+        )
+        for field in ("logits", "iou", "tokens", "object_score"):
+            expected, found = getattr(alone, field), getattr(together, field)[rows]
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_pointers_have_no_place_on_the_grid():

@@ -28,6 +28,23 @@ def test_chunks_make_no_difference(monkeypatch, batch, queries, chunk):
     torch.testing.assert_close(found.double(), plain(q, k, v), rtol=0, atol=1e-5)
 
 
+def test_scores_of_rows_that_need_no_filling_up():
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, 2 * chunked.ROW, 16) for _ in range(3))
+    with torch.inference_mode():
+        found = chunked.attend(q, k, v)
+    torch.testing.assert_close(found.double(), plain(q, k, v), rtol=0, atol=1e-5)
+
+
+def test_heads_may_lie_interleaved():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(1, 9, 3, 4, 8).unbind(2)  # tokens, then heads
+    heads = [x.transpose(1, 2).flatten(0, 1) for x in (q, k, v)]
+    with torch.inference_mode():
+        found = chunked.attend(*heads)
+    torch.testing.assert_close(found.double(), plain(*heads), rtol=0, atol=1e-5)
+
+
 def test_where_it_pays(monkeypatch):
     q = torch.zeros(1, 2, 4)
     assert not chunked.pays_off(q, True)  # gradients are wanted

@@ -15,7 +15,6 @@ from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop, Work
 from napari_sam2._journal import count_written, watch
-from napari_sam2._labels import Rules
 from napari_sam2._ledger import count_labels
 from napari_sam2._messages import (
     Choice,
@@ -95,10 +94,12 @@ class Tasks:
         self.history_changed.emit()
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> _labels.Rules:
         """What may happen to labels that are there."""
         writing = self.state.writing
-        return Rules(writing != "overwrite", writing == "empty", self.notes.locked)
+        return _labels.Rules(
+            writing != "overwrite", writing == "empty", self.notes.locked
+        )
 
     @property
     def choice(self) -> Choice:
@@ -329,7 +330,7 @@ class Tasks:
 
         def on_item(item: Any) -> None:
             # What the user erases or divides goes; masks of the model are careful.
-            rules = self.rules if asks else Rules()
+            rules = self.rules if asks else _labels.Rules()
             self._on_item(item, step, rules)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
@@ -356,7 +357,7 @@ class Tasks:
 
         self.runner.submit(Job(kind, work, on_item, on_end, on_start))
 
-    def _on_item(self, item: Any, step: Step | None, rules: Rules) -> None:
+    def _on_item(self, item: Any, step: Step | None, rules: _labels.Rules) -> None:
         if isinstance(item, Say):
             self.state.status = item.text
         elif isinstance(item, Found):

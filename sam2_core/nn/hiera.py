@@ -81,7 +81,8 @@ class WindowAttention(nn.Module):
             q = q.reshape(b, h * w, -1)
         heads = self._heads(q), self._heads(k), self._heads(v)
         if is_large(heads[1]) and pays_off(q, narrower=False):
-            out = attend(*(x.flatten(0, 1) for x in heads)).unflatten(0, (b, -1))
+            out = attend(*(x.flatten(0, 1) for x in heads))
+            out = out.reshape(b, -1, *out.shape[1:])
         else:
             out = F.scaled_dot_product_attention(*heads)
         return cast("Tensor", self.proj(out.transpose(1, 2).reshape(b, h, w, -1)))
@@ -114,7 +115,8 @@ class Block(nn.Module):
         rows = self._rows(x)
         if rows >= x.shape[1]:
             return self._whole(x)
-        return torch.cat([self._whole(strip) for strip in x.split(rows, dim=1)], dim=1)
+        strips = torch.split(x, rows, dim=1)
+        return torch.cat([self._whole(strip) for strip in strips], dim=1)
 
     def _rows(self, x: Tensor) -> int:
         """How many rows to work on at a time; windows know nothing of each other."""

@@ -96,10 +96,8 @@ class Tasks:
     @property
     def rules(self) -> _labels.Rules:
         """What may happen to labels that are there."""
-        writing = self.state.writing
-        return _labels.Rules(
-            writing != "overwrite", writing == "empty", self.notes.locked
-        )
+        writing, locked = self.state.writing, self.notes.locked
+        return _labels.Rules(writing != "overwrite", writing == "empty", locked)
 
     @property
     def choice(self) -> Choice:

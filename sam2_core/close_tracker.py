@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 KEPT_FRAMES = 8
 PATIENCE = 4  # frames for which an object that was lost is looked for
+# Probability from which an object counts as there. On stacks of `data/dev` masks had a
+# mean IoU of 0.442 with 0.5 and 0.441 with this, and after corrections 0.512 and 0.520.
+PRESENT = 0.66
 CERTAIN = 10.0  # logit of a mask that was given, and of objects that are not there
 
 
@@ -181,7 +184,7 @@ class CloseTracker:
                 self[seen_on], self[frame_index], [a for a in known if a is not None]
             )
             for row, answer in zip(rows, answers, strict=True):
-                there = answer.present > 0.5 and bool((answer.logits > 0).any())
+                there = answer.present > PRESENT and bool((answer.logits > 0).any())
                 if there:
                     score = float(np.log(answer.present / (1 - answer.present + 1e-6)))
                     found[row] = self._memory(answer, frame_index, max(score, 1e-3))

@@ -201,7 +201,9 @@ class Hiera(nn.Module):
             return self._positions(height, width)
         # Made once; again if weights were loaded or trained meanwhile.
         embeds = (self.pos_embed, self.pos_embed_window)
-        key = (height, width, *((p.data_ptr(), p._version) for p in embeds))
+        # Weights made in inference mode have no version, and nobody trains them.
+        versions = (0 if p.is_inference() else p._version for p in embeds)
+        key = (height, width, *(p.data_ptr() for p in embeds), *versions)
         if self._known_positions is None or self._known_positions[0] != key:
             self._known_positions = key, self._positions(height, width)
         return self._known_positions[1]

@@ -54,6 +54,14 @@ def test_positions_are_made_once_and_again_for_other_weights(monkeypatch):
     assert len(made) == 3
 
 
+def test_a_network_made_in_inference_mode_works():
+    pixels = torch.randn(1, 3, 128, 128)
+    usual = micro_model().encode_image(pixels).embedding
+    with torch.inference_mode():
+        made_there = micro_model().encode_image(pixels).embedding
+    torch.testing.assert_close(made_there, usual)
+
+
 def test_windowed_attention_does_not_see_beyond_its_window():
     block = Block(8, 8, 2, window_size=4, pool=False)
     x = torch.randn(1, 8, 8, 8)

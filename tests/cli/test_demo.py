@@ -140,7 +140,7 @@ def test_window_shows_stack_clicks_labels_and_dock(
     class Backend:
         """Small squares instead of a model."""
 
-        def __init__(self) -> None:
+        def __init__(self, cache_bytes: int | None = None) -> None:
             self.engine = FakeEngine()
 
         def load_model(self, name: str, device: str) -> object:

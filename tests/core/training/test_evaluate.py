@@ -309,7 +309,7 @@ def test_a_stack_is_followed_both_ways_from_the_middle(folder: Path) -> None:
     assert result.frames_per_second > 0
 
 
-def test_a_time_lapse_is_followed_forward_in_one_run(folder: Path) -> None:
+def test_a_time_lapse_is_followed_in_one_run(folder: Path) -> None:
     labels = tifffile.imread(folder / "stack/film_lab.tif")
     labels[3][_disc(*CENTRES[5], RADIUS)] = 5
     tifffile.imwrite(folder / "stack/film_lab.tif", labels)
@@ -325,7 +325,7 @@ def test_a_time_lapse_is_followed_forward_in_one_run(folder: Path) -> None:
     result = evaluate_stack(
         find_sets(folder)["film"][0], open_session, corrections=0, absent_frames=0
     )
-    assert sessions[0].runs == [(0, 4, "forward", (2, 5))]
+    assert sessions[0].runs == [(0, 4, "both", (2, 5))]
     expected = _disc(48, 48, 8).sum() / _disc(48, 48, RADIUS).sum()
     # Object 5 exists again on frame 3 and is lost there.
     assert [record["iou"] for record in result.objects] == pytest.approx([expected, 0])

@@ -58,9 +58,8 @@ def save(viewer: napari.Viewer, name: str) -> None:
     viewer.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
 
 
-def picture_2d() -> None:
+def prompt_cells(segment: object) -> None:
     """A few cells, each from one click or a box."""
-    viewer, segment = open_window("cells")
     for number, (kind, where, more) in enumerate(CELLS):
         if number:
             segment.next_object()
@@ -69,6 +68,12 @@ def picture_2d() -> None:
         else:
             segment.add_box(where, more)
         segment.wait(900)
+
+
+def picture_2d() -> None:
+    """A few cells, each from one click or a box."""
+    viewer, segment = open_window("cells")
+    prompt_cells(segment)
     segment.next_object()
     segment.add_point(AMBIGUOUS)
     segment.wait(900)
@@ -148,14 +153,7 @@ def picture_image() -> None:
     save(viewer, "image_click.png")
     segment.undo()
     segment.wait()
-    for number, (kind, where, more) in enumerate(CELLS):
-        if number:
-            segment.next_object()
-        if kind == "point":
-            segment.add_point(where, more)
-        else:
-            segment.add_box(where, more)
-        segment.wait(900)
+    prompt_cells(segment)
     save(viewer, "image_cells.png")
     _, automatic = viewer.window.add_plugin_dock_widget(
         "napari-sam2", "Automatic", tabify=True

@@ -341,11 +341,8 @@ class AutomaticController:
         return None
 
     def _new_labels(self, image: Image) -> Labels:
-        active = self.viewer.layers.selection.active
         labels = _layers.new_labels(image)
-        self.viewer.add_layer(labels)
-        if active is not None and active in self.viewer.layers:
-            self.viewer.layers.selection.active = active
+        _layers.add_aside(self.viewer, labels)
         self.state.labels = labels
         return labels
 

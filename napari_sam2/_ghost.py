@@ -96,8 +96,5 @@ class Ghost:
         shown.flags.writeable = False  # nobody takes it for the result
         layer = Labels(shown, name=NAME, opacity=0.45, **place)
         layer.editable = False
-        active = self.viewer.layers.selection.active
-        self.viewer.add_layer(layer)
+        _layers.add_aside(self.viewer, layer)
         self.layer = layer
-        if active is not None and active in self.viewer.layers:
-            self.viewer.layers.selection.active = active

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels, Points, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 
 from sam2_core.errors import ImageError
 
@@ -54,6 +54,14 @@ def _features() -> pd.DataFrame:
             "plane": pd.Series([], dtype=object),
         }
     )
+
+
+def add_aside(viewer: napari.components.ViewerModel, layer: Layer) -> None:
+    """Add a layer that does not become the active one."""
+    active = viewer.layers.selection.active
+    viewer.add_layer(layer)
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
 
 
 def new_points(image: Image) -> Points:

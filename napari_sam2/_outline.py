@@ -83,11 +83,8 @@ class Outline:
             **_layers.spatial(image),
         )
         layer.editable = False
-        active = self.viewer.layers.selection.active
-        self.viewer.add_layer(layer)
+        _layers.add_aside(self.viewer, layer)
         self.layer = layer
-        if active is not None and active in self.viewer.layers:
-            self.viewer.layers.selection.active = active
 
     def _on_removed(self, event: Any) -> None:
         if self.layer is not None and event.value is self.layer:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2 import _labels
-from napari_sam2._layers import image_shape, plane_index, spatial
+from napari_sam2._layers import add_aside, image_shape, plane_index, spatial
 
 if TYPE_CHECKING:
     import napari.components
@@ -76,8 +76,5 @@ class Preview:
         shown.flags.writeable = False
         layer = Labels(shown, name=PREVIEW_NAME, opacity=0.6, **spatial(image))
         layer.editable = False
-        active = self.viewer.layers.selection.active
-        self.viewer.add_layer(layer)
+        add_aside(self.viewer, layer)
         self.layer = layer
-        if active is not None and active in self.viewer.layers:
-            self.viewer.layers.selection.active = active

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,12 @@ from sam2_core import transforms
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.inference import inference
 from sam2_core.intensity import to_rgb8
-from sam2_core.nn.mask_decoder import DecodedMasks, ambiguous_masks, clear_mask
+from sam2_core.nn.mask_decoder import (
+    DecodedMasks,
+    ambiguous_masks,
+    clear_mask,
+    joined_prompts,
+)
 from sam2_core.prompts import SparsePrompt, mask_logits_prompt, sparse_prompt
 
 if TYPE_CHECKING:
@@ -321,15 +326,16 @@ def decode(
             for x in (point_xy, labels, mask_logits)
         )
         xy, flags, earlier = (None if x is None else x.to(device) for x in part)
-        found = model.decode_masks(
+        decoded = model.decode_masks(
             embedding, features.high_res, xy, flags, earlier, guide=features.guide
         )
-        parts.append(select_masks(model, found, multimask_output))
-    return DecodedMasks(
-        torch.cat([part.logits for part in parts]).float(),
-        torch.cat([part.iou for part in parts]).float(),
-        torch.cat([part.tokens for part in parts]),
-        torch.cat([part.object_score for part in parts]).float(),
+        parts.append(select_masks(model, decoded, multimask_output))
+    found = joined_prompts(parts)
+    return replace(
+        found,
+        logits=found.logits.float(),
+        iou=found.iou.float(),
+        object_score=found.object_score.float(),
     )
 
 

@@ -12,6 +12,8 @@ from sam2_core.nn.layers import MLP, LayerNorm2d
 from sam2_core.nn.two_way import TwoWayTransformer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sam2_core.nn.hints import DrawnHints
 
 NUM_MASKS = 4
@@ -160,12 +162,17 @@ class MaskDecoder(nn.Module):
             )
             for first in range(0, len(sparse), PROMPTS)
         ]
-        return DecodedMasks(
-            logits=torch.cat([one.logits for one in found]),
-            iou=torch.cat([one.iou for one in found]),
-            tokens=torch.cat([one.tokens for one in found]),
-            object_score=torch.cat([one.object_score for one in found]),
-        )
+        return joined_prompts(found)
+
+
+def joined_prompts(parts: Sequence[DecodedMasks]) -> DecodedMasks:
+    """Masks of prompts that were decoded in several goes."""
+    return DecodedMasks(
+        logits=torch.cat([part.logits for part in parts]),
+        iou=torch.cat([part.iou for part in parts]),
+        tokens=torch.cat([part.tokens for part in parts]),
+        object_score=torch.cat([part.object_score for part in parts]),
+    )
 
 
 def ambiguous_masks(decoded: DecodedMasks) -> DecodedMasks:

@@ -31,7 +31,7 @@ from sam2_core.training.samples import MIN_AGREEMENT, axis_views, set_shares
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sam2_core.training.dataset import LabelledImage, LabelledStack
+    from sam2_core.training.dataset import LabelledImage, LabelledStack, ObjectTable
 
 CLICK, BOX, FOLLOW = range(3)
 # Part of the window's side that the object's longer side takes. A click does not say
@@ -166,7 +166,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         )
         self.pair_share = PAIR_SHARE if self._stacks else 0.0
         self._has_large = any(
-            _longer_sides(image).max() >= FINE_OBJECT
+            _longer_sides(image.objects).max() >= FINE_OBJECT
             for members in self._images.values()
             for image in members
         )
@@ -221,7 +221,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         table = image.objects
         odds = table.areas.astype(float) ** 0.25
         if side > SIDE:
-            odds *= _longer_sides(image) >= FINE_OBJECT
+            odds *= _longer_sides(table) >= FINE_OBJECT
             if not odds.any():
                 return None
         chosen = int(rng.choice(len(table), p=odds / odds.sum()))
@@ -276,8 +276,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         table = stack.objects(first)
         odds = np.ones(len(table), bool)
         if side > SIDE:
-            boxes = table.boxes_yxyx
-            odds &= (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) >= FINE_OBJECT
+            odds &= _longer_sides(table) >= FINE_OBJECT
         gone = ~np.isin(table.ids, stack.objects(second).ids)
         if ending and (odds & gone).any():
             odds &= gone
@@ -318,10 +317,10 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         return window
 
 
-def _longer_sides(image: LabelledImage) -> npt.NDArray[np.int64]:
-    """Of the boxes of its objects, (N,) pixels."""
-    boxes = image.objects.boxes_yxyx
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(1), np.int64)
+def _longer_sides(table: ObjectTable) -> npt.NDArray[np.int64]:
+    """Of the boxes of objects, (N,) pixels."""
+    boxes = table.boxes_yxyx
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(1, initial=0), np.int64)
 
 
 def _warp(

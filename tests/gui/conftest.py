@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import FakeBackend
 
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 @pytest.fixture
 def backend() -> FakeBackend:
     return FakeBackend()
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, backend: FakeBackend) -> FakeBackend:
+    """Let the installed plugin use the fake model."""
+    from napari_sam2._backend import Sam2Backend
+
+    names = ("load_model", "predictor", "session", "warm", "glance")
+    names += ("devices", "missing", "download")
+    for name in names:
+        method = getattr(backend, name)
+        monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))
+    return backend
 
 
 @pytest.fixture

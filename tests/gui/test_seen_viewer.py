@@ -5,11 +5,9 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from napari.utils._test_utils import read_only_mouse_event
-from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from mouse import click
 from qtpy.QtWidgets import QApplication
 
-from napari_sam2._backend import Sam2Backend
 from napari_sam2._outline import NAME
 from napari_sam2._sight import Sight
 from napari_sam2._state import SegmentationState
@@ -19,29 +17,6 @@ pytestmark = pytest.mark.display
 
 RNG = np.random.default_rng(2)
 STACK = RNG.integers(0, 99, (16, 24, 40), dtype=np.uint8)
-
-
-@pytest.fixture
-def fake(monkeypatch, backend):
-    """Let the installed plugin use the fake model."""
-    names = ("load_model", "predictor", "session", "warm", "glance")
-    names += ("devices", "missing", "download")
-    for name in names:
-        method = getattr(backend, name)
-        monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))
-    return backend
-
-
-def click(layer, world, viewer):
-    where = {
-        "pos": np.array([5.0, 5.0]),
-        "position": tuple(world),
-        "button": 1,
-        "dims_displayed": list(viewer.dims.displayed),
-        "view_direction": None if viewer.dims.ndisplay == 2 else np.array([1.0, 0, 0]),
-    }
-    mouse_press_callbacks(layer, read_only_mouse_event(type="mouse_press", **where))
-    mouse_release_callbacks(layer, read_only_mouse_event(type="mouse_release", **where))
 
 
 def open_dock(viewer):

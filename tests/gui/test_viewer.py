@@ -4,36 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.utils._test_utils import read_only_mouse_event
-from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from mouse import click
 
-from napari_sam2._backend import Sam2Backend
 from sam2_core.registry import is_available
 
 pytestmark = pytest.mark.display
-
-
-def click(layer, world, viewer):
-    """Press and release the left mouse button at world coordinates."""
-    where = {
-        "pos": np.array([5.0, 5.0]),
-        "position": tuple(world),
-        "button": 1,
-        "dims_displayed": list(viewer.dims.displayed),
-    }
-    mouse_press_callbacks(layer, read_only_mouse_event(type="mouse_press", **where))
-    mouse_release_callbacks(layer, read_only_mouse_event(type="mouse_release", **where))
-
-
-@pytest.fixture
-def fake(monkeypatch, backend):
-    """Let the installed plugin use the fake model."""
-    names = ("load_model", "predictor", "session", "warm", "glance")
-    names += ("devices", "missing", "download")
-    for name in names:
-        method = getattr(backend, name)
-        monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))
-    return backend
 
 
 def open_dock(viewer):

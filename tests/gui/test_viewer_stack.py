@@ -5,38 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-from napari.utils._test_utils import read_only_mouse_event
-from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from mouse import click
 from qtpy.QtCore import QPoint, Qt
 
-from napari_sam2._backend import Sam2Backend
 from napari_sam2.widgets._strip import GUTTER
 
 pytestmark = pytest.mark.display
 
 STACK = np.random.default_rng(1).integers(0, 99, (8, 40, 60), dtype=np.uint8)
-
-
-@pytest.fixture
-def fake(monkeypatch, backend):
-    """Let the installed plugin use the fake model."""
-    names = ("load_model", "predictor", "session", "warm", "glance")
-    names += ("devices", "missing", "download")
-    for name in names:
-        method = getattr(backend, name)
-        monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))
-    return backend
-
-
-def click(layer, world, viewer):
-    where = {
-        "pos": np.array([5.0, 5.0]),
-        "position": tuple(world),
-        "button": 1,
-        "dims_displayed": list(viewer.dims.displayed),
-    }
-    mouse_press_callbacks(layer, read_only_mouse_event(type="mouse_press", **where))
-    mouse_release_callbacks(layer, read_only_mouse_event(type="mouse_release", **where))
 
 
 def open_dock(viewer):

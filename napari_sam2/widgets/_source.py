@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QPushButton, QWi
 
 from napari_sam2._layers import why_not_labels
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
-from napari_sam2.widgets._seeing import SeeingPanel
 from sam2_core.config import list_models
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ FROM_FILE = ""  # entry of the models that asks for a weight file
 
 
 class SourcePanel(QGroupBox):
-    """Image, labels, model and device."""
+    """Image, labels, model and device; below the image what the model sees of it."""
 
     image_requested = Signal(object)
     labels_requested = Signal(object)
@@ -38,6 +37,7 @@ class SourcePanel(QGroupBox):
         viewer: napari.components.ViewerModel,
         state: SegmentationState,
         parent: QWidget | None = None,
+        seeing: QWidget | None = None,
     ) -> None:
         super().__init__("Image and model", parent)
         self._state = state
@@ -51,14 +51,14 @@ class SourcePanel(QGroupBox):
         self.device = NarrowComboBox()
         self.device.setToolTip("Where the model runs")
         self.download = QPushButton("Download")
-        self.seeing = SeeingPanel(viewer, state)
 
         form = QFormLayout(self)
         form.setContentsMargins(8, 8, 8, 8)
         form.setVerticalSpacing(5)
         form.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
-        form.addRow(self.seeing)
+        if seeing is not None:
+            form.addRow(seeing)
         form.addRow("Labels", self.labels)
         form.addRow("Model", self.model)
         form.addRow("", self.download)

@@ -27,6 +27,7 @@ from napari_sam2.widgets._object_table import ObjectPanel
 from napari_sam2.widgets._options import OptionsPanel
 from napari_sam2.widgets._progress import ProgressRow
 from napari_sam2.widgets._prompting import PromptPanel
+from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._source import SourcePanel
 from napari_sam2.widgets._stack import StackPanel
 from napari_sam2.widgets._stack_methods import StackMethods
@@ -98,7 +99,8 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self._error: Sam2Error | None = None
         self._make_stack_parts()
 
-        self.source = SourcePanel(viewer, self.state)
+        self.seeing = SeeingPanel(viewer, self.state)
+        self.source = SourcePanel(viewer, self.state, seeing=self.seeing)
         self.prompts = PromptPanel(
             self.state, self.controller.notes, self.controller.stage.label_color
         )
@@ -299,8 +301,8 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.source.download_requested.connect(controller.tasks.download)
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
-        self.source.seeing.option_requested.connect(self._on_option)
-        self.source.seeing.looks_changed.connect(controller.prepare)
+        self.seeing.option_requested.connect(self._on_option)
+        self.seeing.looks_changed.connect(controller.prepare)
         self.table.requested.connect(self._on_objects)
         self.table.count_changed.connect(self._on_count)
         self.stack.axis_requested.connect(self._on_axis)

@@ -16,6 +16,7 @@ from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
 from napari_sam2._jobs import run_inline
 from napari_sam2._search import Sam2SearchBackend
 from napari_sam2.widgets._choosing import STEPS
+from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._threads import run_in_thread
 from napari_sam2.widgets.automatic import AutomaticWidget
 from sam2_core import ImageError, InferenceError
@@ -71,6 +72,11 @@ def test_without_an_image_it_says_what_to_do(automatic):
     image = w.viewer_model.add_image(FLAT)
     assert w.state.image is image
     assert w.searching.find.isEnabled()
+
+
+def test_what_it_cannot_do_is_not_offered(automatic):
+    """Searches see one layer as a whole or on screen; blends are the Segment dock's."""
+    assert automatic().findChildren(SeeingPanel) == []
 
 
 def test_find_choose_add_undo(automatic, qtbot):

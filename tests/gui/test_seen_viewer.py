@@ -57,7 +57,7 @@ def test_the_dock_says_what_is_shown(make_napari_viewer_proxy, fake):
     segment.wait(30)
     viewer.add_image(STACK[1], name="membrane", colormap="magenta", blending="additive")
     viewer.add_image(STACK[2, :10], name="small", visible=False)
-    panel = segment.source.seeing
+    panel = segment.seeing
     panel.sees.setCurrentIndex(panel.sees.findData("shown"))
     panel.sees.activated.emit(panel.sees.currentIndex())
     assert segment.state.sees == "shown"

@@ -25,7 +25,7 @@ CARRIED = 0.7  # of the followed ones among them go on to the next frame
 FORGOTTEN = 0.9  # of the corrected ones lose sight of the frame before
 HARDENED = 0.3  # of the masks that are corrected are known as outlines only
 UNASKED = 0.25  # of the others are only looked at again, without another click
-SCORE_WEIGHT, PRESENCE_WEIGHT = 1.5, 0.5
+SCORE_WEIGHT, PRESENCE_WEIGHT = 1.5, 1.0
 
 
 @dataclass

@@ -373,18 +373,18 @@ def imperfect(
 ) -> npt.NDArray[np.bool_]:
     """The mask as a tracker might have left it: too large, too small, or shifted."""
     choice = rng.random()
-    if choice < 0.25:
+    if choice < 0.45:  # a good outline is to be trusted
         return mask
-    if choice < 0.6:
+    if choice < 0.65:
         grown = ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(0.8, 3))
-        result = grown > rng.uniform(0.25, 0.75)
+        result = grown > rng.uniform(0.35, 0.65)
     elif choice < 0.9:
         # Objects shrink towards their ends while what was found of them does not.
         radius = np.sqrt(np.count_nonzero(mask) / np.pi)
         inward = ndimage.distance_transform_edt(mask)
         outward = ndimage.distance_transform_edt(~mask)
-        result = inward - outward > -rng.uniform(-0.25, 0.6) * radius
+        result = inward - outward > -rng.uniform(-0.2, 0.4) * radius
     else:
-        shift = rng.integers(-4, 5, 2)
+        shift = rng.integers(-3, 4, 2)
         result = np.roll(mask, shift, (0, 1))
     return result if result.any() else mask

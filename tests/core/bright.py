@@ -17,6 +17,7 @@ class Bright(nn.Module):
     Its score is best where that covers a quarter of the window's area, as it does if
     the object has half of the window's side, and 0 where it touches the border or the
     positive click lies outside. `calls` lists the number of windows of each call.
+    `present` is the logit of presence of what it sees.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class Bright(nn.Module):
         self.stem = nn.Conv2d(1, 1, 1)
         self.calls = []
         self.maps = None
+        self.present = 4.0
 
     def forward(self, maps):
         self.calls.append(len(maps))
@@ -37,7 +39,7 @@ class Bright(nn.Module):
         clicked = (maps[:, 3] > 0.9).flatten(1).any(1)
         hit = ((maps[:, 3] > 0.9) & mask).flatten(1).any(1) | ~clicked
         iou = torch.where(hit & ~cut_off, 4 - 20 * (share - 0.2).abs(), -8.0)
-        present = torch.where(mask.flatten(1).any(1), 4.0, -4.0)
+        present = torch.where(mask.flatten(1).any(1), self.present, -4.0)
         return SeenObject(logits, iou, present)
 
 

@@ -22,6 +22,7 @@ from sam2_core.nn.prompt_encoder import BOX_TOP_LEFT, NEGATIVE, POSITIVE
 SIDE = 96  # pixels of a window
 STEM = 16
 WIDTHS = (32, 64, 128, 192)  # channels at strides 2, 4, 8, 16 of the window
+DEEP = 2  # further pairs at the coarsest level
 IMAGE_MAPS = 3  # the window itself, every channel of the same mean and spread
 PROMPT_MAPS = 7
 FRAME_MAPS = 2  # grey image and mask of the frame before
@@ -68,26 +69,36 @@ class CloseUp(nn.Module):
     learning : bool
         With batch normalisation, as it is trained; :func:`folded` makes the network
         without it that is shipped.
+    widths : tuple of int
+        Channels at strides 2, 4, 8 and 16; the bundled model has the default.
+    deep : int
+        Pairs of convolutions that see the whole window.
     """
 
-    def __init__(self, learning: bool = False) -> None:
+    def __init__(
+        self,
+        learning: bool = False,
+        widths: tuple[int, ...] = WIDTHS,
+        deep: int = DEEP,
+    ) -> None:
         super().__init__()
+        self.widths, self.deep = widths, deep
         self.stem = nn.Conv2d(MAPS, STEM, 3, padding=1)
-        before = (STEM, *WIDTHS[:-1])
+        before = (STEM, *widths[:-1])
         self.shrink = nn.ModuleList(
-            nn.Conv2d(a, b, 2, stride=2) for a, b in zip(before, WIDTHS, strict=True)
+            nn.Conv2d(a, b, 2, stride=2) for a, b in zip(before, widths, strict=True)
         )
-        self.down = nn.ModuleList(Pair(width, learning) for width in WIDTHS)
+        self.down = nn.ModuleList(Pair(width, learning) for width in widths)
         # The coarsest level sees the whole window.
-        self.whole = nn.ModuleList(Pair(WIDTHS[-1], learning) for _ in range(2))
+        self.whole = nn.ModuleList(Pair(widths[-1], learning) for _ in range(deep))
         self.lift = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(WIDTHS)
+            nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths)
         )
-        self.up = nn.ModuleList(Pair(width, learning) for width in WIDTHS[:-1])
-        self.to_full = nn.Conv2d(WIDTHS[0], STEM, 1)
+        self.up = nn.ModuleList(Pair(width, learning) for width in widths[:-1])
+        self.to_full = nn.Conv2d(widths[0], STEM, 1)
         self.full = nn.Conv2d(STEM, STEM, 3, padding=1)
         self.draw = nn.Conv2d(STEM, 1, 1)
-        self.judge = MLP(WIDTHS[-1] + 2 * WIDTHS[0] + 2, 64, 2, 3)
+        self.judge = MLP(widths[-1] + 2 * widths[0] + 2, 64, 2, 3)
 
     def forward(self, maps: Tensor) -> SeenObject:
         """See :class:`SeenObject`.
@@ -149,7 +160,7 @@ class CloseUp(nn.Module):
 def folded(model: CloseUp) -> CloseUp:
     """The same network with its normalisation worked into the convolutions."""
     state = model.state_dict()
-    plain = CloseUp()
+    plain = CloseUp(widths=model.widths, deep=model.deep)
     for name, module in model.named_modules():
         if not isinstance(module, Pair):
             continue

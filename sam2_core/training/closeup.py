@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from sam2_core.config import NANO
-from sam2_core.nn.closeup import CloseUp, folded
+from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.checkpoints import resume, save_checkpoint
 from sam2_core.training.closeup_step import closeup_step
@@ -58,14 +58,24 @@ class CloseUpTrainer:
         Peak learning rate.
     seed : int
         Of weights and corrective clicks.
+    widths, deep
+        Of the network, see :class:`CloseUp`.
     """
 
-    def __init__(self, folder: Path, minutes: float, lr: float, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        minutes: float,
+        lr: float,
+        seed: int,
+        widths: tuple[int, ...] = WIDTHS,
+        deep: int = DEEP,
+    ) -> None:
         torch.manual_seed(seed)
         self.folder = folder
         self.seconds_planned = 60 * minutes
         self.lr = lr
-        self.model = CloseUp(learning=True)
+        self.model = CloseUp(learning=True, widths=widths, deep=deep)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
@@ -150,23 +160,53 @@ def main(argv: list[str] | None = None) -> None:
     trainer = CloseUpTrainer(options.out, options.minutes, options.lr, options.seed)
     if options.start_from and trainer.step == 0:
         trainer.start_from(options.start_from)
-    split = load_split(options.data)
     pool = options.pool or options.out / "pool"
+    # Another seed after each resume, or the same windows would come again.
+    batches = training_batches(
+        options.data,
+        pool,
+        options.batch,
+        options.seed,
+        options.seed + trainer.step,
+        (options.synthetic, options.synthetic_stacks),
+    )
+    trainer.run(batches)
+    model = joined(options.base or model_path(NANO.name), trainer.average)
+    save_weights(options.out / f"{NANO.name}.safetensors", model)
+
+
+def training_batches(
+    data: Path,
+    pool: Path,
+    batch: int,
+    pool_seed: int,
+    seed: int,
+    synthetic: tuple[int, int],
+) -> Iterator[WindowBatch]:
+    """Endless batches from a training folder and synthetic images and stacks.
+
+    Parameters
+    ----------
+    data, pool : Path
+        Training folder, and where synthetic images are kept.
+    batch : int
+        Windows of a batch.
+    pool_seed, seed : int
+        Of the synthetic images, and of what is drawn.
+    synthetic : (int, int)
+        How many synthetic images and stacks.
+    """
+    split = load_split(data)
     images = list(split.images)
     for stack in split.stacks:
         images += stack_slices(stack, every=3)
-    images += generate_pool(options.synthetic, seed=options.seed, cache=pool)
+    images += generate_pool(synthetic[0], seed=pool_seed, cache=pool)
     stacks = split.stacks + generate_stack_pool(
-        options.synthetic_stacks, size=256, length=12, seed=options.seed, cache=pool
+        synthetic[1], size=256, length=12, seed=pool_seed, cache=pool
     )
-    # Another seed after each resume, or the same windows would come again.
-    windows = ObjectWindows(
-        images, stacks, options.batch, options.seed + trainer.step, SET_WEIGHTS
-    )
+    windows = ObjectWindows(images, stacks, batch, seed, SET_WEIGHTS)
     loader = DataLoader(windows, batch_size=None, num_workers=1, prefetch_factor=8)
-    trainer.run(iter(loader))
-    model = joined(options.base or model_path(NANO.name), trainer.average)
-    save_weights(options.out / f"{NANO.name}.safetensors", model)
+    return iter(loader)
 
 
 def joined(base: Path, network: CloseUp) -> Sam2:

@@ -1,0 +1,127 @@
+"""Sizes of the close-up network beside each other: ``--help`` says how.
+
+Each is trained from random weights for the same time on the same windows, and then
+tried on images it has not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+import typer
+
+from sam2_core.config import NANO
+from sam2_core.image import ImagePredictor
+from sam2_core.models import load_model
+from sam2_core.nn.closeup import DEEP, MAPS, SIDE, WIDTHS, CloseUp, folded
+from sam2_core.training.closeup import CloseUpTrainer, training_batches
+from sam2_core.training.evaluate import Effort, evaluate_folder
+from sam2_core.training.scores import mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Name, channels at strides 2, 4, 8 and 16, pairs of convolutions at the last.
+SIZES: tuple[tuple[str, tuple[int, ...], int], ...] = (
+    ("half as wide", (16, 32, 64, 96), DEEP),
+    ("narrow", (24, 48, 96, 144), DEEP),
+    ("as shipped", WIDTHS, DEEP),
+    ("not so deep", WIDTHS, 0),
+    ("wide", (48, 96, 160, 256), DEEP),
+)
+SCALES = 5  # a click in an image of 512 pixels is asked at
+FOLLOWED = 20  # objects
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train and try each size; print the table as it grows."""
+    options = _parser().parse_args(argv)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # denormals make a CPU crawl
+    typer.echo(
+        "| network | parameters | steps | 1 click | box | click, ms | 20 objects, ms "
+        "|\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    for name, widths, deep in SIZES:
+        trainer = CloseUpTrainer(
+            options.out / name.replace(" ", "_"),
+            options.minutes,
+            options.lr,
+            options.seed,
+            widths,
+            deep,
+        )
+        trainer.run(
+            training_batches(
+                options.data / "train",
+                options.pool or options.out / "pool",
+                options.batch,
+                options.seed,
+                options.seed + trainer.step,
+                (options.synthetic, options.synthetic_stacks),
+            )
+        )
+        network = folded(trainer.average.eval()).eval()
+        click, box = _quality(network, options.data / "dev", options.max_objects)
+        count = sum(p.numel() for p in network.parameters())
+        times = [
+            _milliseconds(network.bfloat16(), windows) for windows in (SCALES, FOLLOWED)
+        ]
+        typer.echo(
+            f"| {name} {widths}, {deep} | {count / 1e6:.2f} M | {trainer.step} | "
+            f"{click:.3f} | {box:.3f} | {times[0]:.0f} | {times[1]:.0f} |"
+        )
+
+
+def _quality(network: CloseUp, folder: Path, max_objects: int) -> tuple[float, float]:
+    """Mean IoU over the sets of images, with one click and with a box."""
+    model = load_model(NANO.name, device="cpu", dtype="float32")
+    model.closeup = network
+    sets, _ = evaluate_folder(
+        folder, ImagePredictor(model), max_objects=max_objects, effort=Effort(noc=False)
+    )
+    click, box = mean(s.clicks[1] for s in sets), mean(s.box for s in sets)
+    return click or 0.0, box or 0.0
+
+
+@torch.inference_mode()
+def _milliseconds(network: CloseUp, windows: int) -> float:
+    """Median time of one call."""
+    maps = torch.randn(windows, MAPS, SIDE, SIDE, dtype=torch.bfloat16)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return 1000 * median(_timed(lambda: network(maps)) for _ in range(20))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sam2_core.training.configurations", description=__doc__
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with train and dev")
+    add("--out", type=Path, required=True, help="folder of checkpoints and weights")
+    add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
+    add("--minutes", type=float, default=20, help="of training, for each size")
+    add("--max-objects", type=int, default=15, help="of each set that are tried")
+    add("--lr", type=float, default=3e-3)
+    add("--batch", type=int, default=32)
+    add("--seed", type=int, default=0)
+    add("--synthetic", type=int, default=2400)
+    add("--synthetic-stacks", type=int, default=320)
+    add("--threads", type=int, default=1)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from sam2_core.packed import PackedMasks
     from sam2_core.windows import Window
 
-KEPT_FRAMES = 8
 PATIENCE = 4  # frames for which an object that was lost is looked for
+# Both directions look back as far as that.
+KEPT_FRAMES = 2 * (PATIENCE + 1)
 # An object that is followed over many doubtful frames is likely to be another one by
 # now, so each frame's log-probability of presence is added to this share of the sum so
 # far; it counts as there while the sum is above log(PRESENT).

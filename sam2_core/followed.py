@@ -39,20 +39,30 @@ class FollowedObject:
     prompts, starts, drafts : dict
         By frame index: the prompts, what they work on, and what they gave as long as it
         has not been propagated.
-    changed : set of int
-        Frames whose prompts were given or cleared and not yet carried both ways.
+    changed : (set of int, set of int)
+        Frames whose prompts were given or cleared and not yet carried forward, and
+        those not yet carried backward.
     directions : dict
-        Frames visited by propagation, and whether in reverse.
-    bank : MemoryBank
-        Results that tracking reads.
+        Frames visited by propagation, and whether in reverse the last time.
+    unsettled : set of int
+        Frames visited by runs that were not finished.
+    bank, back : MemoryBank
+        Results that tracking reads going forward, and going backward. Prompted frames
+        and outlines are the same in both; what was tracked is each direction's own.
     """
 
     prompts: dict[int, SparsePrompt | NDArray[np.bool_]] = field(default_factory=dict)
     starts: dict[int, Start] = field(default_factory=dict)
     drafts: dict[int, Memory] = field(default_factory=dict)
-    changed: set[int] = field(default_factory=set)
+    changed: tuple[set[int], set[int]] = field(default_factory=lambda: (set(), set()))
     directions: dict[int, bool] = field(default_factory=dict)
+    unsettled: set[int] = field(default_factory=set)
     bank: MemoryBank = field(default_factory=MemoryBank)
+    back: MemoryBank = field(init=False)
+
+    def __post_init__(self) -> None:
+        shared = self.bank.conditioning, dict[int, Memory](), self.bank.outlines
+        self.back = MemoryBank(*shared)
 
     @property
     def first(self) -> int:
@@ -63,7 +73,41 @@ class FollowedObject:
         """Forget a frame's prompts and all that came of them there."""
         for known in (self.prompts, self.starts, self.drafts, self.bank.conditioning):
             known.pop(frame_index, None)
-        self.changed.add(frame_index)
+        self.change(frame_index)
+
+    def change(self, frame_index: int) -> None:
+        """The prompts of a frame are to be carried both ways."""
+        for changed in self.changed:
+            changed.add(frame_index)
+
+    def settle(self, reverse: bool) -> None:
+        """What has changed has been carried in a direction."""
+        # Prompts that came on the way are drafts still.
+        self.changed[reverse].intersection_update(self.drafts)
+        self.unsettled = {
+            t for t in self.unsettled if self.directions.get(t) is not reverse
+        }
+
+    def seen(self, frame_index: int) -> Memory | Outline | None:
+        """What is known of the mask on a frame, from the direction it was found in."""
+        reverse = self.directions.get(frame_index, False)
+        return (self.back if reverse else self.bank).seen(frame_index)
+
+    def condition(self, frame_index: int, memory: Memory) -> None:
+        """Keep the memory of a frame whose prompts are final."""
+        for bank in (self.bank, self.back):
+            bank.condition(frame_index, memory)
+
+    def track(self, frame_index: int, memory: Memory, reverse: bool) -> None:
+        """Keep the memory of a frame the object was followed to."""
+        one, other = (self.back, self.bank) if reverse else (self.bank, self.back)
+        other.outdate(frame_index)
+        one.track(frame_index, memory)
+
+    def visit(self, frame_index: int, reverse: bool) -> None:
+        """Propagation has been on a frame."""
+        self.directions[frame_index] = reverse
+        self.unsettled.add(frame_index)
 
 
 class SomeObjects(Mapping[int, FollowedObject]):

@@ -51,6 +51,10 @@ class Memory:
         """With the pointer and the scores only."""
         return replace(self, logits=self.logits[..., :0, :0], spatial=None)
 
+    def unseen(self) -> Memory:
+        """Without the mask."""
+        return replace(self, logits=self.logits[..., :0, :0])
+
     def outline(self) -> Outline:
         """What stays of the mask when the memory is forgotten."""
         return Outline.of(self.logits)
@@ -185,6 +189,11 @@ class MemoryBank:
         """Keep the memory of a frame the object was followed to."""
         self.tracked[frame_index] = memory
         self.outlines.pop(frame_index, None)
+
+    def outdate(self, frame_index: int) -> None:
+        """The mask of a tracked frame is no longer the one that is shown."""
+        if frame_index in self.tracked:
+            self.tracked[frame_index] = self.tracked[frame_index].unseen()
 
     def forget(self, frame_index: int, config: ModelConfig, reverse: bool) -> None:
         """Shrink what no frame after this one, in this direction, will read."""

@@ -1,17 +1,16 @@
-"""How objects are carried from frame to frame, and when that may stop."""
+"""How objects are carried from frame to frame, both ways or one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sam2_core.inference import inference
+from sam2_core.sweeps import Route, Sweep, whose_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-
-    from torch import Tensor
 
     from sam2_core.followed import FollowedObject
     from sam2_core.memory import Memory
@@ -19,55 +18,34 @@ if TYPE_CHECKING:
     from sam2_core.results import FrameResult
     from sam2_core.trackers import Tracker
 
-# A correction has run its course where so many new masks in a row have more than this
-# IoU with the masks that were there.
-SAME_IOU = 0.99
-SAME_FRAMES = 3
 
-
-@dataclass
-class Route:
-    """The way of one object in one direction.
+@dataclass(frozen=True)
+class Course:
+    """Where a propagation goes.
 
     Attributes
     ----------
-    known : FollowedObject
-        The object.
-    starts : set of int
-        Frames it sets out from.
-    until_same : bool
-        Rest where the masks are the same as before, until the next start.
-    underway : bool
-        Whether it is being followed.
-    skipped : set of int
-        Frames that are left to the other direction.
-    same : int
-        Frames in a row that have come out as before.
+    low, high : int
+        First and last frame to fill.
+    direction : str
+        "both", "forward" or "backward".
+    around : int, optional
+        Frame near which "both" begins; without, forward goes before backward.
+    ended : callable, optional
+        Asked after each result whether its direction may end there.
     """
 
-    known: FollowedObject
-    starts: set[int]
-    until_same: bool = False
-    skipped: set[int] = field(default_factory=set)
-    underway: bool = False
-    same: int = 0
+    low: int
+    high: int
+    direction: str = "both"
+    around: int | None = None
+    ended: Callable[[FrameResult], bool] | None = None
 
-    def enter(self, frame_index: int) -> None:
-        """Set out if this frame is a start."""
-        if frame_index in self.starts:
-            self.underway, self.same = True, 0
-
-    def compare(self, frame_index: int, before: Tensor | None, memory: Memory) -> None:
-        """Rest if nothing has changed for a while."""
-        if not self.until_same or frame_index in self.starts:
-            return
-        prompted = frame_index in self.known.bank.conditioning
-        same = prompted or (
-            before is not None and _iou(before, memory.logits) > SAME_IOU
-        )
-        self.same = self.same + 1 if same else 0
-        if self.same >= SAME_FRAMES:
-            self.underway = False
+    @property
+    def ways(self) -> tuple[bool, ...]:
+        """Whether each direction taken is the reverse one."""
+        ways = {"forward": (False,), "backward": (True,)}
+        return ways.get(self.direction, (False, True))
 
 
 class Propagation:
@@ -97,146 +75,89 @@ class Propagation:
         self.objects = objects
         self.draw = draw
 
-    def everything(self, low: int, high: int, direction: str) -> Iterator[FrameResult]:
-        """Follow all objects from their first prompts over the frames low to high."""
+    def everything(self, course: Course) -> Iterator[FrameResult]:
+        """Follow all objects from their first prompts."""
         swept = dict(self.objects)
         self._commit(swept)
-        seen: dict[int, FrameResult] = {}
-        if direction != "backward":
-            forward = self._routes(swept, False, direction)
-            last_start = max(max(route.starts) for route in forward.values())
-            first = min(min(route.starts) for route in forward.values())
-            for frame_index, found in self._sweep(
-                forward, range(first, high + 1), False
-            ):
-                if frame_index >= low:
-                    result = self._draw(frame_index, found)
-                    if frame_index <= last_start:
-                        seen[frame_index] = result
-                    yield result
-        if direction != "forward":
-            backward = self._routes(swept, True, direction)
-            last = max(max(route.starts) for route in backward.values())
-            for frame_index, found in self._sweep(
-                backward, range(last, low - 1, -1), True, seen
-            ):
-                earlier = seen.pop(frame_index, None)
-                if frame_index <= high:
-                    result = self._draw(frame_index, found)
-                    if earlier is not None:
-                        result = earlier.joined(result, self.objects)
-                    yield result
-        self._settle(swept, direction)
+        sweeps = [self._sweep(swept, reverse, course) for reverse in course.ways]
+        # Frames that both directions may come to.
+        shared = range(sweeps[0].frames.start, sweeps[-1].frames.start + 1)
+        earlier: dict[int, FrameResult] = {}
+        while (sweep := whose_turn(sweeps, course.around)) is not None:
+            frame_index, found = sweep.step()
+            if not course.low <= frame_index <= course.high:
+                continue
+            result = self._draw(frame_index, found, sweep.reverse)
+            if frame_index in earlier:
+                result = earlier.pop(frame_index).joined(result, self.objects)
+            elif len(sweeps) > 1 and frame_index in shared:
+                earlier[frame_index] = result
+            yield result
+            if course.ended is not None and course.ended(result):
+                sweep.end()
+        self._settle(swept, course)
 
-    def changes(self, low: int, high: int, direction: str) -> Iterator[FrameResult]:
+    def changes(self, course: Course) -> Iterator[FrameResult]:
         """Carry what was prompted or cleared since the last run outward from there."""
-        swept = {i: known for i, known in self.objects.items() if known.changed}
+        swept = {
+            i: known
+            for i, known in self.objects.items()
+            if any(known.changed[reverse] for reverse in course.ways)
+        }
         if not swept:
             return
         self._commit(swept)
-        if direction != "backward":
-            routes = self._routes(swept, False, direction, changes=True)
-            first = min(min(route.starts) for route in routes.values())
-            for frame_index, found in self._sweep(
-                routes, range(first, high + 1), False
-            ):
-                if frame_index >= low:
-                    yield self._draw(frame_index, found)
-        if direction != "forward":
-            routes = self._routes(swept, True, direction, changes=True)
-            last = max(max(route.starts) for route in routes.values())
-            for frame_index, found in self._sweep(
-                routes, range(last, low - 1, -1), True
-            ):
-                news = {
-                    i: memory
-                    for i, memory in found.items()
-                    # Forward has begun with these.
-                    if direction == "backward" or frame_index not in routes[i].starts
-                }
-                if news and frame_index <= high:
-                    yield self._draw(frame_index, news)
-        self._settle(swept, direction)
-
-    # ------------------------------------------------------------------ one direction
-
-    def _sweep(
-        self,
-        routes: dict[int, Route],
-        frames: range,
-        reverse: bool,
-        seen: Mapping[int, FrameResult] | None = None,
-    ) -> Iterator[tuple[int, dict[int, Memory]]]:
-        """Frames on which objects were followed, with what was found.
-
-        Objects in the result that ``seen`` holds of a frame are passed over there:
-        what the forward sweep began with need not be found again.
-        """
-        for route in routes.values():
-            route.known.bank.restart()
-        for frame_index in frames:
-            for route in routes.values():
-                route.enter(frame_index)
-            earlier = (seen or {}).get(frame_index)
-            due = {
-                object_id: route
-                for object_id, route in routes.items()
-                if route.underway
-                and frame_index not in route.skipped
-                and self.objects.get(object_id) is route.known
-                and route.known.bank.conditioning
-                and (earlier is None or object_id not in earlier.masks)
-            }
-            if due:
-                with inference():
-                    found = self._step(due, frame_index, reverse)
-                yield frame_index, found
-
-    def _step(
-        self, due: dict[int, Route], frame_index: int, reverse: bool
-    ) -> dict[int, Memory]:
-        """All objects on a frame: those not prompted there are followed together."""
-        config, device = self.model.config, self.model.device
-        before = {
-            object_id: route.known.bank.logits(frame_index, device)
-            for object_id, route in due.items()
-            if route.until_same
-        }
-        moving = [
-            route.known.bank
-            for route in due.values()
-            if frame_index not in route.known.bank.conditioning
+        sweeps = [
+            self._sweep(swept, reverse, course, changes=True) for reverse in course.ways
         ]
-        if moving:
-            followed = self.tracker.follow(moving, frame_index, reverse)
-            for bank, followed_to in zip(moving, followed, strict=True):
-                bank.track(frame_index, followed_to)
-        found = {}
-        for object_id, route in due.items():
-            known = route.known
-            known.directions[frame_index] = reverse
-            memory = known.bank.find(frame_index)
-            assert memory is not None
-            found[object_id] = memory
-            route.compare(frame_index, before.get(object_id), memory)
-            known.bank.forget(frame_index, config, reverse)
-        return found
+        # With memories, what goes back from a later change is compared with, and
+        # replaces, what comes forward from an earlier one.
+        last = -1
+        if not self.tracker.nearest:
+            several = [r.starts for r in sweeps[0].routes.values() if len(r.starts) > 1]
+            last = max(map(max, several), default=-1)
+        while (sweep := whose_turn(sweeps, course.around, last)) is not None:
+            frame_index, found = sweep.step()
+            if not course.low <= frame_index <= course.high:
+                continue
+            result = self._draw(frame_index, found, sweep.reverse)
+            yield result
+            if course.ended is not None and course.ended(result):
+                sweep.end()
+        self._settle(swept, course)
 
     # ------------------------------------------------------------------ helpers
 
-    def _routes(
+    def _sweep(
         self,
         swept: Mapping[int, FollowedObject],
         reverse: bool,
-        direction: str,
+        course: Course,
         changes: bool = False,
-    ) -> dict[int, Route]:
-        route = self._nearest_route if self.tracker.nearest else self._whole_route
-        return {
+    ) -> Sweep:
+        routes = {
             # A new object goes all of the way, whatever has changed.
-            i: route(known, reverse, direction, changes and bool(known.directions))
+            i: self._route(known, reverse, course, changes and bool(known.directions))
             for i, known in swept.items()
         }
+        starts = {start for route in routes.values() for start in route.starts}
+        if reverse:
+            frames = range(max(starts, default=-1), course.low - 1, -1)
+        else:
+            frames = range(min(starts, default=course.high + 1), course.high + 1)
+        return Sweep(self.model, self.tracker, self.objects, routes, frames, reverse)
+
+    def _route(
+        self, known: FollowedObject, reverse: bool, course: Course, changes: bool
+    ) -> Route:
+        make = self._nearest_route if self.tracker.nearest else self._whole_route
+        route = make(known, reverse, course.direction, changes)
+        if reverse and course.direction == "both":
+            # What forward sets out from it finds, too.
+            forward = make(known, False, course.direction, changes).starts
+            route.skipped |= {t for t in forward if course.low <= t <= course.high}
+        route.doubtful = frozenset(known.unsettled)
+        return route
 
     def _whole_route(
         self, known: FollowedObject, reverse: bool, direction: str, changes: bool
@@ -247,7 +168,7 @@ class Propagation:
         starts = {
             # A frame whose prompts are gone is found again on the way forward.
             frame - 1 if reverse and frame not in known.bank.conditioning else frame
-            for frame in known.changed
+            for frame in known.changed[reverse]
         }
         return Route(known, starts, until_same=True)
 
@@ -266,13 +187,16 @@ class Propagation:
         elif direction == "both":
             skipped = halves
         # Where prompts are gone, their whole surroundings are found again.
-        if changes and known.changed <= prompted:
-            return Route(known, set(known.changed), True, skipped)
+        changed = known.changed[reverse]
+        if changes and changed <= prompted:
+            return Route(known, set(changed), True, skipped)
         return Route(known, prompted, skipped=skipped)
 
-    def _draw(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
+    def _draw(
+        self, frame_index: int, found: dict[int, Memory], reverse: bool
+    ) -> FrameResult:
         with inference():
-            return self.draw(frame_index, found)
+            return replace(self.draw(frame_index, found), reverse=reverse)
 
     def _commit(self, swept: Mapping[int, FollowedObject]) -> None:
         """Remember the prompted frames as their prompts stand."""
@@ -280,15 +204,14 @@ class Propagation:
             for frame_index, draft in list(known.drafts.items()):
                 with inference():
                     final = self.tracker.final(frame_index, draft)
-                known.bank.condition(frame_index, final)
+                known.condition(frame_index, final)
                 del known.drafts[frame_index]
 
-    def _settle(self, swept: Mapping[int, FollowedObject], direction: str) -> None:
-        """What has been carried both ways is no change any more."""
-        if direction == "both":
-            for known in swept.values():
-                # Prompts that came on the way have not been committed.
-                known.changed &= set(known.drafts)
+    def _settle(self, swept: Mapping[int, FollowedObject], course: Course) -> None:
+        """What has been carried is no change any more."""
+        for known in swept.values():
+            for reverse in course.ways:
+                known.settle(reverse)
 
 
 def later_halves(prompted: Collection[int]) -> set[int]:
@@ -297,10 +220,3 @@ def later_halves(prompted: Collection[int]) -> set[int]:
     for earlier, later in pairwise(sorted(prompted)):
         halves.update(range((earlier + later) // 2 + 1, later))
     return halves
-
-
-def _iou(one: Tensor, other: Tensor) -> float:
-    """IoU of two masks given as logits; 1 for two empty ones."""
-    a, b = one > 0, other > 0
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 1.0

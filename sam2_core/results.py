@@ -32,12 +32,15 @@ class FrameResult:
         Object id to the model's estimate of the mask's IoU, 0 to 1.
     object_scores : dict
         Object id to the probability that the object is in the frame, 0 to 1.
+    reverse : bool
+        Whether propagation came to the frame on the way back.
     """
 
     frame_index: int
     masks: PackedMasks
     scores: dict[int, float]
     object_scores: dict[int, float]
+    reverse: bool = False
 
     def joined(self, later: FrameResult, alive: Collection[int]) -> FrameResult:
         """These objects, as far as they are alive, and those of another result."""
@@ -48,6 +51,7 @@ class FrameResult:
             PackedMasks(later.masks.shape, packed),
             {i: self.scores[i] for i in kept} | later.scores,
             {i: self.object_scores[i] for i in kept} | later.object_scores,
+            later.reverse,
         )
 
 

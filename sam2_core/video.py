@@ -17,12 +17,12 @@ from sam2_core.prompts import (
     check_object_id,
     frame_prompt,
 )
-from sam2_core.propagation import Propagation
+from sam2_core.propagation import Course, Propagation
 from sam2_core.results import FrameResult
 from sam2_core.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from numpy.typing import ArrayLike
 
@@ -208,7 +208,7 @@ class VideoSession:
             draft = self._tracker.prompted(known, frame_index, prompt, start, seen)
             # Nothing has changed so far, so that an error leaves all as it was.
             known.prompts[frame_index] = prompt
-            known.changed.add(frame_index)
+            known.change(frame_index)
             known.starts[frame_index] = start
             known.drafts[frame_index] = draft
             self._objects[object_id] = known
@@ -240,6 +240,8 @@ class VideoSession:
         direction: Direction = "both",
         only_changed: bool = False,
         object_ids: Collection[int] | None = None,
+        around: int | None = None,
+        ended: Callable[[FrameResult], bool] | None = None,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -250,17 +252,28 @@ class VideoSession:
             Frames between the prompts and this range are worked through silently.
         direction : {"both", "forward", "backward"}
             "forward" goes from an object's first prompted frame to ``stop``, "backward"
-            from there to ``start``, "both" does one after the other.
+            from there to ``start``, "both" does one after the other, or both in turns
+            (``around``).
         only_changed : bool
-            Do only what prompts have changed since they were last carried both ways:
-            each object on its own goes outward from the frames whose prompts are new,
-            corrected or cleared, and rests in each direction once three masks in a row
-            have an IoU above 0.99 with the ones found before. New objects go all the
-            way. Results hold the objects that were followed again, frames without any
-            do not come. Masks close to a correction may differ a little from those of
-            a complete run, which reads memories that are forgotten by then.
+            Do only what prompts have changed since they were last carried in a
+            direction: each object on its own goes outward from the frames whose prompts
+            are new, corrected or cleared, and rests once three masks in a row have an
+            IoU above 0.99 with the ones found before. New objects go all the way.
+            Results hold the objects that were followed again, frames without any do not
+            come. Masks close to a correction may differ a little from those of a
+            complete run, which reads memories that are forgotten by then.
         object_ids : collection of int, optional
             Follow these objects alone; of the others nothing is found or forgotten.
+        around : int, optional
+            The frame that is wanted first, for example the one on screen. "both" then
+            takes turns: the next frame is done forward or backward, whichever is
+            nearer to this one, forward if both are as near. Frames between it and the
+            prompts have to be worked through. The masks are those of one direction
+            after the other. With ``only_changed``, objects that have changed on several
+            frames go forward past these first, except with close-ups.
+        ended : callable, optional
+            Asked with each result, after the caller has had it, whether the direction
+            it was found in (``result.reverse``) may end there.
 
         Returns
         -------
@@ -297,17 +310,18 @@ class VideoSession:
         objects: Mapping[int, FollowedObject] = self._objects
         if object_ids is not None:
             objects = SomeObjects(self._objects, object_ids)
+        if around is not None:
+            around = check_frame_index(around, self.num_frames)
+        course = Course(low, high, direction, around, ended)
         run = Propagation(self.model, self._tracker, objects, self._result)
-        if only_changed:
-            return run.changes(low, high, direction)
-        return run.everything(low, high, direction)
+        return run.changes(course) if only_changed else run.everything(course)
 
     # ------------------------------------------------------------------ helpers
 
     def _start(self, known: FollowedObject, frame_index: int) -> Start:
         if frame_index not in known.directions:
             return Start()
-        return Start(known.bank.seen(frame_index), known.directions[frame_index])
+        return Start(known.seen(frame_index), known.directions[frame_index])
 
     def _prompted(self, frame_index: int) -> dict[int, Memory]:
         found = {}

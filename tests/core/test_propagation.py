@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
 from micro import micro_model, moving_disc
 
-from sam2_core import propagation
+from sam2_core import sweeps
 from sam2_core.memory import Memory
-from sam2_core.propagation import Route, later_halves
+from sam2_core.propagation import later_halves
+from sam2_core.sweeps import Route
 from sam2_core.video import VideoSession
 
 LENGTH = 24
@@ -71,7 +74,7 @@ def test_a_first_run_of_changes_is_a_whole_run(model, session):
 def test_a_correction_goes_as_far_as_it_changes_something(session, monkeypatch, iou):
     """Everything passes for the same, or nothing does."""
     run(session)
-    monkeypatch.setattr(propagation, "_iou", lambda one, other: iou)
+    monkeypatch.setattr(sweeps, "_iou", lambda one, other: iou)
     session.add_prompts(12, 1, **OTHER)
     order, _ = run(session, only_changed=True)
     if iou > 1:
@@ -83,7 +86,7 @@ def test_a_correction_goes_as_far_as_it_changes_something(session, monkeypatch, 
 
 def test_two_corrections_are_two_places(session, monkeypatch):
     run(session)
-    monkeypatch.setattr(propagation, "_iou", lambda one, other: 1.0)
+    monkeypatch.setattr(sweeps, "_iou", lambda one, other: 1.0)
     session.add_prompts(8, 1, **OTHER)
     session.add_prompts(18, 1, **OTHER)
     order, _ = run(session, only_changed=True)
@@ -93,14 +96,13 @@ def test_two_corrections_are_two_places(session, monkeypatch):
 
 def test_directions_and_ranges(session, monkeypatch):
     run(session)
-    monkeypatch.setattr(propagation, "_iou", lambda one, other: 0.0)
+    monkeypatch.setattr(sweeps, "_iou", lambda one, other: 0.0)
     session.add_prompts(12, 1, **OTHER)
     assert run(session, only_changed=True, direction="forward")[0] == [*range(12, 24)]
     order, _ = run(session, only_changed=True, direction="backward", start=9)
     assert order == [12, 11, 10, 9]
-    # Not carried both ways in one go, so it is still to do.
-    order, _ = run(session, only_changed=True, start=11, stop=14)
-    assert order == [12, 13, 14, 11]
+    # Carried either way, it is no change any more.
+    assert run(session, only_changed=True, start=11, stop=14) == ([], {})
 
 
 def test_a_correction_sticks(session):
@@ -128,10 +130,10 @@ def test_a_cleared_correction_is_found_again(session, monkeypatch):
     run(session)
     session.add_prompts(12, 1, **OTHER)
     run(session, only_changed=True)
-    monkeypatch.setattr(propagation, "_iou", lambda one, other: 1.0)
+    monkeypatch.setattr(sweeps, "_iou", lambda one, other: 1.0)
     session.clear_prompts(12, 1)
     order, _ = run(session, only_changed=True)
-    assert order == [12, 13, 14, 15, 10, 9, 8]
+    assert order == [12, 13, 14, 15, 11, 10, 9, 8]
     assert session.prompted_frames == {1: [2]}
 
 
@@ -140,6 +142,30 @@ def test_a_stopped_run_is_still_to_do(session):
     session.add_prompts(12, 1, **OTHER)
     next(session.propagate(only_changed=True))
     assert run(session, only_changed=True)[0][0] == 12
+
+
+@pytest.mark.parametrize("around", [None, 20])
+def test_a_stopped_run_goes_on_to_where_nothing_changes(model, around):
+    """What it found already is no sign that all beyond is as before."""
+    stopped, whole = VideoSession(model, FRAMES), VideoSession(model, FRAMES)
+    masks = []
+    for each in (stopped, whole):
+        each.add_prompts(2, 1, **CLICK)
+        shown = run(each)[1]
+        each.add_prompts(12, 1, **OTHER)
+        if each is stopped:
+            for result in islice(each.propagate(only_changed=True), 7):
+                shown[result.frame_index, 1] = result.masks[1]
+        shown.update(run(each, only_changed=True, around=around)[1])
+        masks.append(shown)
+    for key, mask in masks[1].items():
+        np.testing.assert_array_equal(masks[0][key], mask)
+    assert run(stopped, only_changed=True) == ([], {})
+
+
+def test_a_direction_that_was_not_taken_is_still_to_do(session):
+    run(session, direction="forward")
+    assert run(session, only_changed=True)[0] == [2, 1, 0]
 
 
 def test_prompts_given_on_the_way_are_still_to_do(session):

@@ -33,12 +33,14 @@ class Sam2Backend:
     def __init__(self, cache_bytes: int | None = None) -> None:
         self.cache_bytes = cache_bytes
 
-    def load_model(self, name: str, device: str) -> Any:
+    def load_model(self, name: str, device: str, preset: str = "") -> Any:
         """A trained network on a device; CheckpointError if it is not here."""
         preload()
         from sam2_core.models import load_model
+        from sam2_core.presets import find_preset
 
-        return load_model(name, device=device)
+        dtype = find_preset(preset).dtype if preset else "auto"
+        return load_model(name, device=device, dtype=dtype)
 
     def predictor(self, model: Any) -> Predictor:
         """A predictor for single planes."""
@@ -46,11 +48,12 @@ class Sam2Backend:
 
         return ImagePredictor(model)
 
-    def session(self, model: Any, frames: LayerFrames) -> Session:
+    def session(self, model: Any, frames: LayerFrames, preset: str = "") -> Session:
         """A session for a line of planes."""
         from sam2_core.video import VideoSession
 
-        return VideoSession(model, frames, cache_bytes=self.cache_bytes)
+        options: dict[str, Any] = {"preset": preset} if preset else {}
+        return VideoSession(model, frames, cache_bytes=self.cache_bytes, **options)
 
     def warm(self, session: Any, index: int) -> None:
         """Encode a frame of a session, unless it was encoded lately."""

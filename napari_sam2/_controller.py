@@ -260,11 +260,12 @@ class SegmentController:
         direction: str | None = None,
         start: int | None = None,
         stop: int | None = None,
+        changes: bool = False,
     ) -> None:
         """Carry objects with prompts on this line of frames through the stack.
 
-        Arguments that are None come from the state, and so does whether the current
-        object goes alone.
+        What is None comes from the state, and so does whether the current object goes
+        alone. ``changes``: what prompts have changed will do.
 
         Raises
         ------
@@ -281,9 +282,10 @@ class SegmentController:
         prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
         going = _plan.going(self.state, prompts)
         self.tasks.check_model()
-        total = _plan.frame_count(span[2], going, frames, *limits)
         record, here = self.history.record, self._view().position
-        plan = _plan.propagation(self.state, frames, going, record, span, here)
+        told = frames, going, record, span, here, changes
+        plan = _plan.propagation(self.state, *told)
+        total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)
 

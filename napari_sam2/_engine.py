@@ -57,6 +57,7 @@ class Engine:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._choice: Choice | None = None
+        self._preset: dict[str, str] = {}
         self._model: Any = None
         self._predictor: Predictor | None = None
         self._encoded: tuple[LayerFrames, int] | None = None
@@ -223,7 +224,10 @@ class Engine:
             return
         self.close()
         yield Say(f"Loading {choice.model} …")
-        self._model = self.backend.load_model(choice.model, choice.device)
+        self._preset = {"preset": choice.preset} if choice.preset else {}
+        self._model = self.backend.load_model(
+            choice.model, choice.device, **self._preset
+        )
         self._predictor = self.backend.predictor(self._model)
         self._choice = choice
         device = getattr(self._model, "device", choice.device)
@@ -286,7 +290,7 @@ class Engine:
     def _session(self, frames: LayerFrames, told: bool = True) -> _OpenSession:
         """The session of these frames; ``told``: prompts are about to be given."""
         if frames not in self._sessions:
-            session = self.backend.session(self._model, frames)
+            session = self.backend.session(self._model, frames, **self._preset)
             self._sessions[frames] = _OpenSession(session)
         self._sessions.move_to_end(frames)
         while len(self._sessions) > MAX_SESSIONS:

@@ -1,4 +1,4 @@
-"""Propagation as the user wants it: nearest side first, marks respected, lost is lost.
+"""Propagation as the user wants it: near frames first, marks respected, lost is lost.
 
 Runs in the worker.
 """
@@ -38,13 +38,15 @@ class Plan:
     patience : int or None
         An object that is lost on this many frames in a row has ended; None: never.
     here : int or None
-        Frame on screen: "both" begins on its side.
+        Frame on screen: "both" does the frames near it first.
     bounds : dict of int to Bounds
         What marks say of each object.
     shown : dict of int to frozenset of int
         Frames on which each object is now; where following ends, the rest is erased.
     only : frozenset of int or None
         Objects to follow; None for all.
+    changes : bool
+        Whether to do only what prompts have changed since the last time.
     """
 
     start: int | None = None
@@ -55,19 +57,7 @@ class Plan:
     bounds: Mapping[int, Bounds] = field(default_factory=dict)
     shown: Mapping[int, frozenset[int]] = field(default_factory=dict)
     only: frozenset[int] | None = None
-
-
-def directions(plan: Plan, seeds: set[int]) -> tuple[str, ...]:
-    """The sweeps of a plan in the order they are done.
-
-    Tracking goes from the prompts outwards, so the frame on screen comes first where
-    the sweep on its side does.
-    """
-    if plan.direction != "both":
-        return (plan.direction,)
-    if plan.here is not None and seeds and plan.here < min(seeds):
-        return ("backward", "forward")
-    return ("forward", "backward")
+    changes: bool = False
 
 
 def follow(
@@ -86,43 +76,51 @@ def follow(
     seeds : dict of (int, int) to ObjectPrompts
         All prompts, by frame and object.
     """
-    alone: dict[str, Any] = {}
+    start, last = _limits(plan, len(frames))
+    if start > last:
+        return
+    options: dict[str, Any] = {}
     if plan.only is not None:
         seeds = {at: ask for at, ask in seeds.items() if at[1] in plan.only}
-        alone["object_ids"] = sorted(plan.only)
-    prompted = {index for index, _ in seeds}
+        options["object_ids"] = sorted(plan.only)
+    if plan.changes:
+        options["only_changed"] = True
+    both = plan.direction == "both"
+    if both and plan.here is not None:
+        options["around"] = plan.here
+    over: set[bool] = set()  # directions in which everything is lost
+    if both and plan.patience:
+        options["ended"] = lambda result: result.reverse in over
     done: set[tuple[int, int]] = set()
-    for direction in directions(plan, prompted):
-        start, last = _limits(plan, direction, len(frames))
-        if start > last:
-            continue
-        lost: dict[int, int] = {}
-        for result in session.propagate(start, last, direction, **alone):
-            index = result.frame_index
-            # Backward finds a frame again where the nearer prompt is a later one.
-            passed = seeds if direction == "backward" else done
-            masks = {
-                i: mask
-                for i, mask in result.masks.items()
-                if (index, i) not in done or (index, i) not in passed
-            }
-            done.update((index, i) for i in masks)
-            if masks:
-                yield _plane(result, masks, frames, seeds, plan, lost)
-            if stop():
+    lost: dict[bool, dict[int, int]] = {False: {}, True: {}}
+    for result in session.propagate(start, last, plan.direction, **options):
+        index = result.frame_index
+        reverse = result.reverse if both else plan.direction == "backward"
+        # A frame comes again with those that were found on it before; where only
+        # changes are carried, with new masks of them.
+        masks = {
+            i: mask
+            for i, mask in result.masks.items()
+            if plan.changes or (index, i) not in done
+        }
+        done.update((index, i) for i in masks)
+        if masks:
+            yield _plane(result, masks, frames, seeds, plan, lost[reverse])
+        if stop():
+            return
+        if plan.patience and _all_lost(index, reverse, seeds, lost[reverse], plan):
+            over.add(reverse)
+            yield from _erase_rest(result, frames, plan, reverse)
+            if not both:
                 return
-            if plan.patience and _all_lost(index, direction, seeds, lost, plan):
-                yield from _erase_rest(result, frames, plan, direction)
-                break
 
 
-def _limits(plan: Plan, direction: str, length: int) -> tuple[int, int]:
-    """First and last frame that a sweep has to fill."""
+def _limits(plan: Plan, length: int) -> tuple[int, int]:
+    """First and last frame that have to be filled."""
     start = 0 if plan.start is None else plan.start
     last = length - 1 if plan.stop is None else plan.stop
-    if plan.bounds and direction == "forward":
+    if plan.bounds:
         last = min(last, max(bounds.high for bounds in plan.bounds.values()))
-    elif plan.bounds:
         start = max(start, min(bounds.low for bounds in plan.bounds.values()))
     return start, last
 
@@ -168,24 +166,24 @@ def _plane(
 
 def _all_lost(
     index: int,
-    direction: str,
+    reverse: bool,
     seeds: Mapping[tuple[int, int], ObjectPrompts],
     lost: dict[int, int],
     plan: Plan,
 ) -> bool:
     """Whether nothing is left to follow: all are lost, and not prompted further on."""
     assert plan.patience is not None
-    sign = -1 if direction == "backward" else 1
+    sign = -1 if reverse else 1
     ahead = {i for frame, i in seeds if (frame - index) * sign > 0}
     counts = lost.values()
     return bool(lost) and not ahead and min(counts) >= plan.patience
 
 
 def _erase_rest(
-    result: Any, frames: LayerFrames, plan: Plan, direction: str
+    result: Any, frames: LayerFrames, plan: Plan, reverse: bool
 ) -> Iterator[PlaneMasks]:
     """Take objects off the frames beyond the one on which the last was given up."""
-    sign = -1 if direction == "backward" else 1
+    sign = -1 if reverse else 1
     first = 0 if plan.start is None else plan.start
     last = len(frames) - 1 if plan.stop is None else plan.stop
     stale: dict[int, dict[int, Any]] = {}

@@ -179,6 +179,21 @@ class Journal:
         """The prompt layers are gone; what they made stays."""
         self._add(Entry("forget", {}), None)
 
+    def carried(self, frames: LayerFrames) -> bool:
+        """Whether the labels have all that was propagated last along these frames."""
+        for entry in reversed(self.entries):
+            if entry.do != "propagate":
+                continue
+            setup = self.setups[entry.what["setup"]]
+            line = tuple(setup["plane"]), setup["axis"], tuple(setup["fixed"])
+            if line != (frames.plane, frames.axis, frames.fixed):
+                continue
+            if entry.undone:
+                return False
+            if "changes" not in entry.what and "only" not in entry.what:
+                return True
+        return False
+
     def flip(self, step: Any, undone: bool) -> None:
         """A step was undone, or done again."""
         for entry in self._of.get(step, ()):
@@ -199,6 +214,8 @@ class Journal:
             "fixed": list(frames.fixed),
             "value_range": None if frames.limits is None else list(frames.limits),
         }
+        if choice.preset:
+            content["preset"] = choice.preset
         if frames.region is not None:
             content["region"] = list(frames.region)
         if isinstance(frames.look, Blend):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 EVERY = 20.0  # seconds between autosaves while a long job runs
 SETTINGS = (
     "device",
+    "preset",
     "axis",
     "sees",
     "part",

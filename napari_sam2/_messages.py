@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """Model and device to work with."""
+    """Model and device to work with, and a preset for stacks; "" is as trained."""
 
     model: str
     device: str
+    preset: str = ""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,9 @@ class FrameMasks(Protocol):
     @property
     def masks(self) -> Mapping[int, NDArray[np.bool_]]: ...
 
+    @property
+    def reverse(self) -> bool: ...
+
 
 class Session(Protocol):
     """See :class:`sam2_core.VideoSession`."""
@@ -73,18 +76,21 @@ class Session(Protocol):
         stop: int | None = None,
         direction: Any = "both",
         *,
+        only_changed: bool = False,
         object_ids: Any = None,
+        around: int | None = None,
+        ended: Any = None,
     ) -> Iterator[FrameMasks]: ...
 
 
 class Backend(Protocol):
     """Makes models, predictors and sessions; replaced by fakes in tests."""
 
-    def load_model(self, name: str, device: str) -> Any: ...
+    def load_model(self, name: str, device: str, preset: str = "") -> Any: ...
 
     def predictor(self, model: Any) -> Predictor: ...
 
-    def session(self, model: Any, frames: LayerFrames) -> Session: ...
+    def session(self, model: Any, frames: LayerFrames, preset: str = "") -> Session: ...
 
     def warm(self, session: Any, index: int) -> None: ...
 

@@ -100,6 +100,8 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     }
     if plan.only is not None:
         content["only"] = sorted(plan.only)
+    if plan.changes:
+        content["changes"] = True
     if plan.bounds:
         content["bounds"] = [
             {"object": i, "first": b.low, "last": b.high, "absent": sorted(b.absent)}
@@ -131,6 +133,7 @@ def plan_from_json(content: Mapping[str, Any]) -> Plan:
         bounds,
         shown,
         frozenset(content["only"]) if "only" in content else None,
+        bool(content.get("changes")),
     )
 
 

@@ -132,11 +132,12 @@ def propagation(
     record: Record,
     span: tuple[int | None, int | None, str],
     position: tuple[int, ...],
+    changes: bool = False,
 ) -> Plan:
     """What a propagation over ``span`` (start, stop, direction) is to do.
 
     ``prompts`` are those of the objects to follow, ``position`` is that of the plane on
-    screen.
+    screen. ``changes``: what changed will do, if the labels show all the rest.
     """
     firsts: dict[int, int] = {}
     for key in prompts:
@@ -147,23 +148,32 @@ def propagation(
     bounds = record.marks.bounds(frames, firsts)
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
     only = frozenset({state.object_id}) if state.alone else None
-    return Plan(*span, patience, here, bounds, shown if patience else {}, only)
+    shown = shown if patience else {}
+    changes = changes and record.journal.carried(frames)
+    return Plan(*span, patience, here, bounds, shown, only, changes)
 
 
 def frame_count(
-    direction: str,
+    plan: Plan,
     prompts: Mapping[Key, ObjectPrompts],
     frames: LayerFrames,
     first: int,
     last: int,
 ) -> int:
-    """Frames of ``first`` to ``last`` that a propagation of the prompts will fill."""
+    """Masks of frames ``first`` to ``last`` that a propagation of the prompts makes.
+
+    Frames between the first prompts of two objects are gone over in both directions.
+    Of changes nobody knows how far they go: 0.
+    """
+    if plan.changes:
+        return 0
     starts: dict[int, int] = {}  # of each object
     for key in prompts:
         index = split_position(key.plane, key.position, frames.axis)[1]
         starts[key.object_id] = min(index, starts.get(key.object_id, index))
-    if direction == "forward":
+    if plan.direction == "forward":
         return max(1, last - max(min(starts.values()), first) + 1)
-    if direction == "backward":
+    if plan.direction == "backward":
         return max(1, min(max(starts.values()), last) - first + 1)
-    return last - first + 1
+    again = min(max(starts.values()), last + 1) - max(min(starts.values()), first)
+    return last - first + 1 + max(0, again)

@@ -188,4 +188,4 @@ def frames_from_json(setup: dict[str, Any], data: Any, sources: Sources) -> Laye
 
 
 def _choice(setup: dict[str, Any], device: str) -> Choice:
-    return Choice(setup["model"], device or setup["device"])
+    return Choice(setup["model"], device or setup["device"], setup.get("preset", ""))

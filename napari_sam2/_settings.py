@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sam2_core.config import list_models
+from sam2_core.config import VARIANTS, list_models
+from sam2_core.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Settings:
         Model chosen when the dock opens.
     device : str
         "auto", "cpu", "cuda" or "mps".
+    preset : str
+        Chosen when the dock opens; "" for none.
     keep_labels : bool
         Whether pixels of other labels are left alone.
     cache_megabytes : int
@@ -25,6 +28,7 @@ class Settings:
 
     model: str = list_models()[0]
     device: str = "auto"
+    preset: str = ""
     keep_labels: bool = True
     cache_megabytes: int = 0
 
@@ -34,14 +38,28 @@ class Settings:
         return self.cache_megabytes * 10**6 or None
 
 
+def takes_preset(model: str) -> bool:
+    """Whether a model follows by memories, which a preset changes; unless in close-ups.
+
+    Of weights from a file nobody knows before they are loaded.
+    """
+    return model not in VARIANTS or not VARIANTS[model].closeups
+
+
+def usable(model: str, preset: str) -> str:
+    """The preset, if the model takes any; else ""."""
+    return preset if takes_preset(model) else ""
+
+
 def load_settings() -> Settings:
     """Read the preferences; napari before 0.9 keeps none for plugins."""
     try:
         from napari.settings import get_plugin_settings
 
         page = get_plugin_settings("napari-sam2").segment
+        preset = page.preset if page.preset in PRESETS else ""
         settings = Settings(
-            page.model, page.device, page.keep_labels, page.cache_megabytes
+            page.model, page.device, preset, page.keep_labels, page.cache_megabytes
         )
     except (ImportError, AttributeError, KeyError):
         return Settings()

@@ -308,6 +308,6 @@ class StackTools:
         )
         if self.controller.state.follow_corrections and followed:
             try:
-                self.controller.propagate()
+                self.controller.propagate(changes=True)
             except Sam2Error as error:
                 self.controller.state.status = str(error)

@@ -33,6 +33,9 @@ class SegmentationState:
         What is segmented, and where the masks go.
     model, device : str
         A name of :func:`sam2_core.list_models`; "auto", "cpu", "cuda", ...
+    preset : str
+        One of :data:`sam2_core.presets.PRESETS` for stacks followed with memories, ""
+        for the model as it was trained.
     sees : str
         "layer": the model is shown the image alone; "shown": all images that are
         visible, blended as on screen.
@@ -102,6 +105,7 @@ class SegmentationState:
     labels: Labels | None = None
     model: str = list_models()[0]
     device: str = "auto"
+    preset: str = ""
     sees: str = "layer"
     part: str = "auto"
     looked: Any = None

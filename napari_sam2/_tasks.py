@@ -26,6 +26,7 @@ from napari_sam2._messages import (
     Took,
 )
 from napari_sam2._remedies import remedies
+from napari_sam2._settings import usable
 from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2Error
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ class Tasks:
 
     @property
     def choice(self) -> Choice:
-        """Model and device as chosen."""
-        return Choice(self.state.model, self.state.device)
+        """Model, device and preset as chosen."""
+        state = self.state
+        return Choice(state.model, state.device, usable(state.model, state.preset))
 
     def without_prompts(self) -> History:
         """A history to go on with when prompts or labels are gone: nothing to undo.
@@ -158,9 +160,8 @@ class Tasks:
 
         def work(stop: Stop) -> Iterator[Any]:
             for entry, g in zip(entries, groups, strict=True):
-                asked = self.engine.predict(
-                    choice, g.frames, g.prompts, g.changed, stop, others
-                )
+                told = choice, g.frames, g.prompts, g.changed
+                asked = self.engine.predict(*told, stop, others)
                 yield from watch(entry, self.engine, asked)
 
         self._submit("predict", work, step, begin=begin, entries=entries)
@@ -174,15 +175,14 @@ class Tasks:
         step: Step,
     ) -> None:
         """Masks for the about ``total`` frames of a plan."""
-        choice = self.choice
         journal, entries = self.history.record.journal, list[Entry]()
+        told = self.choice, frames, prompts, plan
 
         def begin() -> None:
-            told = choice, frames, prompts, plan
             entries.append(journal.propagate(*told, step))
 
         def work(stop: Stop) -> Iterator[Any]:
-            asked = self.engine.propagate(choice, frames, prompts, plan, stop)
+            asked = self.engine.propagate(*told, stop)
             return watch(entries[0], self.engine, asked)
 
         self._submit("propagate", work, step, total=total, begin=begin, entries=entries)
@@ -239,8 +239,7 @@ class Tasks:
         def work(stop: Stop) -> Iterator[Any]:
             return _replay.rerun(journal, data, self.engine, stop)
 
-        total = _replay.planes_of(journal)
-        self._submit("restore", work, then=then, total=total)
+        self._submit("restore", work, then=then, total=_replay.planes_of(journal))
 
     def count(self, ledger: Ledger) -> None:
         """Find out where every label is, a few planes at a time."""
@@ -332,10 +331,11 @@ class Tasks:
             self._on_item(item, step, rules)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
-            if total and isinstance(item, PlaneMasks | _replay.Redo):
-                done = min(self.state.done + 1, total)
+            counted = isinstance(item, PlaneMasks | _replay.Redo)
+            if counted and (total or kind == "propagate"):
+                done = self.state.done + (not total or self.state.done < total)
                 left = (time.monotonic() - began) / done * (total - done)
-                self.state.update(done=done, seconds_left=left)
+                self.state.update(done=done, seconds_left=left if total else None)
 
         def on_end(error: Sam2Error | None) -> None:
             done, seconds = self.state.done, time.monotonic() - began
@@ -393,8 +393,8 @@ class Tasks:
             return
         try:
             view = _layers.current_view(self.stage.viewer, image)
+            hidden = plane == view.plane and position != view.position
         except Sam2Error:  # 3D display shows every frame
-            _labels.refresh(labels)
-            return
-        if plane != view.plane or position == view.position:
+            hidden = False
+        if not hidden:
             _labels.refresh(labels)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sam2_core.inference import inference
-from sam2_core.memory import logits_of
+from sam2_core.memory import Outline, logits_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +60,9 @@ class Route:
         if frame_index in self.starts:
             self.underway, self.same = True, 0
 
-    def compare(self, frame_index: int, before: Tensor | None, memory: Memory) -> None:
+    def compare(
+        self, frame_index: int, before: Memory | Outline | None, memory: Memory
+    ) -> None:
         """Rest if nothing has changed for a while."""
         if not self.until_same or frame_index in self.starts:
             return
@@ -68,7 +70,7 @@ class Route:
         same = prompted or (
             before is not None
             and frame_index not in self.doubtful
-            and _iou(before, memory.logits) > SAME_IOU
+            and _same(before, memory)
         )
         self.same = self.same + 1 if same else 0
         if self.same >= SAME_FRAMES:
@@ -160,7 +162,7 @@ class Sweep:
     def _find(self, due: dict[int, Route], frame_index: int) -> dict[int, Memory]:
         """All objects on a frame: those not prompted there are followed together."""
         before = {
-            object_id: self._before(route, frame_index)
+            object_id: route.known.seen(frame_index)
             for object_id, route in due.items()
             if route.until_same
         }
@@ -185,10 +187,6 @@ class Sweep:
             bank.forget(frame_index, self.model.config, self.reverse)
         return found
 
-    def _before(self, route: Route, frame_index: int) -> Tensor | None:
-        seen = route.known.seen(frame_index)
-        return None if seen is None else logits_of(seen, self.model.device)
-
 
 def whose_turn(
     sweeps: Sequence[Sweep], around: int | None, not_before: int = -1
@@ -212,6 +210,14 @@ def whose_turn(
     if around is None or (first is sweeps[0] and at <= not_before):
         return first
     return min(going, key=lambda pair: abs(pair[1] - around))[0]
+
+
+def _same(before: Memory | Outline, memory: Memory) -> bool:
+    """Whether a mask has come out as it was."""
+    device = memory.logits.device
+    # A packed mask, drawn at another size, has an outline a little different.
+    now = memory.outline() if isinstance(before, Outline) else memory
+    return _iou(logits_of(before, device), logits_of(now, device)) > SAME_IOU
 
 
 def _iou(one: Tensor, other: Tensor) -> float:

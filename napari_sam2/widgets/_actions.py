@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2._state import PARTS, SEES, WRITING
 from sam2_core.errors import PromptError
+from sam2_core.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ OPTIONS = {
     "alone": None,
     "each": None,
     "hover": None,
+    "preset": ("", *PRESETS),
 }
 
 
@@ -58,13 +60,15 @@ class Actions:
 
         Parameters
         ----------
-        name : {"writing", "sees", "part", "neighbours", "alone", "each", "hover"}
+        name : str
             "writing" is "keep", "overwrite" or "empty": what happens to other labels.
             "sees" is "layer" or "shown": whether the model is shown the image alone or
             all images that are visible. "part" is "auto", "screen" or "whole": whether
-            it looks at the part on screen alone. The others are switches: stay out of
-            neighbours, propagate the current object alone, one object per prompt,
-            preview under the cursor.
+            it looks at the part on screen alone. "preset" is "best", "balanced",
+            "fast" or "": how official models follow through stacks. The others are
+            switches: "neighbours" (stay out of them), "alone" (propagate the current
+            object only), "each" (one object per prompt), "hover" (preview under the
+            cursor).
         value
             Its new value.
         """
@@ -74,7 +78,7 @@ class Actions:
         if values is not None and value not in values:
             raise PromptError(f"{name!r} must be one of {', '.join(values)}.")
         setattr(self.state, name, value)
-        if name in ("sees", "part"):
+        if name in ("sees", "part", "preset"):
             self.controller.prepare()
 
     def track_all(self) -> None:

@@ -8,7 +8,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 
 from napari_sam2._keys import hint
+from napari_sam2._settings import takes_preset, usable
 from napari_sam2.widgets._combos import NarrowComboBox
+from sam2_core.presets import PRESETS
 
 if TYPE_CHECKING:
     from napari_sam2._hover import Hover
@@ -19,6 +21,7 @@ WRITING_NAMES = {
     "overwrite": "Overwrite them",
     "empty": "Fill empty pixels only",
 }
+PRESET_NAMES = {"": "As trained", **{name: name.capitalize() for name in PRESETS}}
 WRITING_TIPS = (
     "Keep: pixels of other labels stay.\n"
     "Overwrite: the mask takes them, unless the other object is locked.\n"
@@ -54,6 +57,9 @@ class OptionsPanel(QWidget):
             + hint("each")
         )
         self.hover = QCheckBox("Preview under the cursor")
+        self.preset = NarrowComboBox()
+        for name, text in PRESET_NAMES.items():
+            self.preset.addItem(text, name)
         form = QFormLayout(self)
         form.setContentsMargins(8, 2, 8, 4)
         form.setVerticalSpacing(4)
@@ -61,11 +67,15 @@ class OptionsPanel(QWidget):
         form.addRow("Other labels", self.writing)
         for box in (self.neighbours, self.each, self.hover):
             form.addRow(box)
+        form.addRow("Preset", self.preset)
         self.writing.activated.connect(self._on_writing)
         self.neighbours.clicked.connect(self._on_neighbours)
         self.each.clicked.connect(self._on_each)
         self.hover.clicked.connect(self._on_hover)
+        self.preset.activated.connect(self._on_preset)
         for name in ("writing", "neighbours", "each", "hover", "glimpse_ms"):
+            state.events[name].connect(self.refresh)
+        for name in ("preset", "model"):
             state.events[name].connect(self.refresh)
         self.refresh()
 
@@ -83,6 +93,16 @@ class OptionsPanel(QWidget):
             else f"Show the mask that a click would give; the model takes {took:.0f} ms"
             + hint("hover")
         )
+        takes = takes_preset(state.model)
+        self.preset.setEnabled(takes)
+        self.preset.setCurrentIndex(
+            self.preset.findData(usable(state.model, state.preset))
+        )
+        self.preset.setToolTip(
+            preset_tip()
+            if takes
+            else f"{state.model} follows objects in close-ups, which no preset changes"
+        )
 
     def _on_writing(self, index: int) -> None:
         self.option_requested.emit("writing", self.writing.itemData(index))
@@ -95,3 +115,17 @@ class OptionsPanel(QWidget):
 
     def _on_hover(self, on: bool) -> None:
         self.option_requested.emit("hover", on)
+
+    def _on_preset(self, index: int) -> None:
+        self.option_requested.emit("preset", self.preset.itemData(index))
+
+
+def preset_tip() -> str:
+    """What the presets do."""
+    lines = ["How stacks are followed; prompts and masks stay when it changes."]
+    for name, preset in PRESETS.items():
+        lines.append(
+            f"{name.capitalize()}: frames at {preset.image_size} pixels, "
+            f"{preset.tracked_memories} remembered, {preset.dtype} precision"
+        )
+    return "\n".join(lines)

@@ -45,6 +45,8 @@ class ProgressRow(QWidget):
         known = state.total > 0
         # No bar that moves by itself: it would redraw the window all the time.
         text = f"{state.done} / {state.total}" if known else "…" * bool(state.busy)
+        if state.done and not known:
+            text = f"{state.done} …"
         if known and state.seconds_left is not None:
             text += f"  ·  {duration(state.seconds_left)} left"
         maximum = state.total if known else 1

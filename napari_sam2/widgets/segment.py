@@ -88,6 +88,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.state = SegmentationState(
             model=settings.model,
             device=settings.device,
+            preset=settings.preset,
             writing="keep" if settings.keep_labels else "overwrite",
         )
         self.runner = JobRunner(start)

@@ -210,3 +210,19 @@ def test_memories_are_those_of_two_directions_at_most():
             whole = [m for m in bank.tracked.values() if m.spatial is not None]
             assert len(whole) <= 7
     assert known.bank.outlines is known.back.outlines
+
+
+def test_a_packed_mask_is_as_before_where_nothing_has_changed():
+    """Drawn at another size it has an outline a little different from its logits'."""
+    case = Case("closeups")
+    session = VideoSession(case.model, case.frames)
+    session.add_prompts(3, 1, point_coords=case.one)
+    run(session)
+    bank = session._objects[1].bank
+    whole = [memory for memory in bank.tracked.values() if memory.logits.numel()]
+    assert whole
+    for memory in whole:
+        assert sweeps._same(memory.outline(), memory)
+        assert sweeps._same(memory, memory)
+        away = sweeps.Outline.of(memory.logits.roll(1, dims=3))
+        assert not sweeps._same(away, memory)

@@ -127,8 +127,12 @@ class FakeSession:
         start: int | None = None,
         stop: int | None = None,
         direction: str = "both",
+        only_changed: bool = False,
         object_ids: Any = None,
+        around: int | None = None,
+        ended: Any = None,
     ) -> Iterator[Any]:
+        self.backend.asked.append((direction, only_changed, around))
         objects = sorted({object_id for _, object_id in self.prompts})
         if object_ids is not None:
             objects = [object_id for object_id in objects if object_id in object_ids]
@@ -140,14 +144,24 @@ class FakeSession:
         order = {"forward": forward, "backward": backward}.get(
             direction, forward + backward[1:]
         )
+        if around is not None:
+            order.sort(key=lambda index: abs(index - around))
+        over: set[bool] = set()
         for index in order:
+            reverse = direction == "backward" or (direction == "both" and index < first)
+            if reverse in over:
+                continue
             self.backend.answer()
-            yield SimpleNamespace(
+            result = SimpleNamespace(
                 frame_index=index,
                 masks={
                     object_id: self._mask(index, object_id) for object_id in objects
                 },
+                reverse=reverse,
             )
+            yield result
+            if ended is not None and ended(result):
+                over.add(reverse)
 
 
 @dataclass
@@ -160,6 +174,8 @@ class FakeBackend:
     loaded: list[tuple[str, str]] = field(default_factory=list)
     encoded: list[Any] = field(default_factory=list)
     sessions: list[FakeSession] = field(default_factory=list)
+    presets: list[str] = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list)
     answers: int = 0
     on_answer: Callable[[], None] = lambda: None
 
@@ -170,14 +186,16 @@ class FakeBackend:
         if self.error is not None:
             raise self.error
 
-    def load_model(self, name: str, device: str) -> Any:
+    def load_model(self, name: str, device: str, preset: str = "") -> Any:
         self.loaded.append((name, device))
+        self.presets.append(preset)
         return SimpleNamespace(config=SimpleNamespace(low_res_size=64))
 
     def predictor(self, model: Any) -> FakePredictor:
         return FakePredictor(self)
 
-    def session(self, model: Any, frames: Any) -> FakeSession:
+    def session(self, model: Any, frames: Any, preset: str = "") -> FakeSession:
+        assert preset == self.presets[-1]
         self.sessions.append(FakeSession(self, frames))
         return self.sessions[-1]
 

@@ -24,21 +24,34 @@ class Session:
         self.visible = visible
         self.asked = []
 
-    def propagate(self, start, stop, direction):
-        self.asked.append((start, stop, direction))
-        order = (
-            range(4, stop + 1) if direction == "forward" else range(4, start - 1, -1)
-        )
-        for index in order:
+    def propagate(self, start, stop, direction, around=None, ended=None):
+        self.asked.append((start, stop, direction, around))
+        ways = {
+            False: list(range(4, stop + 1)),
+            True: list(range(3 if direction == "both" else 4, start - 1, -1)),
+        }
+        if direction != "both":
+            del ways[direction == "forward"]
+        while any(ways.values()):
+            # The engine's own order is tested with the engine.
+            reverse = next(way for way, frames in ways.items() if frames)
+            index = ways[reverse].pop(0)
             there = index in self.visible
             masks = {
                 1: disc(SHAPE, 20, 10) & there,
                 2: disc(SHAPE, 40, 30),
             }
             scores = {1: 0.9 if there else 0.1, 2: 0.8}
-            yield SimpleNamespace(
-                frame_index=index, masks=masks, scores=scores, object_scores=scores
+            result = SimpleNamespace(
+                frame_index=index,
+                masks=masks,
+                scores=scores,
+                object_scores=scores,
+                reverse=reverse,
             )
+            yield result
+            if ended is not None and ended(result):
+                ways[reverse] = []
 
 
 def run(session, plan):
@@ -50,16 +63,56 @@ def frames_with(items, object_id):
     return [m.position[0] for m in items if (m.ids == object_id).any()]
 
 
-@pytest.mark.parametrize(
-    ("here", "order"), [(None, "fb"), (6, "fb"), (4, "fb"), (1, "bf")]
-)
-def test_the_side_on_screen_comes_first_and_no_frame_twice(here, order):
+@pytest.mark.parametrize("here", [None, 6, 1])
+def test_the_frame_on_screen_is_where_both_ways_begin(here):
     session = Session()
     items = run(session, Plan(here=here, patience=3))
-    assert "".join(asked[2][0] for asked in session.asked) == order
+    assert session.asked == [(0, 9, "both", here)]
     positions = [m.position[0] for m in items]
     assert sorted(positions) == list(range(10))
     assert positions[0] == 4
+
+
+def test_one_way_begins_at_the_prompts():
+    session = Session()
+    run(session, Plan(direction="backward", here=1))
+    assert session.asked == [(0, 9, "backward", None)]
+
+
+def test_each_way_ends_where_all_are_lost_in_it():
+    """Lost on 1 and 0 going back, and on 7 and 8 going forward."""
+    session = Session(visible=range(2, 7))
+    both = Session.propagate
+
+    def alone(self, *args, **kwargs):
+        for result in both(self, *args, **kwargs):
+            del result.masks[2]
+            yield result
+
+    session.propagate = alone.__get__(session)
+    shown = {1: frozenset({0, 9})}
+    items = run(session, Plan(patience=1, shown=shown))
+    assert [m.position[0] for m in items] == [4, 5, 6, 7, 9, 3, 2, 1, 0]
+    assert [m.position[0] for m in items if m.ids.any()] == [4, 5, 6, 3, 2]
+
+
+def test_changes_may_come_to_a_frame_from_both_sides():
+    class Twice:
+        def propagate(self, start, stop, direction, only_changed=False):
+            assert only_changed
+            for reverse in (False, True):
+                mask = disc(SHAPE, 40 if reverse else 20, 10)
+                score = {1: 0.9}
+                yield SimpleNamespace(
+                    frame_index=6,
+                    masks={1: mask},
+                    scores=score,
+                    object_scores=score,
+                    reverse=reverse,
+                )
+
+    items = run(Twice(), Plan(changes=True))
+    assert [bool(m.ids[10, 40]) for m in items] == [False, True]
 
 
 def test_bounds_cut_off_and_leave_out():
@@ -110,34 +163,3 @@ def test_marks_bound_an_object_on_both_sides_of_its_first_prompt():
     assert marks.bounds(FRAMES, {1: 4})[1] == Bounds(0, 9, frozenset({2, 6}))
     marks.drop(1)
     assert len(marks) == 0
-
-
-class TwoPrompts:
-    """Object 1, prompted on 1 and 8: forward fills all, backward the nearer half."""
-
-    def propagate(self, start, stop, direction):
-        forward = direction == "forward"
-        for index in range(1, stop + 1) if forward else (8, 7, 6, 5, 1, 0):
-            there = index in (1, 2, 5, 6, 7, 8)
-            at = 10 if forward else 40
-            mask = disc(SHAPE, at, 10) & there
-            score = {1: 0.9 if there else 0.1}
-            yield SimpleNamespace(
-                frame_index=index, masks={1: mask}, scores=score, object_scores=score
-            )
-
-
-@pytest.mark.parametrize("here", [None, 0])
-@pytest.mark.parametrize("patience", [None, 2])
-def test_between_prompts_the_nearer_one_has_the_last_word(here, patience):
-    seeds = {(1, 1): ObjectPrompts(), (8, 1): ObjectPrompts()}
-    plan = Plan(here=here, patience=patience)
-    shown = {}
-    for item in follow(TwoPrompts(), FRAMES, seeds, plan, lambda: False):
-        shown[item.position[0]] = item.ids
-    # Whichever side came first; and an object that is lost in between is not given up.
-    for index in (5, 6, 7):
-        assert shown[index][10, 40] == 1
-        assert shown[index][10, 10] == 0
-    assert shown[2][10, 10] == 1
-    assert shown[8].any()

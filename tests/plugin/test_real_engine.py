@@ -23,8 +23,11 @@ from napari_sam2._messages import Choice, Loaded, PlaneMasks, Took
 from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._sample_data import sample_nuclei
 from napari_sam2._session_file import read_session
+from napari_sam2._stacking import StackTools
 from napari_sam2._state import SegmentationState
+from napari_sam2.demo import CLICKS_XY, FRAME
 
 CHOICE = Choice("sam2_nano", "cpu")
 POINTS = ObjectPrompts(points_xy=((20.0, 10.0), (5.0, 30.0)), point_labels=(1, 0))
@@ -126,6 +129,29 @@ def test_a_session_is_repeated_to_the_pixel_with_what_the_model_remembers(tmp_pa
         if isinstance(item, Redo):
             apply(item, again, history)
     np.testing.assert_array_equal(array, labels)
+
+
+def test_a_correction_makes_few_frames_anew():
+    """The bundled model on nuclei; how far a correction goes is the model's affair."""
+    data = sample_nuclei()[0][0][4:34]
+    viewer = ViewerModel()
+    dock = SegmentController(
+        viewer, SegmentationState(), JobRunner(run_inline), Engine(Sam2Backend())
+    )
+    tools = StackTools(dock)
+    dock.choose_image(viewer.add_image(data, contrast_limits=(0, 200)))
+    x, y = CLICKS_XY[1]
+    viewer.dims.set_current_step(0, FRAME - 4)
+    dock.add_point((y, x))
+    dock.propagate("both")
+    tools.controller.state.follow_corrections = True
+    viewer.dims.set_current_step(0, FRAME - 2)
+    dock.add_point((y + 3, x + 2))
+    entries = [e for e in dock.history.record.journal.entries if e.do == "propagate"]
+    whole, part = entries
+    assert whole.computed == len(data)
+    assert part.what["changes"]
+    assert 3 <= part.computed <= len(data) // 2
 
 
 def test_candidates_and_previews_in_an_image_and_in_a_stack(engine):

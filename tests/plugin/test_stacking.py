@@ -129,3 +129,64 @@ def test_only_corrections_follow_by_themselves(stack, backend):
     asked = backend.answers
     t.add_point((5, 30, 40))
     assert backend.answers > asked + 7
+
+
+def test_corrections_carry_only_what_they_change(stack, backend):
+    t = stack()
+    t.state.follow_corrections = True
+    t.viewer.dims.set_current_step(0, 3)
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.viewer.dims.set_current_step(0, 5)
+    t.add_point((5, 30, 40))
+    whole, part = ("both", False, 3), ("both", True, 5)
+    assert backend.asked == [whole, part]
+    t.propagate()  # whoever asks for all gets all
+    assert backend.asked[2:] == [("both", False, 5)]
+
+
+def test_what_was_undone_is_carried_again(stack, backend):
+    t = stack()
+    t.state.follow_corrections = True
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.add_point((5, 30, 40))
+    t.undo()
+    assert t.history.text == "last prompt"
+    t.add_point((5, 32, 40))
+    changes = [only_changed for _, only_changed, _ in backend.asked]
+    assert changes == [False, True, False]
+    t.add_point((5, 32, 42))
+    assert backend.asked[-1][1]
+    t.undo()
+    t.redo()
+    t.add_point((5, 34, 42))
+    assert backend.asked[-1][1]
+
+
+def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, backend):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.undo()
+    t.next_object()
+    t.add_point((3, 30, 40))
+    t.state.alone = True
+    t.propagate("both")
+    t.state.update(alone=False, follow_corrections=True)
+    t.add_point((5, 30, 42))
+    assert not backend.asked[-1][1]
+
+
+def test_frames_gone_over_twice_count_twice(stack):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.next_object()
+    t.add_point((5, 30, 40))
+    totals = []
+    t.state.events.total.connect(totals.append)
+    t.propagate("both")
+    assert totals[0] == 7 + 4  # the second object goes back over 1 to 4
+    t.state.follow_corrections = True
+    t.add_point((5, 30, 42))
+    assert totals[2:] == []  # how far a change goes is not known

@@ -295,3 +295,25 @@ def test_closed_dock_stops_working_and_is_forgotten(segment, backend, qtbot):
     assert backend.answers <= asked + 1
     assert viewer.mouse_drag_callbacks == callbacks
     runner.close()
+
+
+def test_a_preset_is_for_models_that_remember(segment, backend):
+    w = segment(STACK)
+    combo = w.options.preset
+    assert not combo.isEnabled()
+    assert "close-ups" in combo.toolTip()
+    w.choose_model("sam2.1_hiera_tiny")
+    assert combo.isEnabled()
+    assert "512 pixels" in combo.toolTip()
+    w.add_point((3, 10, 20))
+    before = w.labels.data.copy()
+    combo.setCurrentIndex(combo.findData("fast"))
+    combo.activated.emit(combo.currentIndex())
+    assert w.state.preset == "fast"
+    assert backend.presets[-1] == "fast"
+    np.testing.assert_array_equal(w.labels.data, before)
+    w.choose_model("sam2_nano")
+    assert combo.currentText() == "As trained"
+    assert backend.presets[-1] == ""
+    with pytest.raises(PromptError, match="preset"):
+        w.choose_option("preset", "quick")

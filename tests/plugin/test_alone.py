@@ -96,4 +96,8 @@ def test_the_preference_is_on_naparis_page(plugin_settings, npe2pm):
     path = Path(napari_sam2.__file__).parent / "napari.yaml"
     npe2pm.register(npe2.PluginManifest.from_file(path))
     get_plugin_settings("napari-sam2").segment.cache_megabytes = 64
+    page = get_plugin_settings("napari-sam2").segment
     assert load_settings().cache_bytes == 64_000_000
+    assert load_settings().preset == ""
+    page.preset = "fast"
+    assert load_settings().preset == "fast"

@@ -167,9 +167,12 @@ class Stage:
                 self.points.selected_data = set()
                 self.points.feature_defaults = wanted
             color = layers.GREEN if positive else layers.RED
-            if not np.allclose(_rgba(self.points.current_face_color), color, atol=0.01):
-                self.points.selected_data = set()
-                self.points.current_face_color = color
+            looks = {"face": color, "border": self.label_color(object_id)}
+            for part, rgba in looks.items():
+                name = f"current_{part}_color"
+                if not np.allclose(_rgba(getattr(self.points, name)), rgba, atol=0.01):
+                    self.points.selected_data = set()
+                    setattr(self.points, name, rgba)
             if _as_values(self.shapes.feature_defaults) != wanted:
                 self.shapes.feature_defaults = wanted
             if not np.allclose(_rgba(self.shapes.current_edge_color), color, atol=0.01):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def dot_icon(color: Sequence[float], square: bool = False) -> QIcon:
     else:
         painter.drawEllipse(QRectF(4, 4, 24, 24))
     painter.end()
-    return QIcon(pixmap)
+    return _icon(pixmap)
 
 
 @lru_cache(maxsize=2)
@@ -35,15 +35,18 @@ def eye_icon(is_open: bool) -> QIcon:
     pixmap, painter = _canvas()
     painter.setPen(QPen(GREY if is_open else FAINT, 2.5))
     painter.setBrush(Qt.NoBrush)
+    lids = QPainterPath(QPointF(2, 16))
     if is_open:
-        painter.drawChord(QRectF(3, 8, 26, 26), 30 * 16, 120 * 16)
-        painter.drawChord(QRectF(3, -2, 26, 26), 210 * 16, 120 * 16)
+        lids.quadTo(16, 1, 30, 16)
+        lids.quadTo(16, 31, 2, 16)
+        painter.drawPath(lids)
         painter.setBrush(GREY)
-        painter.drawEllipse(QPointF(16, 16), 3, 3)
+        painter.drawEllipse(QPointF(16, 16), 4, 4)
     else:
-        painter.drawArc(QRectF(3, -2, 26, 26), 210 * 16, 120 * 16)
+        lids.quadTo(16, 27, 30, 16)
+        painter.drawPath(lids)
     painter.end()
-    return QIcon(pixmap)
+    return _icon(pixmap)
 
 
 @lru_cache(maxsize=2)
@@ -58,7 +61,14 @@ def lock_icon(locked: bool) -> QIcon:
     painter.setBrush(color if locked else Qt.NoBrush)
     painter.drawRoundedRect(QRectF(7, 14, 18, 13), 2, 2)
     painter.end()
-    return QIcon(pixmap)
+    return _icon(pixmap)
+
+
+def _icon(pixmap: QPixmap) -> QIcon:
+    """An icon that keeps its colours in selected rows."""
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Selected)
+    return icon
 
 
 def _canvas() -> tuple[QPixmap, QPainter]:

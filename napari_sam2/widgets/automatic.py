@@ -12,6 +12,7 @@ from qtpy.QtCore import QEventLoop, QSize
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
+    QGroupBox,
     QLabel,
     QScrollArea,
     QVBoxLayout,
@@ -192,7 +193,11 @@ class AutomaticWidget(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(8)
-        for panel in (self.source, self.searching, self.choosing):
+        source = QGroupBox("Image and model")
+        inner = QVBoxLayout(source)
+        inner.setContentsMargins(0, 6, 0, 4)
+        inner.addWidget(self.source)
+        for panel in (source, self.searching, self.choosing):
             column.addWidget(panel)
         column.addStretch(1)
         scroll = QScrollArea()

@@ -107,7 +107,6 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.options = OptionsPanel(self.state, self.hover)
         self.stack = StackPanel(self.state)
         self.table = ObjectPanel(self.objects)
-        self.source.setTitle("")  # the fold has it
         self.folds = {
             "objects": Fold("Objects", self.table),
             "options": Fold("Options", self.options, is_open=False),

@@ -295,3 +295,41 @@ def test_closed_dock_stops_working_and_is_forgotten(segment, backend, qtbot):
     assert backend.answers <= asked + 1
     assert viewer.mouse_drag_callbacks == callbacks
     runner.close()
+
+
+def test_rows_of_seeing_stand_in_line_with_those_of_the_source(segment):
+    dock = segment(np.zeros((20, 20), np.uint8))
+    form = dock.source.layout()
+    fields = [dock.source.image, dock.seeing.sees, dock.seeing.part, dock.source.model]
+    rows = [form.getWidgetPosition(field)[0] for field in fields]
+    assert rows == sorted(rows)
+    assert rows[0] >= 0
+    dock.folds["source"].header.setChecked(True)
+    dock.resize(320, 900)
+    dock.show()
+    assert len({field.x() for field in fields}) == 1
+
+
+def test_icons_keep_their_colours_in_selected_rows(qtbot):
+    from qtpy.QtGui import QIcon
+
+    from napari_sam2.widgets._icons import dot_icon, eye_icon, lock_icon
+
+    for icon in (
+        dot_icon((1, 0.5, 0, 1), square=True),
+        eye_icon(True),
+        lock_icon(True),
+    ):
+        shown, selected = (
+            icon.pixmap(16, 16, mode).toImage()
+            for mode in (QIcon.Normal, QIcon.Selected)
+        )
+        assert shown == selected
+
+
+def test_thumbnails_of_candidates_are_sharp_on_fine_screens(qtbot):
+    from napari_sam2.widgets._candidates import SIDE, picture
+
+    mask = np.zeros((30, 30), bool)
+    pixmap = picture(np.zeros((30, 30, 3), np.uint8), mask, (1, 0, 0, 1))
+    assert pixmap.width() == 2 * SIDE

@@ -55,9 +55,7 @@ class Stage:
         self._quiet = 0
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
-        self._remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = (
-            WeakKeyDictionary()
-        )
+        self.remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- setting up ---------------------------------------------------------------
@@ -65,7 +63,7 @@ class Stage:
     def set_image(self, image: Image | None) -> None:
         """Work on another image; its earlier prompts and labels come back."""
         if self.image is not None:
-            self._remembered[self.image] = self._companions()
+            self.remembered[self.image] = self._companions()
             for name in layers.SPATIAL:
                 if name in self.image.events:
                     self.image.events[name].disconnect(self._on_moved)
@@ -82,7 +80,7 @@ class Stage:
         for name in layers.SPATIAL:
             if name in image.events:
                 image.events[name].connect(self._on_moved)
-        points, shapes, labels, self.masks = self._remembered.get(
+        points, shapes, labels, self.masks = self.remembered.get(
             image, old if same else (None, None, None, {})
         )
         present = self.viewer.layers

@@ -41,6 +41,7 @@ class CandidateRow(QWidget):
         self._shown: Choices | None = None
         self._pictures: list[QPixmap] = []
         self.text = QLabel("Or" + hint("candidates").replace(" (", "\n("))
+        self.text.setSizePolicy(QSizePolicy.Fixed, QSizePolicy.Preferred)
         self.text.setToolTip("Other masks that the click may mean" + hint("candidates"))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -142,6 +142,7 @@ class StackPanel(QGroupBox):
         """Show the state."""
         state, image = self._state, self._state.image
         stack = image is not None and image.ndim > 2
+        self.setVisible(stack)
         self._fill_axes()
         self.axis.setCurrentIndex(max(0, self.axis.findData(state.axis)))
         last = 0

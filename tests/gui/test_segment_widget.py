@@ -165,6 +165,38 @@ def test_weights_from_a_file_are_used_and_shown_by_name(
     assert combo.toolTip() == "/data/mine.safetensors"
 
 
+def test_only_what_takes_a_while_shows_a_bar_and_nothing_moves(segment, qtbot):
+    w = segment(FLAT)
+    w.show()
+    row = w.progress
+    height = row.sizeHint().height()
+    assert row.bar.isHidden()
+    w.state.busy = "predict"
+    qtbot.wait(50)
+    assert row.bar.isHidden()
+    w.state.busy = ""
+    qtbot.wait(300)
+    assert row.bar.isHidden()
+    w.state.busy = "propagate"
+    qtbot.waitUntil(lambda: row.bar.isVisible() and row.stop.isVisible(), timeout=5000)
+    assert row.sizeHint().height() == height
+    w.state.busy = ""
+    assert row.bar.isHidden()
+    assert row.stop.isHidden()
+    assert row.sizeHint().height() == height
+
+
+def test_a_single_plane_has_no_controls_of_stacks(segment):
+    w = segment()
+    assert w.stack.isHidden()
+    w.choose_image(w.viewer_model.add_image(FLAT))
+    assert w.stack.isHidden()
+    w.choose_image(w.viewer_model.add_image(STACK))
+    assert not w.stack.isHidden()
+    w.choose_axis(None)  # every plane by itself: it must be possible to go back
+    assert not w.stack.isHidden()
+
+
 def test_errors_are_notifications_of_one_sentence(segment, qtbot):
     w = segment(STACK)
     press(qtbot, w.stack.propagate)

@@ -359,6 +359,25 @@ def test_icons_keep_their_colours_in_selected_rows(qtbot):
         assert shown == selected
 
 
+def test_icons_of_the_table_are_in_the_colour_of_the_text(segment):
+    from qtpy.QtCore import QSize
+    from qtpy.QtGui import QColor
+
+    w = segment(FLAT)
+    w.add_point((10, 20))
+    table = w.table.model
+    for color in (QColor(250, 10, 20), QColor(10, 20, 250)):
+        w.table.setStyleSheet(f"QWidget {{ color: {color.name()}; }}")
+        w.table.ensurePolished()
+        icon = table.data(table.index(0, 0), Qt.DecorationRole)
+        image = icon.pixmap(QSize(32, 32)).toImage()
+        pixels = [image.pixelColor(x, y) for x in range(32) for y in range(32)]
+        strongest = max(pixels, key=lambda pixel: pixel.alpha())
+        assert strongest.alpha() > 150
+        assert abs(strongest.red() - color.red()) < 10
+        assert abs(strongest.blue() - color.blue()) < 10
+
+
 def test_thumbnails_of_candidates_are_sharp_on_fine_screens(qtbot):
     from napari_sam2.widgets._candidates import SIDE, picture
 

@@ -92,7 +92,7 @@ class Window:
     def idle(self) -> None:
         """Wait until nothing is going on, and a little longer."""
         wait(lambda: not self.segment.runner.busy, 600)
-        rested = time.perf_counter() + 0.25
+        rested = time.perf_counter() + 0.1
         wait(lambda: time.perf_counter() > rested)
 
     def _on_draw(self, event: object = None) -> None:

@@ -380,7 +380,7 @@ def answered(
         Side of the low-resolution logits.
     """
     shown = [*answers, *[answers[-1]] * count][:count]
-    drawn = torch.stack([closeups.draw(answer) for answer in shown])
+    drawn = closeups.draw_all(shown)
     # The highest logit of each cell, lest small objects vanish.
     low_res = highest(drawn, size).clamp(-MAX_LOGIT, MAX_LOGIT)
     scores = np.array([answer.score for answer in shown], np.float32)

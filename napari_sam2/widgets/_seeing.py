@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel
 from napari_sam2._outline import Outline
 from napari_sam2._sight import Sight
 from napari_sam2.widgets._combos import NarrowComboBox
+from napari_sam2.widgets._threads import DRAWN_MS
 
 if TYPE_CHECKING:
     import napari.components
@@ -57,7 +59,8 @@ class SeeingPanel(QObject):
         super().__init__(parent)
         self._viewer, self._state = viewer, state
         self._sight = Sight(viewer, state)
-        self.outline = Outline(viewer, state)
+        soon = partial(QTimer.singleShot, DRAWN_MS)
+        self.outline = Outline(viewer, state, soon)
         self.sees, self.part = NarrowComboBox(), NarrowComboBox()
         for combo, names in ((self.sees, SEES_NAMES), (self.part, PART_NAMES)):
             for name, text in names.items():

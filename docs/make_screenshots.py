@@ -2,7 +2,9 @@
 
 Names on the command line choose among them: 2d, stack, objects, empty, automatic,
 image (image_click, image_cells, image_search, image_fixed), tutorial (five nuclei
-through 12 slices: stack_clicks, stack_propagation, review, review_light).
+through 12 slices: stack_clicks, stack_propagation, review, review_light), docks (all
+states of the docks at 320 pixels, in the dark and the light theme) and docks_200 (some
+of them at a scaling of 200 %).
 
 Needs a screen and the bundled model; without a screen, start it as
 ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/make_screenshots.py``.
@@ -10,16 +12,26 @@ Needs a screen and the bundled model; without a screen, start it as
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import napari
 from napari.settings import get_settings
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPainter, QPixmap
 from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_sam2.demo import CLICKS_XY, FRAME
+from sam2_core.errors import OutOfMemoryError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WIDTH, GAP = 320, 8  # pixels of a dock, and between docks side by side
 IMAGES = Path(__file__).parent / "images"
 CELLS = (
     ("point", (415, 400), True),
@@ -174,9 +186,7 @@ def picture_image() -> None:
 
 def raise_dock(widget: object) -> None:
     """Bring the dock of a widget before those it shares its place with."""
-    while not isinstance(widget, QDockWidget):
-        widget = widget.parent()
-    widget.raise_()
+    dock_of(widget).raise_()
     settle()
 
 
@@ -211,8 +221,127 @@ def picture_tutorial() -> None:
     viewer.close()
 
 
+def dock_of(widget: object) -> QDockWidget:
+    """The dock that a widget is in."""
+    while not isinstance(widget, QDockWidget):
+        widget = widget.parent()
+    return widget
+
+
+def narrow(sample: str, dock: str = "Segment") -> tuple[napari.Viewer, object]:
+    """A smaller window, with the dock at its narrowest."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1100, 900)
+    if sample:
+        viewer.open_sample("napari-sam2", sample)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam2", dock)
+    settle()
+    viewer.window._qt_window.resizeDocks([dock_of(widget)], [WIDTH], Qt.Horizontal)
+    widget.wait(900)
+    if dock == "Segment":
+        widget.keeper.discard_offer()
+    return viewer, widget
+
+
+def taken(viewer: napari.Viewer, widget: object) -> QPixmap:
+    """The dock as it is; then its window is closed."""
+    settle()
+    pixmap = dock_of(widget).grab()
+    viewer.close()
+    settle()
+    return pixmap
+
+
+def empty() -> QPixmap:
+    """Nothing is open yet."""
+    return taken(*narrow(""))
+
+
+def clicked() -> QPixmap:
+    """One click on a cell, which may mean three things."""
+    viewer, segment = narrow("cells")
+    segment.add_point(AMBIGUOUS)
+    segment.wait(900)
+    return taken(viewer, segment)
+
+
+def reviewed() -> QPixmap:
+    """A stack that was followed, in the middle of its review."""
+    viewer, segment = narrow("nuclei")
+    viewer.dims.set_current_step(0, FRAME)
+    for number, (x, y) in enumerate(list(CLICKS_XY.values())[:5]):
+        if number:
+            segment.next_object()
+        segment.add_point((y, x))
+    segment.wait(900)
+    segment.propagate("both", FRAME - 6, FRAME + 5)
+    segment.wait(1200)
+    segment.check_frame()
+    viewer.dims.set_current_step(0, FRAME)
+    segment.check_frame()
+    segment.next_uncertain()
+    return taken(viewer, segment)
+
+
+def searched() -> QPixmap:
+    """The Automatic dock, with candidates to choose from."""
+    viewer, automatic = narrow("cells", "Automatic")
+    automatic.search()
+    automatic.wait(900)
+    automatic.filter(max_area=40000)
+    return taken(viewer, automatic)
+
+
+def short_of_memory() -> QPixmap:
+    """What is offered when a GPU has not enough memory, and all folds open."""
+    viewer, segment = narrow("cells")
+    segment.add_point(AMBIGUOUS)
+    segment.wait(900)
+    segment.state.update(model="sam2.1_hiera_large", device="cuda", missing={})
+    segment.controller.tasks.fail(
+        OutOfMemoryError(
+            "Not enough memory to run the model: use a smaller model, fewer prompts at "
+            "once or the CPU, or close other programs."
+        )
+    )
+    for name in ("options", "source"):
+        segment.folds[name].header.setChecked(True)
+    return taken(viewer, segment)
+
+
+def picture_docks(name: str, theme: str, *pictures: Callable[[], QPixmap]) -> None:
+    """The docks at their narrowest, side by side."""
+    before = get_settings().appearance.theme
+    get_settings().appearance.theme = theme
+    found = [picture() for picture in pictures]
+    get_settings().appearance.theme = before
+    ratio = found[0].devicePixelRatio()
+    gap = round(GAP * ratio)
+    widths, heights = zip(*[(p.width(), p.height()) for p in found], strict=True)
+    sheet = QPixmap(sum(widths) + gap * (len(found) - 1), max(heights))
+    sheet.fill(Qt.white if theme == "dark" else Qt.black)
+    painter, left = QPainter(sheet), 0
+    for pixmap in found:
+        pixmap.setDevicePixelRatio(1)
+        painter.drawPixmap(left, 0, pixmap)
+        left += pixmap.width() + gap
+    painter.end()
+    sheet.save(str(IMAGES / name))
+
+
+def picture_docks_200() -> None:
+    """The same at a scaling of 200 %, which a program gets when it starts."""
+    if os.environ.get("QT_SCALE_FACTOR") != "2":
+        scaled = os.environ | {"QT_SCALE_FACTOR": "2"}
+        command = [sys.executable, __file__, "docks_200"]
+        subprocess.run(command, env=scaled, check=True)
+    else:
+        picture_docks("docks_200.png", "dark", clicked, reviewed, short_of_memory)
+
+
 if __name__ == "__main__":
     everything = "2d", "stack", "objects", "empty", "automatic", "image", "tutorial"
+    everything += "docks", "docks_200"
     wanted = sys.argv[1:] or everything
     if "2d" in wanted:
         picture_2d()
@@ -228,3 +357,10 @@ if __name__ == "__main__":
         picture_image()
     if "tutorial" in wanted:
         picture_tutorial()
+    states = empty, clicked, reviewed, searched, short_of_memory
+    if "docks" in wanted or "docks_dark" in wanted:
+        picture_docks("docks_dark.png", "dark", *states)
+    if "docks" in wanted or "docks_light" in wanted:
+        picture_docks("docks_light.png", "light", *states)
+    if "docks_200" in wanted:
+        picture_docks_200()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2 import _labels
+from napari_sam2._layers import plane_index
 from napari_sam2._sharing import history_of
 
 if TYPE_CHECKING:
@@ -74,8 +75,12 @@ def add_objects(
     )
     if patch is not None:
         history.add(patch, step)
-        about = _about(searched, limits) | {"labels": [ids[0], ids[-1]]}
+        sure = [_sure(searched.masks[number - 1]) for number in chosen.numbers]
+        about = _about(searched, limits) | {"labels": [ids[0], ids[-1]], "sure": sure}
         history.record.journal.add(patch, about, step)
+        place = frames.plane, frames.fixed
+        written = np.asarray(labels.data[plane_index(*place)])
+        history.record.searched(*place, written, about, step)
     _labels.refresh(labels)
     if ids[-1] < np.iinfo(labels.data.dtype).max:
         labels.selected_label = ids[-1] + 1
@@ -92,6 +97,10 @@ def take_back_added(labels: Labels | None) -> bool:
     _labels.refresh(labels)
     history.added.emit()
     return True
+
+
+def _sure(mask: MaskCandidate) -> float:
+    return round(min(1.0, max(0.0, float(mask.predicted_iou))), 4)
 
 
 def _about(searched: Searched, limits: Mapping[str, float]) -> dict[str, Any]:

@@ -61,7 +61,11 @@ class Ambiguity:
     def _check(self, *_: Any) -> None:
         """Candidates are gone with the click they belong to."""
         found = self.choices
-        if found is not None:
+        if found is None:
+            return
+        if self.state.image is None:
+            self.state.choices = None
+        else:
             ask = self.controller.starts.prompts(with_masks=False).get(found.key)
             if found.key.object_id != self.state.object_id or ask != found.prompts:
                 self.state.choices = None

@@ -12,13 +12,13 @@ from napari_sam2 import _layers
 from napari_sam2._adding import ADDED, Searched, add_objects, take_back_added
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
 from napari_sam2._chosen import Chosen, choose
-from napari_sam2._images import frames_of
 from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._preview import Preview
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
 from napari_sam2._search_tasks import SearchTasks
 from napari_sam2._sharing import history_of
+from napari_sam2._sight import Sight
 from sam2_core.errors import CheckpointError, ImageError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class AutomaticController:
         engine = engine or SearchEngine(Sam2SearchBackend())
         self.tasks = SearchTasks(self.state, self.runner, engine)
         self.preview = Preview(viewer)
+        self.sight = Sight(viewer, self.state)
         self._searched: Searched | None = None
         self._limits_for = ""  # model that the limits of IoU and stability suit
         viewer.layers.events.removed.connect(self._on_removed)
@@ -132,8 +133,8 @@ class AutomaticController:
         Raises
         ------
         Sam2Error
-            If there is no image, no plane of it on display, no model or an empty
-            region.
+            If there is no image, no plane of it on display, nothing to see, no model or
+            an empty region.
         """
         image = self.state.image
         if image is None:
@@ -145,7 +146,7 @@ class AutomaticController:
             raise CheckpointError(
                 f"{self.state.model} is not on this computer yet; download it first."
             )
-        frames = frames_of(image, view.plane, view.position, None)
+        frames = self.sight.frames(image, view.plane, view.position, None)
         part = self._region(self.state.where if region is None else region, frames)
         options = SearchOptions(
             part, self.state.points_per_side, self.state.crop_layers

@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 
 from napari_sam2 import _labels, _layers, _plan, _sharing
 from napari_sam2._assigning import assign
-from napari_sam2._history import History, Moment
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
 from napari_sam2._painting import Painting
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_sam2._engine import Engine
+    from napari_sam2._history import History, Moment
     from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Runs
     from napari_sam2._state import SegmentationState
@@ -93,10 +93,10 @@ class SegmentController:
         if self.stage.image is not None:
             self._histories[self.stage.image] = self.history
         points = self.stage.points
+        _sharing.arrive(self.stage, image)
         self.stage.set_image(image)
         if self.stage.points is None or self.stage.points is not points:
-            known = self._histories.get(image) if image is not None else None
-            self.use_history(known or _sharing.take_over(self.stage) or History())
+            self.use_history(_sharing.find(self.stage, self._histories))
         self.steps.look()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
@@ -108,7 +108,7 @@ class SegmentController:
     def choose_labels(self, labels: Labels | None) -> None:
         """Write into this layer, or a new one; Sam2Error if it does not fit."""
         image = self.stage.image
-        if labels is self.stage.labels and labels is not None:
+        if labels is not None and labels is self.stage.labels:
             return
         if labels is not None and image is not None:
             reason = _layers.why_not_labels(labels, image)
@@ -119,6 +119,8 @@ class SegmentController:
         self.use_history(_sharing.history_of(labels))
         if image is not None:
             self._ensure()
+            if self.history.orphans(self.starts.prompts()):  # another dock has them
+                self.use_history(self.tasks.without_prompts())
 
     def choose_axis(self, axis: int | None) -> None:
         """Propagate along this data axis; None for planes that stand alone."""

@@ -231,7 +231,8 @@ class Engine:
         self._predictor = self.backend.predictor(self._model)
         self._choice = choice
         device = getattr(self._model, "device", choice.device)
-        yield Loaded(choice.model, str(device))
+        closeups = getattr(getattr(self._model, "config", None), "closeups", False)
+        yield Loaded(choice.model, str(device), bool(closeups))
 
     def _encode(self, frames: LayerFrames) -> Iterator[Say]:
         assert self._predictor is not None

@@ -87,6 +87,23 @@ def measure(
     return result
 
 
+def measure_labels(
+    ids: NDArray[np.integer], ious: Mapping[int, float]
+) -> dict[int, Facts]:
+    """Facts of some labels of a plane, (H, W), by the IoU that is expected of each."""
+    from scipy import ndimage
+
+    chosen = np.where(np.isin(ids, list(ious)), ids, 0).astype(np.int64)
+    low = min(ious, default=1) - 1
+    boxes = ndimage.find_objects(np.maximum(chosen - low, 0))
+    result = {}
+    for number, box in enumerate(boxes, 1 + low):
+        if box is not None and number in ious:
+            facts = measure({number: chosen[box] == number}, ious, {})[number]
+            result[number] = moved(facts, (box[0].start, box[1].start))
+    return result
+
+
 def moved(facts: Facts, corner: tuple[int, int]) -> Facts:
     """Facts of a mask whose first pixel is at this row and column."""
     if facts.centre is None:

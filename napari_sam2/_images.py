@@ -116,8 +116,12 @@ class LayerFrames:
     def frame(self, index: int) -> NDArray[np.uint8]:
         """One frame, (H, W, 3) uint8; ImageError if it cannot be read."""
         height, width = self.shape
+        return self.crop(index, slice(0, height), slice(0, width))
+
+    def crop(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """A window of one frame, (h, w, 3) uint8; ImageError if it cannot be read."""
         try:
-            return self._picture(index, slice(0, height), slice(0, width))
+            return self._picture(index, rows, columns)
         except (Sam2Error, MemoryError):
             raise
         except Exception as error:
@@ -126,10 +130,6 @@ class LayerFrames:
                 f"Frame {index} of the image cannot be read ({reason}); what is done "
                 "stays."
             ) from error
-
-    def crop(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        """A window of one frame, (h, w, 3) uint8."""
-        return self._picture(index, rows, columns)
 
     def _picture(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         from sam2_core.intensity import to_rgb8

@@ -114,7 +114,7 @@ def bind(
     owner: Any,
     call: Callable[[Any, str], None],
     stage: Any = None,
-) -> None:
+) -> Callable[[], Any]:
     """Bind all shortcuts and the middle mouse button for as long as ``owner`` lives.
 
     Parameters
@@ -127,8 +127,14 @@ def bind(
         ``call(owner, method)`` runs a method and reports errors.
     stage : Stage, optional
         Its layers get the bindings, too: a key of a layer goes before the viewer's.
+
+    Returns
+    -------
+    callable
+        Unbinds them before that.
     """
     reference = weakref.ref(owner)
+    ours: set[Any] = set()
 
     def handler(method: str) -> Callable[[Any], None]:
         def run(_: Any) -> None:
@@ -136,6 +142,7 @@ def bind(
             if target is not None:
                 call(target, method)
 
+        ours.add(run)
         return run
 
     for shortcut in SHORTCUTS.values():
@@ -166,17 +173,22 @@ def bind(
             event.handled = True
 
     viewer.mouse_drag_callbacks.append(middle_click)
-    weakref.finalize(owner, _unbind, weakref.ref(viewer), middle_click, bound)
+    kept = weakref.ref(viewer), middle_click, bound, ours
+    return weakref.finalize(owner, _unbind, *kept)
 
 
 def _unbind(
-    reference: weakref.ref[Any], callback: Any, layers: weakref.WeakSet[Any]
+    reference: weakref.ref[Any],
+    callback: Any,
+    layers: weakref.WeakSet[Any],
+    ours: set[Any],
 ) -> None:
     viewer = reference()
     if viewer is None:
         return
     for target in (viewer, *layers):
-        for shortcut in SHORTCUTS.values():
-            target.bind_key(shortcut.key, None)
+        for key, run in list(target.keymap.items()):
+            if run in ours:  # another dock may have taken the key since
+                del target.keymap[key]
     if callback in viewer.mouse_drag_callbacks:
         viewer.mouse_drag_callbacks.remove(callback)

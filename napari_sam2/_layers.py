@@ -236,8 +236,11 @@ def style_points(layer: Points, object_id: int, border: Any) -> None:
     positive = layer.features["polarity"].to_numpy() == "positive"
     colors = np.where(positive[:, None], GREEN, RED)
     colors[ids != object_id, 3] = FADED
-    layer.face_color = colors
-    layer.border_color = np.array([border(int(i)) for i in ids])
+    borders = np.array([border(int(i)) for i in ids])
+    # Setting them costs more than all else that happens at a click.
+    for name, wanted in (("face_color", colors), ("border_color", borders)):
+        if not np.allclose(getattr(layer, name), wanted, atol=0.002):
+            setattr(layer, name, wanted)
 
 
 def style_shapes(layer: Shapes, object_id: int) -> None:

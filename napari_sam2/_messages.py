@@ -68,10 +68,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model is ready: its name, and the device it is on."""
+    """A model is ready: its name, the device it is on, whether it has close-ups."""
 
     model: str
     device: str
+    closeups: bool = False
 
 
 @dataclass(frozen=True)

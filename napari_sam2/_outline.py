@@ -9,6 +9,8 @@ import numpy as np
 from napari_sam2 import _layers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.components
     from napari.layers import Shapes
     from numpy.typing import NDArray
@@ -33,13 +35,19 @@ class Outline:
         Where it is shown.
     state : SegmentationState
         Says what was looked at.
+    soon : callable, optional
+        Calls a function a little later; a mask that was found just now is drawn first.
     """
 
     def __init__(
-        self, viewer: napari.components.ViewerModel, state: SegmentationState
+        self,
+        viewer: napari.components.ViewerModel,
+        state: SegmentationState,
+        soon: Callable[[Callable[[], None]], Any] = lambda show: show(),
     ) -> None:
         self.viewer = viewer
         self.state = state
+        self._soon = soon
         self.layer: Shapes | None = None
         self._unwanted = False
         state.events.looked.connect(self._on_looked)
@@ -52,8 +60,11 @@ class Outline:
         if layer is not None and layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
 
-    def _on_looked(self, looked: Looked | None) -> None:
-        image = self.state.image
+    def _on_looked(self, _: Looked | None) -> None:
+        self._soon(self._show)
+
+    def _show(self) -> None:
+        looked, image = self.state.looked, self.state.image
         if looked is None or image is None or self._unwanted:
             self.remove()
             return

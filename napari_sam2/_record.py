@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from napari_sam2._facts import measure
+from napari_sam2._facts import measure, measure_labels
 from napari_sam2._journal import Journal
 from napari_sam2._marks import Mark, Marks
 from napari_sam2._object_notes import NO_NOTES
@@ -62,6 +62,25 @@ class Record:
             for object_id, facts in masks.facts.items()
             if object_id in objects
         ]
+        self._remember(step, self.review.put(facts))
+
+    def searched(
+        self,
+        plane: tuple[int, int],
+        position: tuple[int, ...],
+        ids: NDArray[Any],
+        about: Mapping[str, Any],
+        step: Any,
+    ) -> None:
+        """A search has added objects to a plane, which is now (H, W) ``ids``.
+
+        ``about`` is what the journal says of the search.
+        """
+        first, last = about["labels"]
+        sure = about.get("sure", ())  # files of the first versions have none
+        ious = dict(zip(range(first, last + 1), sure, strict=False))
+        found = measure_labels(ids, ious)
+        facts: list[Fact] = [(plane, position, i, known) for i, known in found.items()]
         self._remember(step, self.review.put(facts))
 
     def drawn(self, key: Key, mask: NDArray[Any] | None, step: Any) -> None:

@@ -11,6 +11,7 @@ from napari_sam2._divisions import divide
 from napari_sam2._erasing import erase_at
 from napari_sam2._images import LayerFrames
 from napari_sam2._labels import Rules, difference, put
+from napari_sam2._layers import plane_index
 from napari_sam2._messages import Choice, PlaneMasks, Relabelled, Say
 from napari_sam2._plain_json import (
     key_at,
@@ -155,7 +156,11 @@ def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
         else:
             history.forget(key, None)
     elif entry.do in ("paint", "add"):
-        history.add(put(labels, patch_from_json(what)), None)
+        patch = patch_from_json(what)
+        history.add(put(labels, patch), None)
+        if entry.do == "add":
+            ids = np.asarray(labels.data[plane_index(plane, patch.position)])
+            history.record.searched(plane, patch.position, ids, what["search"], None)
     elif entry.do == "erase":
         shape, object_id = tuple(labels.data.shape), int(what["object"])
         for masks in erase_at(shape, plane, positions[: entry.written], object_id):

@@ -1,19 +1,23 @@
-"""One history for each labels layer, whichever dock writes into it."""
+"""What docks leave to each other: histories of labels, layers of a closed dock."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari_sam2 import _layers
 from napari_sam2._history import History
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from collections.abc import MutableMapping
 
+    from napari.layers import Image, Labels
+
+    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._stage import Stage
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
+_LEFT: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 def history_of(labels: Labels | None) -> History:
@@ -29,20 +33,18 @@ def share(labels: Labels | None, history: History) -> None:
         _HISTORIES[labels] = history
 
 
-def take_over(stage: Stage) -> History | None:
-    """Work on with labels that only the Automatic dock has written into.
+def find(stage: Stage, known: MutableMapping[Image, History]) -> History:
+    """The history to go on with.
 
-    The newest such layer that fits the image becomes the stage's, unless that has
-    labels already.
-
-    Returns
-    -------
-    History or None
-        Of these labels; None if there are none.
+    It is that which is ``known`` of the stage's image, else that of its labels. Without
+    labels, the newest layer that fits the image and that only the Automatic dock has
+    written into becomes the stage's.
     """
     image = stage.image
+    if image is not None and image in known:
+        return known[image]
     if image is None or stage.labels is not None:
-        return None
+        return history_of(stage.labels)
     for layer in reversed(stage.viewer.layers):
         history = _HISTORIES.get(layer) if type(layer).__name__ == "Labels" else None
         if history is None or _layers.why_not_labels(layer, image):
@@ -51,4 +53,19 @@ def take_over(stage: Stage) -> History | None:
         if "add" in does and does <= {"add", "found"}:
             stage.set_labels(layer)
             return history
-    return None
+    return History()
+
+
+def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
+    """A dock is gone: its layers wait for the next one that works on their images."""
+    history.record.notes = notes.all
+    history.attend(None)
+    with stage.layers_changed.blocked():  # nobody is there to look
+        stage.set_image(None)
+    _LEFT.update(stage.remembered)
+
+
+def arrive(stage: Stage, image: Image | None) -> None:
+    """Let a stage remember what a closed dock has left for this image."""
+    if image is not None and image in _LEFT:
+        stage.remembered.setdefault(image, _LEFT.pop(image))

@@ -110,8 +110,9 @@ class Sight:
 
     @property
     def _close_ups(self) -> bool:
-        config = VARIANTS.get(self.state.model)
-        return config is not None and config.closeups
+        name = self.state.model
+        config = VARIANTS.get(name)  # a file shows what it holds when it is loaded
+        return self.state.close_ups.get(name, config is not None and config.closeups)
 
     def _whole(self, hw: tuple[int, int]) -> bool:
         """Whether planes of this size are always shown whole."""

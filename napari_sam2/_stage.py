@@ -55,9 +55,7 @@ class Stage:
         self._quiet = 0
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
-        self._remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = (
-            WeakKeyDictionary()
-        )
+        self.remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- setting up ---------------------------------------------------------------
@@ -65,7 +63,7 @@ class Stage:
     def set_image(self, image: Image | None) -> None:
         """Work on another image; its earlier prompts and labels come back."""
         if self.image is not None:
-            self._remembered[self.image] = self._companions()
+            self.remembered[self.image] = self._companions()
             for name in layers.SPATIAL:
                 if name in self.image.events:
                     self.image.events[name].disconnect(self._on_moved)
@@ -82,7 +80,7 @@ class Stage:
         for name in layers.SPATIAL:
             if name in image.events:
                 image.events[name].connect(self._on_moved)
-        points, shapes, labels, self.masks = self._remembered.get(
+        points, shapes, labels, self.masks = self.remembered.get(
             image, old if same else (None, None, None, {})
         )
         present = self.viewer.layers
@@ -167,9 +165,12 @@ class Stage:
                 self.points.selected_data = set()
                 self.points.feature_defaults = wanted
             color = layers.GREEN if positive else layers.RED
-            if not np.allclose(_rgba(self.points.current_face_color), color, atol=0.01):
-                self.points.selected_data = set()
-                self.points.current_face_color = color
+            looks = {"face": color, "border": self.label_color(object_id)}
+            for part, rgba in looks.items():
+                name = f"current_{part}_color"
+                if not np.allclose(_rgba(getattr(self.points, name)), rgba, atol=0.01):
+                    self.points.selected_data = set()
+                    setattr(self.points, name, rgba)
             if _as_values(self.shapes.feature_defaults) != wanted:
                 self.shapes.feature_defaults = wanted
             if not np.allclose(_rgba(self.shapes.current_edge_color), color, atol=0.01):

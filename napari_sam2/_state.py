@@ -66,6 +66,9 @@ class SegmentationState:
         Whether the mask under the cursor is shown; None: if the model is quick.
     choices, choice : Choices or None, int
         Candidates of the last click, and the one that is shown.
+    close_ups : dict of str to bool
+        Whether models that were loaded see close-ups, by name; others may be told from
+        their names.
     device_used : str
         Device of the loaded model, "" before one is loaded.
     click_ms, glimpse_ms : float or None
@@ -139,6 +142,7 @@ class SegmentationState:
     redo_text: str = ""
     devices: list[str] = field(default_factory=lambda: ["auto", "cpu"])
     missing: dict[str, int] = field(default_factory=dict)
+    close_ups: dict[str, bool] = field(default_factory=dict)
 
     def update(self, **values: Any) -> None:
         """Set several fields, one event each for those that changed."""

@@ -127,12 +127,8 @@ class Tasks:
 
     def prepare(self, frames: LayerFrames | None) -> None:
         """Load the model, and encode ``frames`` if it is a single plane."""
-        choice = self.choice
-
-        def work(stop: Stop) -> Iterator[Any]:
-            return self.engine.prepare(choice, frames, stop)
-
-        self._submit("prepare", work)
+        choice, ahead = self.choice, self.engine.prepare
+        self._submit("prepare", lambda stop: ahead(choice, frames, stop))
 
     def download(self) -> None:
         """Fetch the chosen model on the user's request, then load it."""
@@ -286,7 +282,8 @@ class Tasks:
     def rest(self, text: str = "") -> None:
         """Say what to do next, unless something is going on."""
         if not self.state.busy:
-            self.state.status = text or self._advice()
+            known = self.stage.image is not None
+            self.state.status = (known and text) or self._advice()
 
     def _advice(self) -> str:
         state, image = self.state, self.stage.image
@@ -361,7 +358,8 @@ class Tasks:
         elif isinstance(item, Found):
             self.state.update(devices=item.devices, missing=item.missing)
         elif isinstance(item, Loaded):
-            self.state.device_used = item.device
+            self.state.update(device_used=item.device)
+            self.state.close_ups[item.model] = item.closeups
         elif isinstance(item, Took):
             self.state.update(click_ms=item.milliseconds, looked=item.looked)
         elif isinstance(item, Choices):
@@ -369,8 +367,7 @@ class Tasks:
                 choices=item, choice=item.best, glimpse_ms=item.milliseconds
             )
         elif isinstance(item, PlaneMasks | Relabelled):
-            labels = self.stage.labels
-            if labels is not None:
+            if (labels := self.stage.labels) is not None:
                 if isinstance(item, PlaneMasks):
                     self.history.write(labels, item, step, rules)
                 else:

@@ -69,6 +69,8 @@ class CloseUps:
         self.dtype = weight.dtype
         self.image = torch.from_numpy(np.array(image, order="C")).to(weight.device)
         self.image = self.image.permute(2, 0, 1)
+        if bool((self.image[1:] == self.image[:1]).all()):  # grey: cut only once
+            self.image = self.image[:1].contiguous().expand(3, -1, -1)
         self.hw = (image.shape[0], image.shape[1])
         self._known: OrderedDict[bytes, list[Answer]] = OrderedDict()
 
@@ -302,9 +304,15 @@ class CloseUps:
 
     def draw(self, answer: Answer) -> Tensor:
         """Logits of the whole image, (H, W) float32."""
-        drawn = torch.full(self.hw, NOWHERE, device=answer.logits.device)
-        part, (rows, columns) = paste(answer.logits[None], answer.window, self.hw)
-        drawn[rows, columns] = part[0]
+        return self.draw_all([answer])[0]
+
+    def draw_all(self, answers: Sequence[Answer]) -> Tensor:
+        """Logits of the whole image for each answer, (N, H, W) float32."""
+        device = answers[0].logits.device
+        drawn = torch.full((len(answers), *self.hw), NOWHERE, device=device)
+        for plane, answer in zip(drawn, answers, strict=True):
+            part, (rows, columns) = paste(answer.logits[None], answer.window, self.hw)
+            plane[rows, columns] = part[0]
         return drawn
 
 

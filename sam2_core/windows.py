@@ -81,6 +81,8 @@ def cut(image: Tensor, windows: Sequence[Window], size: int) -> Tensor:
     Tensor
         (N, C, size, size) float32.
     """
+    if image.shape[0] > 1 and image.stride(0) == 0:  # one channel, expanded
+        return cut(image[:1], windows, size).expand(-1, image.shape[0], -1, -1)
     height, width = image.shape[-2:]
     parts = []
     for window in windows:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -19,9 +20,15 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qtpy.QtGui import QPaintEvent
+
     from napari_sam2._keeping import SessionKeeper
     from napari_sam2._remedies import Remedy
     from napari_sam2._session_file import SessionFile
+
+
+BAR = QColor(230, 160, 20)
+TINT = QColor(230, 160, 20, 40)
 
 
 class Banner(QFrame):
@@ -29,16 +36,26 @@ class Banner(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFrameShape(QFrame.StyledPanel)
         self.text = QLabel()
         self.text.setWordWrap(True)
         self._row = QHBoxLayout()
         self._row.setSpacing(4)
         column = QVBoxLayout(self)
-        column.setContentsMargins(8, 6, 8, 6)
+        column.setContentsMargins(12, 6, 8, 8)
         column.setSpacing(6)
         column.addWidget(self.text)
         column.addLayout(self._row)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """A tint and a bar, which stand out in any theme."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.Antialiasing)
+        painter.setPen(Qt.NoPen)
+        painter.setBrush(TINT)
+        painter.drawRoundedRect(self.rect(), 3, 3)
+        painter.setBrush(BAR)
+        painter.drawRoundedRect(QRectF(0, 0, 4, self.height()), 2, 2)
+        painter.end()
 
     def add_button(self, text: str, tip: str) -> QPushButton:
         """Append a button; all share the width."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST = 3
 SIDE = 60
-FRAME = 3  # around the one that is shown
+FRAME = 6  # around the one that is shown, in pixels of the picture
 
 
 class CandidateRow(QWidget):
@@ -41,6 +41,7 @@ class CandidateRow(QWidget):
         self._shown: Choices | None = None
         self._pictures: list[QPixmap] = []
         self.text = QLabel("Or" + hint("candidates").replace(" (", "\n("))
+        self.text.setSizePolicy(QSizePolicy.Fixed, QSizePolicy.Preferred)
         self.text.setToolTip("Other masks that the click may mean" + hint("candidates"))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -117,6 +118,8 @@ def picture(
     pixels = np.ascontiguousarray(mixed.clip(0, 255).astype(np.uint8))
     height, width = pixels.shape[:2]
     image = QImage(pixels.data, width, height, 3 * width, QImage.Format_RGB888)
+    # Twice as large as it is shown, for screens with small pixels.
+    side = 2 * SIDE
     return QPixmap.fromImage(image.copy()).scaled(
-        SIDE, SIDE, Qt.KeepAspectRatio, Qt.SmoothTransformation
+        side, side, Qt.KeepAspectRatio, Qt.SmoothTransformation
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
+from qtpy.QtGui import QPalette
+from qtpy.QtWidgets import QWidget
 
-from napari_sam2.widgets._icons import dot_icon, eye_icon, lock_icon
+from napari_sam2.widgets._icons import GREY, dot_icon, eye_icon, lock_icon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QIcon
 
     from napari_sam2._objects import ObjectRow
+    from napari_sam2.widgets._icons import Ink
 
 VISIBLE, LOCKED, OBJECT, NAME, PROMPTS, FRAMES, CONFIDENCE = range(7)
 HEADERS = ("", "", "#", "Name", "Pr.", "Fr.", "Sure")
@@ -139,12 +142,20 @@ class ObjectModel(QAbstractTableModel):
 
     def _icon(self, row: ObjectRow, column: int) -> QIcon | None:
         if column == VISIBLE:
-            return eye_icon(row.visible)
+            return eye_icon(row.visible, self._ink())
         if column == LOCKED:
-            return lock_icon(row.locked)
+            return lock_icon(row.locked, self._ink())
         if column != OBJECT:
             return None
         color = tuple(float(c) for c in self._label_color(row.object_id))
         if color not in self._icons:
             self._icons[color] = dot_icon(color, square=True)
         return self._icons[color]
+
+    def _ink(self) -> Ink:
+        """Colour of the text around the table."""
+        panel = self.parent()
+        if not isinstance(panel, QWidget):
+            return GREY
+        color = panel.palette().color(QPalette.WindowText)
+        return color.red(), color.green(), color.blue()

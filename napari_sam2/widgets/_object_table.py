@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_sam2._objects import Objects
 
 THROTTLE_MS = 120
+FLAT = "QHeaderView::section { border: 0; }"  # as all else in napari's themes
 FEWEST_ROWS, MOST_ROWS = 3, 10
 
 
@@ -124,6 +125,7 @@ class ObjectPanel(QWidget):
         table.verticalHeader().setMinimumSectionSize(height)
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         header = table.horizontalHeader()
+        header.setStyleSheet(FLAT)
         header.setHighlightSections(False)
         header.setMinimumSectionSize(20)
         digit = table.fontMetrics().horizontalAdvance("0")

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
 
+LATE_MS = 250  # what takes no longer, such as a click, shows no bar
+
+
 class ProgressRow(QWidget):
-    """Progress bar with the time left, and a button to cancel."""
+    """Progress bar with the time left, and a button to cancel; empty at rest."""
 
     cancel_requested = Signal()
 
@@ -28,6 +31,15 @@ class ProgressRow(QWidget):
         row.addWidget(self.bar, 1)
         row.addWidget(self.stop)
         self.stop.clicked.connect(self._on_stop)
+        for part in (self.bar, self.stop):
+            policy = part.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)  # so that nothing moves
+            part.setSizePolicy(policy)
+            part.hide()
+        self._late = QTimer(self)
+        self._late.setSingleShot(True)
+        self._late.setInterval(LATE_MS)
+        self._late.timeout.connect(self._appear)
         # A progress bar draws itself at every change, and beside a canvas that means
         # the whole window: a few times a second is enough.
         self._soon = QTimer(self)
@@ -58,13 +70,23 @@ class ProgressRow(QWidget):
             self.bar.setValue(value)
             self.bar.setFormat(text)
             self.bar.setUpdatesEnabled(True)
-        self.bar.setEnabled(bool(state.busy))
         self.stop.setEnabled(bool(state.busy))
         self.stop.setToolTip(
             "Stop; what is done stays" + hint("cancel")
             if state.busy
             else "Nothing is running"
         )
+        if not state.busy:
+            self._late.stop()
+            self.bar.hide()
+            self.stop.hide()
+        elif self.bar.isHidden() and not self._late.isActive():
+            self._late.start()
+
+    def _appear(self) -> None:
+        if self._state.busy:
+            self.bar.show()
+            self.stop.show()
 
     def _on_progress(self, *_: Any) -> None:
         if not self._soon.isActive():

@@ -86,7 +86,7 @@ class PromptPanel(QGroupBox):
         for name, button in self.tools.items():
             button.setEnabled(ready)
             button.setChecked(ready and name == state.tool)
-        for button in (self.next, self.clear):
+        for button in (self.positive, self.negative, self.next, self.clear):
             button.setEnabled(ready)
         (self.positive if state.positive else self.negative).setChecked(True)
         color = self._label_color(state.object_id)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QFormLayout, QLabel
 
 from napari_sam2._outline import Outline
 from napari_sam2._sight import Sight
 from napari_sam2.widgets._combos import NarrowComboBox
+from napari_sam2.widgets._threads import DRAWN_MS
 
 if TYPE_CHECKING:
     import napari.components
@@ -39,8 +41,8 @@ LOOKS = ("visible", "contrast_limits", "gamma", "colormap", "opacity", "blending
 SETTLED_MS = 400  # after a change of how things look, before they are encoded
 
 
-class SeeingPanel(QWidget):
-    """What the model is shown."""
+class SeeingPanel(QObject):
+    """What the model is shown: rows of a form, see :meth:`lay_out`."""
 
     option_requested = Signal(str, object)
     """A field of the state, and its new value."""
@@ -52,12 +54,13 @@ class SeeingPanel(QWidget):
         self,
         viewer: napari.components.ViewerModel,
         state: SegmentationState,
-        parent: QWidget | None = None,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state = viewer, state
         self._sight = Sight(viewer, state)
-        self.outline = Outline(viewer, state)
+        soon = partial(QTimer.singleShot, DRAWN_MS)
+        self.outline = Outline(viewer, state, soon)
         self.sees, self.part = NarrowComboBox(), NarrowComboBox()
         for combo, names in ((self.sees, SEES_NAMES), (self.part, PART_NAMES)):
             for name, text in names.items():
@@ -67,13 +70,6 @@ class SeeingPanel(QWidget):
         self.channels = QLabel()
         self.channels.setWordWrap(True)
         self.channels.setEnabled(False)  # dim, as it only explains
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(5)
-        form.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
-        form.addRow("Model sees", self.sees)
-        form.addRow(self.channels)
-        form.addRow("Looks at", self.part)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLED_MS)
@@ -89,6 +85,13 @@ class SeeingPanel(QWidget):
             self._listen(layer)
         weakref.finalize(self, self.outline.remove)
         self.refresh()
+
+    def lay_out(self, form: QFormLayout) -> None:
+        """Add the rows to a form; they are in line with its others then."""
+        form.addRow("Model sees", self.sees)
+        form.addRow("", self.channels)
+        form.addRow("Looks at", self.part)
+        self.setParent(form.parentWidget())
 
     def refresh(self, *_: Any) -> None:
         """Show the state."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
 from napari_sam2._layers import why_not_labels
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     import napari.components
 
     from napari_sam2._state import SegmentationState
+    from napari_sam2.widgets._seeing import SeeingPanel
 
 DEVICE_NAMES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU"}
 
 FROM_FILE = ""  # entry of the models that asks for a weight file
 
 
-class SourcePanel(QGroupBox):
+class SourcePanel(QWidget):
     """Image, labels, model and device; below the image what the model sees of it."""
 
     image_requested = Signal(object)
@@ -37,9 +38,9 @@ class SourcePanel(QGroupBox):
         viewer: napari.components.ViewerModel,
         state: SegmentationState,
         parent: QWidget | None = None,
-        seeing: QWidget | None = None,
+        seeing: SeeingPanel | None = None,
     ) -> None:
-        super().__init__("Image and model", parent)
+        super().__init__(parent)
         self._state = state
         self.image = LayerComboBox(viewer, _is_image)
         self.image.setToolTip("What to segment: a 2D image, a z-stack or a time-lapse")
@@ -53,12 +54,12 @@ class SourcePanel(QGroupBox):
         self.download = QPushButton("Download")
 
         form = QFormLayout(self)
-        form.setContentsMargins(8, 8, 8, 8)
+        form.setContentsMargins(8, 2, 8, 4)
         form.setVerticalSpacing(5)
         form.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
         if seeing is not None:
-            form.addRow(seeing)
+            seeing.lay_out(form)
         form.addRow("Labels", self.labels)
         form.addRow("Model", self.model)
         form.addRow("", self.download)

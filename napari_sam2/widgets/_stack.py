@@ -32,6 +32,7 @@ DIRECTION_NAMES = {
     "forward": "Forward",
     "backward": "Backward",
 }
+NARROW = "QSpinBox { min-width: 0; padding: 1px 4px; }"  # napari's themes: 90 pixels
 FLAT = "This image has a single plane; there is nothing to propagate through"
 
 
@@ -92,6 +93,7 @@ class StackPanel(QGroupBox):
         for box in (self.start, self.stop):
             box.setButtonSymbols(QSpinBox.NoButtons)
             box.setAlignment(Qt.AlignCenter)
+            box.setStyleSheet(NARROW)
             box.setFixedWidth(box.fontMetrics().horizontalAdvance("00000") + 14)
         for button in (self.absent, self.ends):
             button.setCheckable(True)
@@ -140,6 +142,7 @@ class StackPanel(QGroupBox):
         """Show the state."""
         state, image = self._state, self._state.image
         stack = image is not None and image.ndim > 2
+        self.setVisible(stack)
         self._fill_axes()
         self.axis.setCurrentIndex(max(0, self.axis.findData(state.axis)))
         last = 0

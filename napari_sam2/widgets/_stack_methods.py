@@ -12,6 +12,7 @@ from napari_sam2._keeping import SessionKeeper
 from napari_sam2._lineage import LineageTools
 from napari_sam2._marks import ABSENT, END
 from napari_sam2._session_layers import SESSION_PATH
+from napari_sam2._specks import Specks
 from napari_sam2._stacking import StackTools
 from napari_sam2.widgets._banners import OfferBanner, RemedyBanner
 from napari_sam2.widgets._fold import Fold
@@ -76,6 +77,7 @@ class StackMethods:
         self.keeper = SessionKeeper(self.controller)
         self.tools = StackTools(self.controller)
         self.lineage = LineageTools(self.tools)
+        self.specks = Specks(self.controller.stage)
         self.offer = OfferBanner(self.keeper)
         self.remedy = RemedyBanner()
         color = self.controller.stage.label_color

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class StatusLine(QWidget):
         self.model.setToolTip("Model, device, time of the last click, what it is doing")
         self.message = QLabel()
         self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignLeft | Qt.AlignTop)
         self.message.setMinimumHeight(2 * self.message.fontMetrics().lineSpacing())
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 0, 4, 2)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
+from qtpy.QtCore import QTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+DRAWN_MS = 12  # until the window has drawn what came last
 
 
 def run_in_thread(
@@ -24,7 +27,8 @@ def run_in_thread(
     on_item : callable
         Called with each item on the GUI thread, in order.
     on_exhausted : callable
-        Called on the GUI thread when the worker is gone.
+        Called on the GUI thread when the worker is gone, and the last result drawn:
+        what is done at the end of a job need not hold up the mask of a click.
     """
 
     def consume() -> Iterator[Any]:
@@ -32,5 +36,5 @@ def run_in_thread(
 
     worker = create_worker(consume, _ignore_errors=True)
     worker.yielded.connect(on_item)
-    worker.finished.connect(on_exhausted)
+    worker.finished.connect(lambda: QTimer.singleShot(DRAWN_MS, on_exhausted))
     worker.start()

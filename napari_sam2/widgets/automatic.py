@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -12,6 +11,7 @@ from qtpy.QtCore import QEventLoop, QSize
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
+    QGroupBox,
     QLabel,
     QScrollArea,
     QVBoxLayout,
@@ -24,6 +24,7 @@ from napari_sam2._jobs import JobRunner, Start
 from napari_sam2._search import Sam2SearchBackend, SearchBackend, SearchEngine
 from napari_sam2._settings import load_settings
 from napari_sam2.widgets._choosing import ChoicePanel
+from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._searching import SearchPanel, SearchProgress
 from napari_sam2.widgets._source import SourcePanel
 from napari_sam2.widgets._threads import run_in_thread
@@ -91,7 +92,7 @@ class AutomaticWidget(QWidget):
         self.status = QLabel()
         self._lay_out()
         self._connect()
-        weakref.finalize(self, _close, self.runner, engine)
+        when_gone(self, _close, self.runner, engine)
         self._begin(viewer)
 
     # -- for scripts --------------------------------------------------------------
@@ -192,7 +193,11 @@ class AutomaticWidget(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(8)
-        for panel in (self.source, self.searching, self.choosing):
+        source = QGroupBox("Image and model")
+        inner = QVBoxLayout(source)
+        inner.setContentsMargins(0, 6, 0, 4)
+        inner.addWidget(self.source)
+        for panel in (source, self.searching, self.choosing):
             column.addWidget(panel)
         column.addStretch(1)
         scroll = QScrollArea()

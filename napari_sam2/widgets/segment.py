@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -20,8 +19,10 @@ from napari_sam2._hover import Hover
 from napari_sam2._jobs import JobRunner, Start
 from napari_sam2._objects import Objects
 from napari_sam2._settings import load_settings
+from napari_sam2._sharing import leave
 from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
+from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._fold import Fold, scrolling_column
 from napari_sam2.widgets._object_table import ObjectPanel
 from napari_sam2.widgets._options import OptionsPanel
@@ -108,7 +109,6 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.options = OptionsPanel(self.state, self.hover)
         self.stack = StackPanel(self.state)
         self.table = ObjectPanel(self.objects)
-        self.source.setTitle("")  # the fold has it
         self.folds = {
             "objects": Fold("Objects", self.table),
             "options": Fold("Options", self.options, is_open=False),
@@ -119,8 +119,8 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.status = self.status_line.message
         self._lay_out()
         self._connect()
-        _keys.bind(viewer, self, _run, self.controller.stage)
-        weakref.finalize(self, _close, self.runner, engine, self.hover)
+        unbind = _keys.bind(viewer, self, _run, self.controller.stage)
+        when_gone(self, _close, self.runner, self.controller, self.hover, unbind)
         self._begin(viewer)
         self.table.refresh()
 
@@ -385,12 +385,14 @@ def _run(widget: SegmentWidget, method: str) -> None:
     widget._try(method)
 
 
-def _close(runner: JobRunner, engine: Engine, hover: Hover) -> None:
+def _close(runner: JobRunner, controller: Any, hover: Hover, unbind: Any) -> None:
     """The dock is gone: stop working. The engine goes with the last job."""
     runner.close()
+    unbind()
     hover.close()
     if not runner.busy:
-        engine.close()
+        controller.tasks.engine.close()
+    leave(controller.stage, controller.history, controller.notes)
 
 
 def _unwrap(layer: Any) -> Any:

@@ -187,3 +187,21 @@ def test_negative_clicks_alone_are_left_to_the_whole_image(model):
     predictor.set_image(picture("large"))
     found = predictor.predict([[10, 10]], [0])
     assert found.masks.shape == (3, *HW)
+
+
+def test_colours_are_kept_and_grey_is_held_once(network):
+    grey = picture("small")
+    assert CloseUps(network, grey).image.stride(0) == 0
+    color = grey.copy()
+    color[3, 4, 2] += 1
+    held = CloseUps(network, color).image
+    np.testing.assert_array_equal(held.permute(1, 2, 0).numpy(), color)
+
+
+def test_answers_are_drawn_together_as_alone(network):
+    close = CloseUps(network, picture("small", "large"))
+    answers = close.answers(np.array([[30, 30]], np.float32), np.array([1], np.int32))
+    drawn = close.draw_all(answers)
+    assert drawn.shape == (len(answers), *close.hw)
+    for plane, answer in zip(drawn, answers, strict=True):
+        torch.testing.assert_close(plane, close.draw(answer), rtol=0, atol=0)

@@ -8,7 +8,7 @@ import torch
 from micro import micro_model, moving_disc
 
 from sam2_core.errors import ImageError, InferenceError, PromptError
-from sam2_core.image import ImagePredictor
+from sam2_core.image import ImagePredictor, highest
 from sam2_core.inference import inference
 
 HW = (40, 56)
@@ -222,3 +222,16 @@ def test_a_device_error_reaches_the_caller_as_ours(predictor, monkeypatch):
     monkeypatch.setattr(predictor.model, "decode_masks", fail)
     with pytest.raises(InferenceError, match="smaller model"):
         predictor.predict([[3, 4]], [1])
+
+
+@pytest.mark.parametrize("hw", [(64, 96), (50, 96)])
+def test_highest_value_of_each_cell(hw):
+    maps = torch.randn(2, *hw, generator=torch.Generator().manual_seed(1))
+    found = highest(maps, 16)
+    for row in range(16):
+        for column in range(16):
+            # Cells of a size that does not divide overlap, as torch's do.
+            rows = slice(row * hw[0] // 16, -(-(row + 1) * hw[0] // 16))
+            columns = slice(column * hw[1] // 16, -(-(column + 1) * hw[1] // 16))
+            expected = maps[:, rows, columns].amax((1, 2))
+            torch.testing.assert_close(found[:, row, column], expected)

@@ -68,3 +68,13 @@ def test_what_is_pasted_lies_where_it_was_cut(side):
 def test_beyond_the_image_its_edge_is_repeated():
     found = cut(ramps((10, 10)), [Window(-10.5, -0.5, 20)], 20)[0]
     assert (found[0, :, :10] < 0.01).all()
+
+
+def test_grey_images_are_cut_once_and_look_the_same():
+    grey = torch.randint(0, 255, (1, 70, 90), dtype=torch.uint8)
+    windows = [Window(3.2, 5.1, 20), Window(-4.0, 1.0, 64), Window(0.5, 0.5, 300)]
+    once = cut(grey.expand(3, -1, -1), windows, 32)
+    assert once.shape == (3, 3, 32, 32)
+    torch.testing.assert_close(
+        once, cut(grey.repeat(3, 1, 1), windows, 32), rtol=0, atol=0
+    )

@@ -250,3 +250,29 @@ def test_3d_display_explains_itself(make_napari_viewer_proxy, fake):
     click(segment.controller.stage.points, (8, 12, 20), viewer)
     segment.wait(30)
     assert segment.labels.data[8, 12, 20] == 1
+
+
+def test_nothing_is_drawn_on_frames_without_points(make_napari_viewer, fake):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.full((5, 50, 50), 128, np.uint8), contrast_limits=(0, 255))
+    _, segment = viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+    segment.wait(30)
+    viewer.dims.set_current_step(0, 2)
+    segment.add_point((20, 20))
+    segment.wait(30)
+    viewer.dims.set_current_step(0, 4)
+
+    def picture():
+        QApplication.processEvents()
+        return viewer.screenshot(canvas_only=True, flash=False).astype(int)
+
+    points = segment.controller.stage.points
+    shown = picture()
+    points.visible = False
+    assert np.abs(picture() - shown).max() <= 2
+    points.visible = True
+    viewer.dims.set_current_step(0, 2)
+    assert points.canvas_size_limits[0] > 0
+    shown = picture()
+    points.visible = False
+    assert np.abs(picture() - shown).max() > 50

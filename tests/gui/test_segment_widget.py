@@ -165,6 +165,38 @@ def test_weights_from_a_file_are_used_and_shown_by_name(
     assert combo.toolTip() == "/data/mine.safetensors"
 
 
+def test_only_what_takes_a_while_shows_a_bar_and_nothing_moves(segment, qtbot):
+    w = segment(FLAT)
+    w.show()
+    row = w.progress
+    height = row.sizeHint().height()
+    assert row.bar.isHidden()
+    w.state.busy = "predict"
+    qtbot.wait(50)
+    assert row.bar.isHidden()
+    w.state.busy = ""
+    qtbot.wait(300)
+    assert row.bar.isHidden()
+    w.state.busy = "propagate"
+    qtbot.waitUntil(lambda: row.bar.isVisible() and row.stop.isVisible(), timeout=5000)
+    assert row.sizeHint().height() == height
+    w.state.busy = ""
+    assert row.bar.isHidden()
+    assert row.stop.isHidden()
+    assert row.sizeHint().height() == height
+
+
+def test_a_single_plane_has_no_controls_of_stacks(segment):
+    w = segment()
+    assert w.stack.isHidden()
+    w.choose_image(w.viewer_model.add_image(FLAT))
+    assert w.stack.isHidden()
+    w.choose_image(w.viewer_model.add_image(STACK))
+    assert not w.stack.isHidden()
+    w.choose_axis(None)  # every plane by itself: it must be possible to go back
+    assert not w.stack.isHidden()
+
+
 def test_errors_are_notifications_of_one_sentence(segment, qtbot):
     w = segment(STACK)
     press(qtbot, w.stack.propagate)
@@ -317,3 +349,60 @@ def test_a_preset_is_for_models_that_remember(segment, backend):
     assert backend.presets[-1] == ""
     with pytest.raises(PromptError, match="preset"):
         w.choose_option("preset", "quick")
+
+
+def test_rows_of_seeing_stand_in_line_with_those_of_the_source(segment):
+    dock = segment(np.zeros((20, 20), np.uint8))
+    form = dock.source.layout()
+    fields = [dock.source.image, dock.seeing.sees, dock.seeing.part, dock.source.model]
+    rows = [form.getWidgetPosition(field)[0] for field in fields]
+    assert rows == sorted(rows)
+    assert rows[0] >= 0
+    dock.folds["source"].header.setChecked(True)
+    dock.resize(320, 900)
+    dock.show()
+    assert len({field.x() for field in fields}) == 1
+
+
+def test_icons_keep_their_colours_in_selected_rows(qtbot):
+    from qtpy.QtGui import QIcon
+
+    from napari_sam2.widgets._icons import dot_icon, eye_icon, lock_icon
+
+    for icon in (
+        dot_icon((1, 0.5, 0, 1), square=True),
+        eye_icon(True),
+        lock_icon(True),
+    ):
+        shown, selected = (
+            icon.pixmap(16, 16, mode).toImage()
+            for mode in (QIcon.Normal, QIcon.Selected)
+        )
+        assert shown == selected
+
+
+def test_icons_of_the_table_are_in_the_colour_of_the_text(segment):
+    from qtpy.QtCore import QSize
+    from qtpy.QtGui import QColor
+
+    w = segment(FLAT)
+    w.add_point((10, 20))
+    table = w.table.model
+    for color in (QColor(250, 10, 20), QColor(10, 20, 250)):
+        w.table.setStyleSheet(f"QWidget {{ color: {color.name()}; }}")
+        w.table.ensurePolished()
+        icon = table.data(table.index(0, 0), Qt.DecorationRole)
+        image = icon.pixmap(QSize(32, 32)).toImage()
+        pixels = [image.pixelColor(x, y) for x in range(32) for y in range(32)]
+        strongest = max(pixels, key=lambda pixel: pixel.alpha())
+        assert strongest.alpha() > 150
+        assert abs(strongest.red() - color.red()) < 10
+        assert abs(strongest.blue() - color.blue()) < 10
+
+
+def test_thumbnails_of_candidates_are_sharp_on_fine_screens(qtbot):
+    from napari_sam2.widgets._candidates import SIDE, picture
+
+    mask = np.zeros((30, 30), bool)
+    pixmap = picture(np.zeros((30, 30, 3), np.uint8), mask, (1, 0, 0, 1))
+    assert pixmap.width() == 2 * SIDE

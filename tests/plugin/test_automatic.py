@@ -228,6 +228,25 @@ def test_the_model_sees_the_contrast_shown_and_gets_the_options(automatic, backe
     assert (options.points_per_side, options.crop_layers) == (8, 1)
 
 
+def test_the_model_sees_all_channels_that_are_shown(automatic, backend):
+    left, right = np.zeros(SHAPE), np.zeros(SHAPE)
+    left[:, :40], right[:, 40:] = 1, 1
+    look = {"contrast_limits": (0, 1), "blending": "additive"}
+    a = automatic(left, colormap="red", **look)
+    a.viewer.add_image(right, colormap="green", **look)
+    a.search()
+    a.state.sees = "shown"
+    a.search()
+    (alone, _), (blend, _) = backend.searches
+    assert alone[:, :40].min() == 255
+    assert not alone[:, 40:].any()
+    np.testing.assert_array_equal(blend[0, 0], (255, 0, 0))
+    np.testing.assert_array_equal(blend[0, -1], (0, 255, 0))
+    a.viewer.layers[0].visible = a.viewer.layers[1].visible = False
+    with pytest.raises(ImageError, match="visible"):
+        a.search()
+
+
 def test_progress_and_time_left(automatic, backend):
     a = automatic()
     seen = []

@@ -271,6 +271,39 @@ def test_objects_of_a_search_are_known_to_the_other_dock(kept, repeat):
     assert entry.what["search"]["labels"] == [ids[0], ids[-1]]
 
 
+def test_how_sure_the_model_is_of_what_a_search_found(kept, tmp_path):
+    t = kept()
+    at(t, 1)
+    t.automatic.search()
+    ids = t.automatic.add_to_labels()
+
+    def sure(dock):
+        rows = {row.object_id: row.confidence for row in dock.objects.rows()}
+        return [rows.get(i) for i in ids]
+
+    ious = {c.area: c.predicted_iou for c in scene()}
+    facts = t.history.record.review.facts[1, 2]
+    expected = []
+    for i in ids:
+        mask = t.stage.labels.data[1] == i
+        known = facts[i][(1,)]
+        assert known.area == mask.sum()
+        np.testing.assert_allclose(known.centre, np.argwhere(mask).mean(0), atol=0.01)
+        # Small ones lie on top of large ones, which have lost pixels to them.
+        area = min((a for a in ious if a >= known.area), key=lambda a: a - known.area)
+        expected.append(ious[area])
+    assert len(set(expected)) > 1
+    np.testing.assert_allclose(sure(t), expected, atol=1e-4)
+    t.undo()
+    assert sure(t) == [None] * len(ids)
+    t.redo()
+    np.testing.assert_allclose(sure(t), expected, atol=1e-4)
+    path = t.keeper.save(tmp_path / "a")
+    other = kept()
+    other.keeper.load(path)
+    np.testing.assert_allclose(sure(other), expected, atol=1e-4)
+
+
 def test_undo_in_the_dock_of_the_search(kept, repeat):
     t = kept()
     at(t, 1)

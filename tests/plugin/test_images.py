@@ -103,6 +103,25 @@ def test_planes_along_other_axes():
     np.testing.assert_allclose(frames.frame(5)[..., 0], data[:, 5] * 255, atol=1)
 
 
+def test_a_frame_that_cannot_be_read_is_named_whole_or_in_part():
+    def load(block_id=None):
+        if block_id[0] == 2:
+            raise OSError("disk failure\ndetails")
+        return np.zeros((1, 8, 9), np.float32)
+
+    lazy = da.map_blocks(
+        load, chunks=((1,) * 4, (8,), (9,)), dtype=np.float32, meta=np.empty((0, 0, 0))
+    )
+    image = Image(lazy, contrast_limits=(0, 50), multiscale=False, rgb=False)
+    frames = frames_of(image, (1, 2), (0,), 0)
+    said = r"^Frame 2 of the image cannot be read \(disk failure\); what is done"
+    with pytest.raises(ImageError, match=said):
+        frames.frame(2)
+    with pytest.raises(ImageError, match=said):
+        frames.crop(2, slice(0, 3), slice(0, 3))
+    assert frames.crop(1, slice(0, 3), slice(0, 4)).shape == (3, 4, 3)
+
+
 def test_unusable_images_are_refused():
     with pytest.raises(ImageError, match="too small"):
         frames_of(Image(np.zeros((5, 1, 9))), (1, 2), (0,), 0)

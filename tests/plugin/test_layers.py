@@ -119,3 +119,20 @@ def test_prompts_of_other_objects_are_faded():
     np.testing.assert_allclose(points.face_color[1, :3], _layers.RED[:3], atol=1e-6)
     assert points.face_color[1, 3] < 0.5
     np.testing.assert_allclose(points.border_color[:, 2], [0.5, 1])
+
+
+def test_points_are_coloured_only_where_something_changes():
+    image = Image(np.zeros((20, 20)))
+    points = _layers.new_points(image)
+    red = (1.0, 0.0, 0.0, 1.0)
+    points.add([[3, 3]])
+    _layers.style_points(points, 1, lambda object_id: red)
+    np.testing.assert_allclose(points.border_color, [red])
+    np.testing.assert_allclose(points.face_color, [_layers.GREEN], atol=0.002)
+    heard = []
+    points.events.border_color.connect(heard.append)
+    points.events.face_color.connect(heard.append)
+    _layers.style_points(points, 1, lambda object_id: red)
+    assert heard == []
+    _layers.style_points(points, 2, lambda object_id: red)
+    assert points.face_color[0, 3] == pytest.approx(_layers.FADED, abs=0.002)

@@ -23,6 +23,21 @@ def test_regions_stay_inside_and_keep_their_size():
     assert around((0, 0, 10, 10), 9999, HW) == (0, 0, 6000, 4000)
 
 
+def test_a_weight_file_is_looked_at_like_the_model_it_holds():
+    mine = "/data/mine.safetensors"
+    s, image = sight(HW, 1.0, (2000, 3000), model=mine)
+    frames = s.frames(image, (0, 1), (), None)
+    at_first = s.part(frames, image, None).region
+    s.state.close_ups[mine] = True  # as the engine says once it is loaded
+    assert s.ahead(frames, image) is None
+    click = ObjectPrompts(points_xy=((3000.0, 2000.0),), point_labels=(1,))
+    found = s.part(frames, image, click).region
+    bundled, other = sight(HW, 1.0, (2000, 3000), model="sam2_nano")
+    expected = bundled.part(bundled.frames(other, (0, 1), (), None), other, click)
+    assert found == expected.region
+    assert at_first is not None
+
+
 def test_doubling_grows_about_the_same_place():
     assert doubled((1000, 1000, 1200, 1100), HW) == (900, 950, 1300, 1150)
     assert doubled((0, 0, 200, 100), HW) == (0, 0, 400, 200)

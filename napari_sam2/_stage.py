@@ -53,6 +53,7 @@ class Stage:
         self._polarity_once = ""  # of the point that is being added
         self._added_other = False
         self._quiet = 0
+        self._colors = layers.LabelColors()
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
         self._remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = (
@@ -187,8 +188,7 @@ class Stage:
 
     def label_color(self, object_id: int) -> tuple[float, ...]:
         """Colour of a label, RGBA from 0 to 1."""
-        color = None if self.labels is None else self.labels.get_color(object_id)
-        return (1.0, 1.0, 1.0, 1.0) if color is None else tuple(float(c) for c in color)
+        return self._colors.of(self.labels, object_id)
 
     def add_point(self, coordinates: Sequence[float], positive: bool = True) -> None:
         """Add a point at full data coordinates, as a click would."""

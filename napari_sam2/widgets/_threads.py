@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# Drawing a canvas takes hundreds of calls of OpenGL, each of which gives Python's lock
+# away. A worker that computes in Python keeps it for so many seconds then.
+TURN = 0.001
 
 
 def run_in_thread(
@@ -30,6 +35,7 @@ def run_in_thread(
     def consume() -> Iterator[Any]:
         yield from iterator
 
+    sys.setswitchinterval(min(TURN, sys.getswitchinterval()))
     worker = create_worker(consume, _ignore_errors=True)
     worker.yielded.connect(on_item)
     worker.finished.connect(on_exhausted)

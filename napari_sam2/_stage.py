@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_sam2 import _layers as layers
 from napari_sam2._prompts import keys_of
+from napari_sam2._resting import Resting
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError, PromptError
 
@@ -54,6 +55,7 @@ class Stage:
         self._added_other = False
         self._quiet = 0
         self._colors = layers.LabelColors()
+        self._resting = Resting(viewer)
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
         self._remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = (
@@ -271,6 +273,7 @@ class Stage:
             if self._on_press in self.points.mouse_drag_callbacks:
                 self.points.mouse_drag_callbacks.remove(self._on_press)
         self.points, self.shapes = points, shapes
+        self._resting.use(shapes)
         for layer in (points, shapes):
             if layer is not None:
                 layer.events.data.connect(self._on_data)

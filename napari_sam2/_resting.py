@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Resting:
     """Hides the layer of shapes while it is empty and not the active one.
 
-    napari makes new shaders for a Shapes layer on every frame, also for an empty one: a
-    third of the time that a move of the slider takes.
+    napari makes new shaders for a Shapes layer on every frame, also for an empty one,
+    which takes a good part of the time that a move of the slider takes.
 
     Parameters
     ----------

@@ -246,9 +246,10 @@ class SessionKeeper:
         image = self.controller.stage.image
         if image is None or image in self._checksums or self.controller.runner.busy:
             return
-        data = full_resolution(image)
+        data, model = full_resolution(image), self.controller.state.model
 
         def work(stop: Stop) -> Iterator[Any]:
+            model_hash(model)  # so that saving finds it, without reading the weights
             return checksum_steps(data)
 
         def on_item(item: str) -> None:

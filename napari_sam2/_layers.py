@@ -225,6 +225,27 @@ def axis_name(image: Image, axis: int) -> str:
     return f"axis {axis}" if label.lstrip("-").isdigit() else label
 
 
+class LabelColors:
+    """Colours of a labels layer; tables ask for them often, and napari is slow."""
+
+    def __init__(self) -> None:
+        self._colormap: Any = None
+        self._known: dict[int, tuple[float, ...]] = {}
+
+    def of(self, labels: Labels | None, object_id: int) -> tuple[float, ...]:
+        """RGBA of a label, 0 to 1; white where there is none."""
+        if labels is None:
+            return (1.0, 1.0, 1.0, 1.0)
+        if self._colormap is not labels.colormap:
+            self._colormap, self._known = labels.colormap, {}
+        if object_id not in self._known or labels.show_selected_label:
+            color = labels.get_color(object_id)
+            self._known[object_id] = tuple(
+                map(float, [1] * 4 if color is None else color)
+            )
+        return self._known[object_id]
+
+
 def style_points(layer: Points, object_id: int, border: Any) -> None:
     """Green and red, with the prompts of other objects faded.
 
@@ -237,10 +258,11 @@ def style_points(layer: Points, object_id: int, border: Any) -> None:
     colors = np.where(positive[:, None], GREEN, RED)
     colors[ids != object_id, 3] = FADED
     borders = np.array([border(int(i)) for i in ids])
-    # Setting them costs more than all else that happens at a click.
-    for name, wanted in (("face_color", colors), ("border_color", borders)):
-        if not np.allclose(getattr(layer, name), wanted, atol=0.002):
-            setattr(layer, name, wanted)
+    # Each of these has all points drawn anew.
+    if not _same(layer.face_color, colors):
+        layer.face_color = colors
+    if not _same(layer.border_color, borders):
+        layer.border_color = borders
 
 
 def style_shapes(layer: Shapes, object_id: int) -> None:
@@ -251,4 +273,10 @@ def style_shapes(layer: Shapes, object_id: int) -> None:
     positive = layer.features["polarity"].to_numpy() == "positive"
     colors = np.where(positive[:, None], GREEN, RED)
     colors[ids != object_id, 3] = FADED
-    layer.edge_color = colors
+    if not _same(layer.edge_color, colors):
+        layer.edge_color = colors
+
+
+def _same(before: Any, after: Any) -> bool:
+    before = np.asarray(before)
+    return before.shape == after.shape and bool(np.allclose(before, after, atol=1e-3))

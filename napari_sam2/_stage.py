@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_sam2 import _layers as layers
 from napari_sam2._prompts import keys_of
+from napari_sam2._resting import Resting
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError, PromptError
 
@@ -53,6 +54,8 @@ class Stage:
         self._polarity_once = ""  # of the point that is being added
         self._added_other = False
         self._quiet = 0
+        self._colors = layers.LabelColors()
+        self._resting = Resting(viewer)
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
         self.remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
@@ -188,8 +191,7 @@ class Stage:
 
     def label_color(self, object_id: int) -> tuple[float, ...]:
         """Colour of a label, RGBA from 0 to 1."""
-        color = None if self.labels is None else self.labels.get_color(object_id)
-        return (1.0, 1.0, 1.0, 1.0) if color is None else tuple(float(c) for c in color)
+        return self._colors.of(self.labels, object_id)
 
     def add_point(self, coordinates: Sequence[float], positive: bool = True) -> None:
         """Add a point at full data coordinates, as a click would."""
@@ -272,6 +274,7 @@ class Stage:
             if self._on_press in self.points.mouse_drag_callbacks:
                 self.points.mouse_drag_callbacks.remove(self._on_press)
         self.points, self.shapes = points, shapes
+        self._resting.use(shapes)
         for layer in (points, shapes):
             if layer is not None:
                 layer.events.data.connect(self._on_data)

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import QSignalThrottler
 
 from napari_sam2._keys import hint
 from napari_sam2.widgets._object_model import (
@@ -30,11 +29,11 @@ from napari_sam2.widgets._object_model import (
     VISIBLE,
     ObjectModel,
 )
+from napari_sam2.widgets._pulse import Drawing
 
 if TYPE_CHECKING:
     from napari_sam2._objects import Objects
 
-THROTTLE_MS = 120
 FLAT = "QHeaderView::section { border: 0; }"  # as all else in napari's themes
 FEWEST_ROWS, MOST_ROWS = 3, 10
 
@@ -151,9 +150,8 @@ class ObjectPanel(QWidget):
         return menu
 
     def _connect(self) -> None:
-        self._soon = QSignalThrottler(parent=self)
-        self._soon.setTimeout(THROTTLE_MS)
-        self._soon.triggered.connect(self.refresh)
+        self._drawing = Drawing(self)
+        self._drawing.due.connect(self.refresh)
         self._objects.changed.connect(self._on_change)
         self._objects.state.events.object_id.connect(self._on_object)
         self.model.rename_requested.connect(self._on_rename)
@@ -196,7 +194,7 @@ class ObjectPanel(QWidget):
     # -- slots --------------------------------------------------------------------
 
     def _on_change(self) -> None:
-        self._soon.throttle()
+        self._drawing.ask()
 
     def _on_object(self, object_id: int) -> None:
         """Another object was chosen, here or in the labels layer."""

@@ -8,6 +8,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from napari_sam2._keys import hint
+from napari_sam2.widgets._pulse import Drawing
 
 if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
@@ -40,13 +41,10 @@ class ProgressRow(QWidget):
         self._late.setSingleShot(True)
         self._late.setInterval(LATE_MS)
         self._late.timeout.connect(self._appear)
-        # A progress bar draws itself at every change, and beside a canvas that means
-        # the whole window: a few times a second is enough.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(150)
-        self._soon.timeout.connect(self.refresh)
-        state.events.busy.connect(self.refresh)
+        drawing = Drawing(self)
+        drawing.due.connect(self.refresh)
+        self._drawing = drawing
+        state.events.busy.connect(self._on_busy)
         for name in ("done", "total", "seconds_left"):
             state.events[name].connect(self._on_progress)
         self.refresh()
@@ -88,9 +86,14 @@ class ProgressRow(QWidget):
             self.bar.show()
             self.stop.show()
 
+    def _on_busy(self, busy: str) -> None:
+        """Who clicks "Cancel" finds it there; all else may wait."""
+        for widget in (self.bar, self.stop):
+            widget.setEnabled(bool(busy))
+        self._drawing.ask()
+
     def _on_progress(self, *_: Any) -> None:
-        if not self._soon.isActive():
-            self._soon.start()
+        self._drawing.ask()
 
     def _on_stop(self) -> None:
         self.cancel_requested.emit()

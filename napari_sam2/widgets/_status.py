@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_sam2.widgets._pulse import Drawing
+
 if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
@@ -40,8 +42,10 @@ class StatusLine(QWidget):
         column.setSpacing(1)
         column.addWidget(self.model)
         column.addWidget(self.message)
+        self._drawing = Drawing(self)
+        self._drawing.due.connect(self.refresh)
         for name in ("status", "model", "device_used", "device", "click_ms", "busy"):
-            state.events[name].connect(self.refresh)
+            state.events[name].connect(self._on_change)
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
@@ -54,6 +58,12 @@ class StatusLine(QWidget):
         parts.append(DOING.get(state.busy, "ready"))
         self.model.setText("  ·  ".join(parts))
         self.message.setText(state.status)
+
+    def _on_change(self, *_: Any) -> None:
+        if self._state.busy:  # it changes all the time
+            self._drawing.ask()
+        else:
+            self.refresh()
 
 
 def span(milliseconds: float) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from napari_sam2.widgets._pulse import Drawing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,10 +94,8 @@ class Strip(QWidget):
         self.values = np.zeros((0, 0))
         self._prompted: set[tuple[int, int]] = set()
         self._image: QImage | None = None
-        self._soon = QTimer(self)  # many frames arrive; a few pictures a second do
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(80)
-        self._soon.timeout.connect(self._redraw)
+        self._drawing = Drawing(self)  # many frames arrive; a few pictures a second do
+        self._drawing.due.connect(self._redraw)
         self.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
         self.setMouseTracking(True)
         tools.changed.connect(self.refresh)
@@ -223,8 +223,7 @@ class Strip(QWidget):
                 self.values[row, index] = UNKNOWN
             else:
                 self._set(row, index, facts)
-        if not self._soon.isActive():
-            self._soon.start()
+        self._drawing.ask()
 
     def _on_moved(self) -> None:
         self.update()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DRAWN_MS = 12  # until the window has drawn what came last
+# Drawing a canvas takes hundreds of calls of OpenGL, each of which gives Python's lock
+# away. A worker that computes in Python keeps it for so many seconds then.
+TURN = 0.001
 
 
 def run_in_thread(
@@ -34,6 +38,7 @@ def run_in_thread(
     def consume() -> Iterator[Any]:
         yield from iterator
 
+    sys.setswitchinterval(min(TURN, sys.getswitchinterval()))
     worker = create_worker(consume, _ignore_errors=True)
     worker.yielded.connect(on_item)
     worker.finished.connect(lambda: QTimer.singleShot(DRAWN_MS, on_exhausted))

@@ -121,18 +121,37 @@ def test_prompts_of_other_objects_are_faded():
     np.testing.assert_allclose(points.border_color[:, 2], [0.5, 1])
 
 
-def test_points_are_coloured_only_where_something_changes():
-    image = Image(np.zeros((20, 20)))
-    points = _layers.new_points(image)
-    red = (1.0, 0.0, 0.0, 1.0)
-    points.add([[3, 3]])
-    _layers.style_points(points, 1, lambda object_id: red)
-    np.testing.assert_allclose(points.border_color, [red])
-    np.testing.assert_allclose(points.face_color, [_layers.GREEN], atol=0.002)
-    heard = []
-    points.events.border_color.connect(heard.append)
-    points.events.face_color.connect(heard.append)
-    _layers.style_points(points, 1, lambda object_id: red)
-    assert heard == []
-    _layers.style_points(points, 2, lambda object_id: red)
-    assert points.face_color[0, 3] == pytest.approx(_layers.FADED, abs=0.002)
+def test_what_looks_right_is_not_drawn_again():
+    points, drawn = _layers.new_points(Image(np.zeros((20, 30)))), []
+    points.add(np.array([[1, 1], [2, 2]]))
+    shapes = _layers.new_shapes(Image(np.zeros((20, 30))))
+    shapes.add_rectangles(np.array([[1, 1], [4, 4]]))
+    for layer, names in (
+        (points, ("face_color", "border_color")),
+        (shapes, ("edge_color",)),
+    ):
+        for name in names:
+            layer.events[name].connect(lambda event: drawn.append(event.type))
+
+    def style(object_id):
+        drawn.clear()
+        _layers.style_points(points, object_id, lambda i: (0, 0, 1, 1))
+        _layers.style_shapes(shapes, object_id)
+        return drawn
+
+    style(1)
+    assert style(1) == []
+    assert set(style(2)) == {"face_color", "edge_color"}  # faded
+
+
+def test_label_colors_follow_the_colormap():
+    labels, colors = Labels(np.zeros((4, 4), int)), _layers.LabelColors()
+    assert colors.of(None, 1) == (1.0, 1.0, 1.0, 1.0)
+    before = colors.of(labels, 3)
+    assert before == pytest.approx(tuple(labels.get_color(3)))
+    assert colors.of(labels, 0) == (1.0, 1.0, 1.0, 1.0)
+    labels.new_colormap(seed=7)
+    assert colors.of(labels, 3) == pytest.approx(tuple(labels.get_color(3)))
+    assert colors.of(labels, 3) != before
+    labels.selected_label, labels.show_selected_label = 2, True
+    assert colors.of(labels, 3)[3] == 0  # not drawn

@@ -332,3 +332,22 @@ def test_replay_of_4d_data_along_both_axes_and_in_another_plane(kept, tmp_path):
     session = read_session(t.keeper.save(tmp_path / "a"))
     assert len(session.journal.setups) >= 4
     np.testing.assert_array_equal(redo(session, data, FakeBackend()), labels)
+
+
+def test_weights_are_read_before_anything_is_saved(kept, monkeypatch):
+    """In the worker: reading them takes a while."""
+    from napari_sam2 import _keeping
+
+    jobs, runs = [], []
+    monkeypatch.setattr(_keeping, "model_hash", lambda name: jobs.append(runs[-1]))
+    t = kept(None)
+    submit = t.runner.submit
+
+    def watched(job):
+        runs.append(job.kind)
+        submit(job)
+
+    monkeypatch.setattr(t.runner, "submit", watched)
+    t.viewer.add_image(STACK)
+    t.choose_image(t.viewer.layers[0])
+    assert jobs[0] == "identify"

@@ -55,6 +55,8 @@ def model(name: str, dtype: str) -> Sam2:
 class Ours:
     """sam2_core, the image and the stack side."""
 
+    scope = "global"
+
     def __init__(self, name: str, dtype: str) -> None:
         from sam2_core.image import ImagePredictor
 
@@ -100,7 +102,7 @@ class Ours:
         from sam2_core.label_files import combine_masks
         from sam2_core.video import VideoSession
 
-        session = VideoSession(self.model, frames)
+        session = VideoSession(self.model, frames, scope=self.scope)
         for i, xy in enumerate(clicks, start=1):
             session.add_prompts(0, i, point_coords=[xy], point_labels=[1])
         labels = np.zeros(frames.shape, np.uint16)
@@ -108,6 +110,25 @@ class Ours:
             t = result.frame_index
             labels[t] = combine_masks(result.masks, session.shape)
             yield t
+
+
+class Local(Ours):
+    """Follows each object in a window around it."""
+
+    scope = "local"
+
+    def __init__(self, name: str, dtype: str, side: float) -> None:
+        from sam2_core import local_tracker
+        from sam2_core.cell_windows import Area
+
+        super().__init__(name, dtype)
+        self.name += " local"
+        # Random weights draw no objects. So windows are those of objects as wide as
+        # `side`, which is a part of the frame; where they are does not change the cost.
+        grid = self.model.config.grid_size
+        first, last = (0.5 - side / 2) * grid, (0.5 + side / 2) * grid
+        area = Area(first, first, last, last)
+        local_tracker.occupied = lambda logits: [area] * len(logits)
 
 
 class Official:

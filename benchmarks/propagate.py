@@ -5,7 +5,8 @@
 
 Reading the frame, encoding it, following all objects and writing a label image are
 included. The first frames, in which memory fills up, are not counted; where fewer are
-asked for, the last one is.
+asked for, the last one is. `--scope local` lets ours follow small objects in windows
+besides; windows are placed as for the discs of the stack, whatever the weights draw.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import statistics
 
 from harness import Clock, centres, options, save, stack
-from opponents import contestants
+from opponents import Local, contestants
 
 
 def main() -> None:
@@ -22,10 +23,16 @@ def main() -> None:
         objects={"type": int, "nargs": "+", "default": [1, 5, 20, 100]},
         frames={"type": int, "nargs": "+", "default": [12], "help": "by objects"},
         warm={"type": int, "default": 7, "help": "frames before counting"},
-        most={"type": int, "default": 100, "help": "objects asked of opponents"},
+        most={"type": int, "default": 100, "help": "objects asked of others"},
         side={"type": int, "default": 512},
+        scope={"choices": ("global", "local"), "default": "global"},
     )
     engines, notes = contestants(chosen)
+    lean, page = "sam2_core", "propagate"
+    if chosen.scope == "local":
+        lean, page = "local", "scope"
+        disc = 2 / 3 / 12  # of a frame, as `stack` draws its 12 x 12 cells
+        engines += [Local(chosen.model, dtype, disc) for dtype in chosen.dtypes]
     lengths = dict(zip(chosen.objects, chosen.frames, strict=False))
     frames = stack(max(chosen.frames), chosen.side)
     clicks = [(x, y) for y, x in centres(chosen.side)]
@@ -36,7 +43,7 @@ def main() -> None:
         first = min(chosen.warm, length - 1)
         row = {"objects": count, "frames": f"{first} to {length - 1}"}
         for engine in engines:
-            if not engine.name.startswith("sam2_core") and count > chosen.most:
+            if lean not in engine.name and count > chosen.most:
                 continue
             seconds = []
             run = engine.propagate(frames[:length], clicks[:count])
@@ -52,7 +59,7 @@ def main() -> None:
         rows.append(row)
         # After each number of objects, since larger ones may not fit into memory.
         save(
-            f"propagate_{chosen.model}",
+            f"{page}_{chosen.model}",
             f"Seconds a frame, {chosen.model}",
             chosen,
             rows,

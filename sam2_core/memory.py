@@ -13,6 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
+    from sam2_core.cell_windows import CellWindow
     from sam2_core.config import ModelConfig
 
 _RECALLED_LOGIT = 10.0
@@ -34,6 +35,8 @@ class Memory:
         (N, dim) object pointer.
     spatial : Tensor, optional
         (N, memory_dim, g, g) bfloat16; missing until the frame's prompts are final.
+    window : CellWindow, optional
+        The part of the frame that the spatial memory is of, if not all of it.
     """
 
     logits: Tensor
@@ -41,6 +44,7 @@ class Memory:
     object_score: Tensor
     pointer: Tensor
     spatial: Tensor | None = None
+    window: CellWindow | None = None
 
     @property
     def there(self) -> bool:
@@ -95,17 +99,21 @@ class Recollection:
         What distances are divided by.
     last_logits : Tensor, optional
         (1, 1, h, w) mask logits of the frame just before, for models that draw them.
+    windows : tuple of (CellWindow or None)
+        What part of the frame each spatial memory is of; empty if all are whole.
     """
 
     spatial: list[tuple[int, Tensor]]
     pointers: list[tuple[int, Tensor]]
     longest_distance: int
     last_logits: Tensor | None = None
+    windows: tuple[CellWindow | None, ...] = ()
 
     @property
     def ages(self) -> tuple[Hashable, ...]:
         """Objects of which this is equal share the codes of their memories."""
         return (
+            self.windows,
             tuple(code for code, _ in self.spatial),
             tuple(distance for distance, _ in self.pointers),
             self.longest_distance,
@@ -114,7 +122,8 @@ class Recollection:
     @property
     def length(self) -> tuple[int, int, bool]:
         """Objects of which this is equal can be worked on together."""
-        return len(self.spatial), len(self.pointers), self.last_logits is not None
+        tokens = sum(spatial[0, 0].numel() for _, spatial in self.spatial)
+        return tokens, len(self.pointers), self.last_logits is not None
 
 
 @dataclass(frozen=True)
@@ -245,13 +254,13 @@ class MemoryBank:
             tracked = {}
         chosen = closest_frames(frame_index, known, config.max_conditioning_frames)
         newest_first = _steps_back(frame_index, config, reverse)
-        spatial = [(config.num_maskmem - 1, known[t].spatial) for t in chosen]
+        chosen_memories = [(config.num_maskmem - 1, known[t]) for t in chosen]
         for steps, index in reversed(list(enumerate(newest_first))):
             memory = tracked.get(index)
             if memory is None and index not in chosen:
                 memory = known.get(index)
             if memory is not None:
-                spatial.append((steps, memory.spatial))
+                chosen_memories.append((steps, memory))
 
         limit = min(num_frames, config.max_object_pointers)
         sign = -1 if reverse else 1
@@ -267,10 +276,18 @@ class MemoryBank:
                 memory = known.get(index)
             if memory is not None:
                 pointers.append((distance, memory.pointer))
-        present = [(code, m) for code, m in spatial if m is not None]
+        read = [(code, m) for code, m in chosen_memories if m.spatial is not None]
+        spatial = [(code, m.spatial) for code, m in read if m.spatial is not None]
+        windows = tuple(m.window for _, m in read)
         last = tracked.get(frame_index - sign) or known.get(frame_index - sign)
         last_logits = last.logits if last is not None and last.logits.numel() else None
-        return Recollection(present, pointers, max(1, limit - 1), last_logits)
+        return Recollection(
+            spatial,
+            pointers,
+            max(1, limit - 1),
+            last_logits,
+            windows if any(windows) else (),
+        )
 
 
 def closest_frames(frame_index: int, frames: Iterable[int], limit: int) -> list[int]:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from sam2_core import masks, transforms
+from sam2_core.cell_windows import CellWindow
 from sam2_core.devices import free_memory
 from sam2_core.image import MAX_LOGIT, select_masks
 from sam2_core.memory import Memory, Recollection
+from sam2_core.nn.positions import at_cells
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, ImageFeatures, Sam2
 
 if TYPE_CHECKING:
@@ -32,17 +34,22 @@ WORKING_BYTES = 2**29
 def look(
     model: Sam2, features: ImageFeatures, recollections: Sequence[Recollection]
 ) -> Tensor:
-    """Embedding of a frame for each of N objects, (N, dim, g, g).
+    """Embedding of a frame, or of a window of it, for each of N objects.
 
     Parameters
     ----------
     model : Sam2
         The network.
     features : ImageFeatures
-        Of the frame.
+        Of the frame, or of a window of it for each object.
     recollections : sequence of Recollection
         What each object remembers, equally much each. None of them for a first prompt,
-        which sees the frame alone; the result is (1, dim, g, g) then.
+        which sees the frame alone.
+
+    Returns
+    -------
+    Tensor
+        (N, dim, g, g), without recollections (1, dim, g, g).
     """
     if not recollections:
         return model.without_memory(features)
@@ -52,9 +59,18 @@ def look(
         code = _age_code(model, recollections[0])
     else:
         code = torch.cat([_age_code(model, known) for known in recollections])
-    spatial_tokens = len(recollections[0].spatial) * model.config.grid_size**2
+    cells = None
+    if any(known.windows for known in recollections):
+        cells = torch.stack(
+            [torch.cat(_memory_cells(model, known)) for known in recollections]
+        ).to(model.device)
     return model.attend_to_memory(
-        features.embedding, memory, code, memory.shape[1] - spatial_tokens
+        features.embedding,
+        memory,
+        code,
+        memory.shape[1] - recollections[0].length[0],
+        cells=features.cells,
+        memory_cells=cells,
     )
 
 
@@ -73,7 +89,7 @@ def segment(
     model : Sam2
         The network.
     features : ImageFeatures
-        Of the frame.
+        Of the frame; of a window of it for each object if there are no points.
     embedding : Tensor
         From :func:`look`.
     point_xy, labels : Tensor, optional
@@ -93,8 +109,17 @@ def segment(
         num_points = labels.shape[1]
     if previous is not None:
         previous = previous.clamp(-MAX_LOGIT, MAX_LOGIT)
+    place = None
+    if features.cells is not None:
+        place = at_cells(model.sam_prompt_encoder.dense_positions(), features.cells)
     decoded = model.decode_masks(
-        embedding, features.high_res, point_xy, labels, previous, guide=features.guide
+        embedding,
+        features.high_res,
+        point_xy,
+        labels,
+        previous,
+        embedding_pe=place,
+        guide=features.guide,
     )
     multimask = num_points <= model.config.multimask_max_points
     found = select_masks(model, decoded, multimask)
@@ -170,9 +195,9 @@ def remember(
     model : Sam2
         The network.
     features : ImageFeatures
-        Of the frame.
+        Of the frame, or of a window of it for each object.
     memory : Memory
-        The objects as found.
+        The objects as found, in the same part of the frame.
     prompted : bool
         Whether a user's prompt shaped the mask; such masks are binarised.
 
@@ -182,7 +207,8 @@ def remember(
         (N, memory_dim, g, g) bfloat16, the type memories are kept in everywhere.
     """
     config = model.config
-    logits = transforms.logits_to_input(memory.logits, config.image_size)
+    size = features.embedding.shape[-1] * config.stride
+    logits = transforms.logits_to_input(memory.logits, size)
     if prompted and config.binarize_prompted_masks_for_memory:
         mask = (logits > 0).float()
     else:
@@ -214,16 +240,30 @@ def follow(
     return [found[row] for row in range(len(recollections))]
 
 
-def objects_at_once(model: Sam2) -> int:
+def objects_at_once(
+    model: Sam2, side: int | None = None, memory_tokens: int | None = None
+) -> int:
     """How many objects are worked on together, so that memory stays bounded.
 
     As many as fit into half a gigabyte, on a GPU into a quarter of what is free.
+
+    Parameters
+    ----------
+    model : Sam2
+        The network.
+    side : int, optional
+        Of the window that each is looked for in, in cells; by default the whole frame.
+    memory_tokens : int, optional
+        What each reads of earlier frames; by default what whole frames would give.
     """
     config = model.config
+    area = (side or config.grid_size) ** 2
+    if memory_tokens is None:
+        memory_tokens = area * (config.memories_read + 1)
     # About what one object needs at once: its mask at the size of the network's input,
     # a few times, and keys and values of all its memories.
-    tokens = config.grid_size**2 * (config.memories_read + 2)
-    pixels = 8 * config.image_size**2
+    tokens = area + memory_tokens
+    pixels = 8 * area * config.stride**2
     needed = (pixels + 4 * tokens * config.hidden_dim) * model.dtype.itemsize
     budget = WORKING_BYTES
     if model.device.type != "cpu":
@@ -234,15 +274,22 @@ def objects_at_once(model: Sam2) -> int:
 def _follow_alike(
     model: Sam2, features: ImageFeatures, recollections: Sequence[Recollection]
 ) -> Memory:
-    previous = None
-    if model.config.guided:
-        last = [k.last_logits for k in recollections if k.last_logits is not None]
-        previous = torch.cat(last) if last else None
     found = segment(
-        model, features, look(model, features, recollections), previous=previous
+        model,
+        features,
+        look(model, features, recollections),
+        previous=last_logits(model, recollections),
     )
     spatial = remember(model, features, found, prompted=False)
     return replace(fill_holes(model, found), spatial=spatial)
+
+
+def last_logits(model: Sam2, recollections: Sequence[Recollection]) -> Tensor | None:
+    """(N, 1, h, w) masks of the frame before, for models that draw them."""
+    if not model.config.guided:
+        return None
+    last = [k.last_logits for k in recollections if k.last_logits is not None]
+    return torch.cat(last) if last else None
 
 
 def _memory_tokens(model: Sam2, recollection: Recollection) -> Tensor:
@@ -257,10 +304,24 @@ def _memory_tokens(model: Sam2, recollection: Recollection) -> Tensor:
     return torch.cat(memory, dim=1)
 
 
+def _memory_cells(model: Sam2, recollection: Recollection) -> list[Tensor]:
+    """Numbers of the cells that each spatial memory is of."""
+    grid = model.config.grid_size
+    whole = CellWindow(0, 0, grid)
+    windows = recollection.windows or (None,) * len(recollection.spatial)
+    return [(window or whole).cells(grid).flatten() for window in windows]
+
+
 def _age_code(model: Sam2, recollection: Recollection) -> Tensor:
     """Position and age of those tokens, (1, L, memory_dim)."""
     place = model.memory_positions()
-    code = [place + model.temporal_code(index) for index, _ in recollection.spatial]
+    places = [place] * len(recollection.spatial)
+    if recollection.windows:
+        places = [place[:, cells] for cells in _memory_cells(model, recollection)]
+    code = [
+        place + model.temporal_code(index)
+        for (index, _), place in zip(recollection.spatial, places, strict=True)
+    ]
     if recollection.pointers:
         distances = [distance for distance, _ in recollection.pointers]
         distance = torch.tensor(distances, device=model.device, dtype=torch.float32)

@@ -10,6 +10,7 @@ from sam2_core.features import FeatureCache
 from sam2_core.followed import FollowedObject, SomeObjects, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
+from sam2_core.local_tracker import LocalTracker
 from sam2_core.presets import with_preset
 from sam2_core.prompts import (
     SparsePrompt,
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from sam2_core.memory import Memory
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
-__all__ = ["Direction", "FrameResult", "VideoSession"]
+__all__ = ["Direction", "FrameResult", "Scope", "VideoSession"]
 
 Direction = Literal["both", "forward", "backward"]
+Scope = Literal["global", "local"]
 
 
 class VideoSession:
@@ -64,13 +66,19 @@ class VideoSession:
         How large frames are seen and how much is remembered of them, from the table
         :data:`sam2_core.presets.PRESETS`; as the model says by default. The bundled
         model follows objects in close-ups, which no preset changes.
+    scope : {"global", "local"}
+        "global" looks for every object in the whole frame. "local" looks for small ones
+        in a window around where they were on the frame before, larger where they reach
+        its border, and in the whole frame where they are lost: approximate, and much
+        faster with many objects. The bundled model follows in close-ups, which are
+        local anyway: no scope changes them.
 
     Raises
     ------
     ImageError
         If this is no stack.
     PromptError
-        If ``cache_bytes`` is negative or there is no such preset.
+        If ``cache_bytes`` is negative, or there is no such preset or scope.
     """
 
     def __init__(
@@ -80,10 +88,15 @@ class VideoSession:
         value_range: tuple[float, float] | None = None,
         cache_bytes: int | None = None,
         preset: str | None = None,
+        scope: Scope = "global",
     ) -> None:
         if cache_bytes is not None and cache_bytes < 0:
             raise PromptError(
                 f"cache_bytes is {cache_bytes}: give 0 or more bytes, or None."
+            )
+        if scope not in ("global", "local"):
+            raise PromptError(
+                f'The scope {scope!r} is unknown: use "global" or "local".'
             )
         if preset is not None:
             model = with_preset(model, preset)
@@ -92,11 +105,13 @@ class VideoSession:
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
         self._features = FeatureCache(model, self.frames, cache_bytes)
-        self._tracker: Tracker = (
-            MemoryTracker(self._features)
-            if model.closeup is None
-            else CloseTracker(model.closeup, self.frames, model.config)
-        )
+        self._tracker: Tracker
+        if model.closeup is not None:
+            self._tracker = CloseTracker(model.closeup, self.frames, model.config)
+        elif scope == "local":
+            self._tracker = LocalTracker(self._features)
+        else:
+            self._tracker = MemoryTracker(self._features)
         self._objects: dict[int, FollowedObject] = {}
 
     @property

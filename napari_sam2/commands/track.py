@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -39,6 +39,13 @@ class Direction(StrEnum):
     both = "both"
     forward = "forward"
     backward = "backward"
+
+
+class Scope(StrEnum):
+    """Where objects are looked for."""
+
+    whole = "global"
+    local = "local"
 
 
 StackFile = Annotated[
@@ -90,6 +97,12 @@ def track(
             show_default=False,
         ),
     ] = None,
+    scope: Annotated[
+        Scope,
+        typer.Option(
+            help="local: look for small objects near where they were; official models."
+        ),
+    ] = Scope.whole,
     value_range: ValueRange = None,
     channel_axis: ChannelAxis = None,
     select: Select = None,
@@ -120,7 +133,9 @@ def track(
         largest = max(prompt.object_id for prompt in asked)
         with LabelWriter(out, (length, *shape), largest, overwrite) as file:
             begin = time.perf_counter()
-            session = _open_session(frames, asked, model, device, dtype, preset)
+            session = _open_session(
+                frames, asked, model, device, dtype, preset, scope.value
+            )
             done: set[int] = set()
             with _progress(last - first + 1, quiet) as bar:
                 for result in session.propagate(first, last, direction.value):
@@ -148,6 +163,7 @@ def _open_session(
     device: str,
     dtype: str | None,
     preset: str | None,
+    scope: Literal["global", "local"],
 ) -> VideoSession:
     """A session that has been given all prompts."""
     from sam2_core.models import load_model
@@ -156,7 +172,7 @@ def _open_session(
 
     usual = "auto" if preset is None else find_preset(preset).dtype
     network = load_model(model, device, dtype or usual)
-    session = VideoSession(network, frames, preset=preset)
+    session = VideoSession(network, frames, preset=preset, scope=scope)
     for prompt in prompts:
         session.add_prompts(
             prompt.frame_index,

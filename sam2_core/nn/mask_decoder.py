@@ -84,7 +84,7 @@ class MaskDecoder(nn.Module):
         embedding : Tensor
             (1 or N, dim, g, g) image embedding.
         embedding_pe : Tensor
-            (1, dim, g, g) position code of the grid.
+            (1 or N, dim, g, g) position code of the grid.
         high_res : tuple of Tensor
             Features at strides 4 and 8, (1 or N, dim / 8, 4g, 4g) and
             (1 or N, dim / 4, 2g, 2g).
@@ -155,7 +155,7 @@ class MaskDecoder(nn.Module):
         found = [
             self(
                 part(embedding, first),
-                embedding_pe,
+                part(embedding_pe, first),
                 (part(high_res[0], first), part(high_res[1], first)),
                 part(sparse, first),
                 part(dense, first),

@@ -23,6 +23,8 @@ class RotaryAttention(Attention):
         v: Tensor,
         grid_hw: tuple[int, int],
         unplaced: int = 0,
+        cells: Tensor | None = None,
+        key_cells: Tensor | None = None,
     ) -> Tensor:
         """Attend on a grid.
 
@@ -36,11 +38,14 @@ class RotaryAttention(Attention):
             Height and width of the grid.
         unplaced : int
             How many of the last keys have no place (object pointers).
+        cells, key_cells : Tensor, optional
+            (B, Lq) and (B, Lk - unplaced) cells, row by row of the grid, that queries
+            and keys stand for, where those are not whole grids.
         """
         if torch.is_grad_enabled() or self.num_heads > 1:
-            return self._plain(q, k, v, grid_hw, unplaced)
-        turned_q = self._turned(self.q_proj, q, grid_hw, 0)
-        turned_k = self._turned(self.k_proj, k, grid_hw, unplaced)
+            return self._plain(q, k, v, grid_hw, unplaced, cells, key_cells)
+        turned_q = self._turned(self.q_proj, q, grid_hw, 0, cells)
+        turned_k = self._turned(self.k_proj, k, grid_hw, unplaced, key_cells)
         narrower = v.shape[-1] < turned_k.shape[-1]
         if pays_off(turned_q, narrower):
             if not narrower:
@@ -58,7 +63,12 @@ class RotaryAttention(Attention):
         )
 
     def _turned(
-        self, project: nn.Module, x: Tensor, grid_hw: tuple[int, int], unplaced: int
+        self,
+        project: nn.Module,
+        x: Tensor,
+        grid_hw: tuple[int, int],
+        unplaced: int,
+        cells: Tensor | None,
     ) -> Tensor:
         """Project and turn; the pairs come swapped from a second projection."""
         linear = cast("nn.Linear", project)
@@ -72,6 +82,9 @@ class RotaryAttention(Attention):
         placed = length - unplaced
         others = F.linear(x[:, :placed], weight.reshape(channels, -1), bias.flatten())
         grids = (batch, placed // len(cos), len(cos), channels)
+        if cells is not None:
+            cos, sin = cos[cells][:, None], sin[cells][:, None]
+            grids = (batch, 1, placed, channels)
         turned[:, :placed].view(grids).mul_(cos).addcmul_(others.view(grids), sin)
         return turned
 
@@ -82,15 +95,17 @@ class RotaryAttention(Attention):
         v: Tensor,
         grid_hw: tuple[int, int],
         unplaced: int,
+        cells: Tensor | None,
+        key_cells: Tensor | None,
     ) -> Tensor:
         """The same in operations that have gradients."""
         q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
         tables = rotary_tables(q.shape[-1] // self.num_heads, *grid_hw, device=q.device)
         q, k, v = self.split(q), self.split(k), self.split(v)
         placed = k.shape[2] - unplaced
-        q = rotate(q, tables)
+        q = rotate(q, tables, cells)
         if placed:
-            turned = rotate(k[:, :, :placed], tables)
+            turned = rotate(k[:, :, :placed], tables, key_cells)
             k = torch.cat((turned, k[:, :, placed:]), dim=2) if unplaced else turned
         return self.attend(q.expand(len(k), -1, -1, -1), k, v)
 
@@ -115,13 +130,15 @@ class MemoryAttentionLayer(nn.Module):
         values: Tensor,
         grid_hw: tuple[int, int],
         num_pointer_tokens: int,
+        cells: Tensor | None = None,
+        memory_cells: Tensor | None = None,
     ) -> Tensor:
-        """(B or 1, h * w, dim) tokens of the frame, enriched."""
+        """(B or 1, L, dim) tokens of the frame, enriched."""
         own = self.norm1(x)
-        x = x + self.self_attn.forward_grid(own, own, own, grid_hw)
+        x = x + self.self_attn.forward_grid(own, own, own, grid_hw, 0, cells, cells)
         own = self.norm2(x)
         x = x + self.cross_attn_image.forward_grid(
-            own, keys, values, grid_hw, num_pointer_tokens
+            own, keys, values, grid_hw, num_pointer_tokens, cells, memory_cells
         )
         own = self.norm3(x)
         return x + cast("Tensor", self.linear2(F.relu(self.linear1(own))))
@@ -145,6 +162,8 @@ class MemoryAttention(nn.Module):
         memory_pe: Tensor,
         grid_hw: tuple[int, int],
         num_pointer_tokens: int = 0,
+        cells: Tensor | None = None,
+        memory_cells: Tensor | None = None,
     ) -> Tensor:
         """Condition a frame on its memories.
 
@@ -158,15 +177,18 @@ class MemoryAttention(nn.Module):
             Height and width of the grid.
         num_pointer_tokens : int
             Trailing entries of ``memory`` that are pointer tokens.
+        cells, memory_cells : Tensor, optional
+            Cells of the grid that the tokens of the frame, (B, L), and those of the
+            memories, (B, number of them), stand for; without, these are whole grids.
 
         Returns
         -------
         Tensor
-            (B, h * w, dim).
+            (B, h * w or L, dim).
         """
         # One for all objects until they have read their memories.
         x = x + 0.1 * x_pe
         keys = memory + memory_pe
         for layer in self.layers:
-            x = layer(x, keys, memory, grid_hw, num_pointer_tokens)
+            x = layer(x, keys, memory, grid_hw, num_pointer_tokens, cells, memory_cells)
         return cast("Tensor", self.norm(x))

@@ -53,6 +53,24 @@ def _sine_grid(channels: int, height: int, width: int, device: str) -> Tensor:
     return grid[None].contiguous().to(device)
 
 
+def at_cells(code: Tensor, cells: Tensor) -> Tensor:
+    """Part of a position code.
+
+    Parameters
+    ----------
+    code : Tensor
+        (1, C, g, g) of a whole grid.
+    cells : Tensor
+        (N, h, w) cells of the grid, counted row by row.
+
+    Returns
+    -------
+    Tensor
+        (N, C, h, w).
+    """
+    return code[0].flatten(1)[:, cells].transpose(0, 1)
+
+
 def sine_scalar(position: Tensor, channels: int) -> Tensor:
     """Sine code of scalar positions: (N,) -> (N, channels), sines then cosines."""
     half = channels // 2
@@ -137,15 +155,21 @@ def pair_tables(
     return cos.repeat_interleave(2, dim=1).to(dtype), signed.to(dtype)
 
 
-def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn adjacent channel pairs of (..., n * L, C) by tables of L positions.
+def rotate(
+    x: Tensor, tables: tuple[Tensor, Tensor], cells: Tensor | None = None
+) -> Tensor:
+    """Turn adjacent channel pairs of (B, heads, n * L, C) by tables of L positions.
 
-    A sequence n times as long as the tables is n grids one after the other.
+    A sequence n times as long as the tables is n grids one after the other; otherwise
+    ``cells`` (B, sequence) says which position each of its tokens has.
     """
     cos, sin = tables
     shape = x.shape
-    grids = shape[-2] // cos.shape[0]
-    pairs = x.float().reshape(*shape[:-2], grids, cos.shape[0], -1, 2)
+    length, grids = cos.shape[0], shape[-2] // cos.shape[0]
+    if cells is not None:
+        cos, sin = (table[cells][:, None, None] for table in tables)
+        length, grids = shape[-2], 1
+    pairs = x.float().reshape(*shape[:-2], grids, length, -1, 2)
     a, b = pairs.unbind(-1)
     turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
     return turned.reshape(shape).to(x.dtype)

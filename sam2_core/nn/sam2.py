@@ -17,7 +17,7 @@ from sam2_core.nn.mask_decoder import DecodedMasks, MaskDecoder
 from sam2_core.nn.memory_attention import MemoryAttention
 from sam2_core.nn.memory_encoder import MemoryEncoder
 from sam2_core.nn.neck import ImageEncoder, Neck
-from sam2_core.nn.positions import sine_grid, sine_scalar
+from sam2_core.nn.positions import at_cells, sine_grid, sine_scalar
 from sam2_core.nn.prompt_encoder import (
     PADDING,
     PromptEncoder,
@@ -42,11 +42,15 @@ class ImageFeatures:
         Stride 4 (B, dim / 8, 4g, 4g) and stride 8 (B, dim / 4, 2g, 2g) features.
     guide : Tensor, optional
         (B, GUIDE_CHANNELS, 4g, 4g) clues about objects, where the model has a guide.
+    cells : Tensor, optional
+        (B, g, g) int64, which cells of the frame's grid these are, counted row by row,
+        where they are parts of it.
     """
 
     embedding: Tensor
     high_res: tuple[Tensor, Tensor]
     guide: Tensor | None = None
+    cells: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
@@ -63,6 +67,7 @@ class ImageFeatures:
             self.embedding[rows],
             (self.high_res[0][rows], self.high_res[1][rows]),
             None if self.guide is None else self.guide[rows],
+            None if self.cells is None else self.cells[rows],
         )
 
 
@@ -175,7 +180,7 @@ class Sam2(nn.Module):
         num_prompts : int
             N where neither points nor masks are given.
         embedding_pe : Tensor, optional
-            Position code of the grid; the full frame's by default.
+            (1 or N, dim, g, g) position code of the grid; the frame's by default.
         window_xy : Tensor, optional
             (N, 1, 2) corner of the embedding in the model input, where it is a window.
         guide : Tensor, optional
@@ -297,19 +302,26 @@ class Sam2(nn.Module):
         memory_pe: Tensor,
         num_pointer_tokens: int = 0,
         embedding_pe: Tensor | None = None,
+        cells: Tensor | None = None,
+        memory_cells: Tensor | None = None,
     ) -> Tensor:
         """Embedding of a frame, conditioned on N objects' memories.
 
         Parameters
         ----------
         embedding : Tensor
-            (1 or N, dim, g, g) raw embedding of the frame.
+            (1 or N, dim, g, g) raw embedding of the frame, or of a window of it.
         memory, memory_pe : Tensor
             (N, L, memory_dim): spatial memories grid after grid, then pointer tokens.
         num_pointer_tokens : int
             How many of the L are pointer tokens.
         embedding_pe : Tensor, optional
             (1, dim, g, g) position code of the frame; the full frame's sine by default.
+        cells : Tensor, optional
+            (N, g, g) cells of the frame's grid that the embedding holds, if not all.
+        memory_cells : Tensor, optional
+            (N, L without pointer tokens) cells that the spatial memories hold, if these
+            are not whole grids.
 
         Returns
         -------
@@ -317,15 +329,22 @@ class Sam2(nn.Module):
             (N, dim, g, g).
         """
         height, width = embedding.shape[-2:]
+        grid_hw = (height, width)
+        if cells is not None or memory_cells is not None:
+            grid_hw = (self.config.grid_size, self.config.grid_size)
         if embedding_pe is None:
-            embedding_pe = sine_grid(embedding.shape[1], height, width, self.device)
+            embedding_pe = sine_grid(embedding.shape[1], *grid_hw, self.device)
+            if cells is not None:
+                embedding_pe = at_cells(embedding_pe, cells)
         tokens = self.memory_attention(
             embedding.flatten(2).transpose(1, 2),
             embedding_pe.to(self.dtype).flatten(2).transpose(1, 2),
             memory.to(self.dtype),
             memory_pe.to(self.dtype),
-            (height, width),
+            grid_hw,
             num_pointer_tokens,
+            None if cells is None else cells.flatten(1),
+            memory_cells,
         )
         return cast("Tensor", tokens.transpose(1, 2).unflatten(2, (height, width)))
 

@@ -64,7 +64,7 @@ class TwoWayTransformer(nn.Module):
         image : Tensor
             (N or 1, L, dim), one row per grid cell; 1 where prompts share it.
         image_pe : Tensor
-            (1, L, dim) position code of the grid.
+            (1 or N, L, dim) position code of the grid.
         tokens : Tensor
             (N, T, dim); also serves as the tokens' own position code.
 

@@ -197,6 +197,16 @@ class TestTrack:
         assert engine.named("load") == [("sam2_nano", "auto", dtype)]
         assert engine.presets == [options[1] if options else None]
 
+    @pytest.mark.parametrize(
+        ("options", "scope"), [([], "global"), (["--scope", "local"], "local")]
+    )
+    def test_scopes_reach_the_session(
+        self, options, scope, engine, stack, out, capfd
+    ) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet", *options)
+        assert run(capfd, "track", stack, *arguments).code == 0
+        assert engine.scopes == [scope]
+
     def test_prompts_on_several_frames(
         self, engine, stack, out, tmp_path, capfd
     ) -> None:
@@ -284,6 +294,7 @@ def test_bad_calls_are_one_line(
         (("--stop", 6), ["0 to 5"]),
         (("--direction", "up"), ["--direction"]),
         (("--preset", "faster"), ["faster", "best, balanced, fast"]),
+        (("--scope", "near"), ["--scope", "near"]),
     ],
 )
 def test_bad_frames_are_one_line(options, words, engine, stack, out, capfd) -> None:

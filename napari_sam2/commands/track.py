@@ -90,6 +90,15 @@ def track(
             show_default=False,
         ),
     ] = None,
+    spill: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder on a fast disk for encoded frames that memory has no room "
+            "for; emptied again at the end.",
+            show_default=False,
+        ),
+    ] = None,
     value_range: ValueRange = None,
     channel_axis: ChannelAxis = None,
     select: Select = None,
@@ -120,7 +129,7 @@ def track(
         largest = max(prompt.object_id for prompt in asked)
         with LabelWriter(out, (length, *shape), largest, overwrite) as file:
             begin = time.perf_counter()
-            session = _open_session(frames, asked, model, device, dtype, preset)
+            session = _open_session(frames, asked, model, device, dtype, preset, spill)
             done: set[int] = set()
             with _progress(last - first + 1, quiet) as bar:
                 for result in session.propagate(first, last, direction.value):
@@ -148,6 +157,7 @@ def _open_session(
     device: str,
     dtype: str | None,
     preset: str | None,
+    spill: Path | None,
 ) -> VideoSession:
     """A session that has been given all prompts."""
     from sam2_core.models import load_model
@@ -156,7 +166,7 @@ def _open_session(
 
     usual = "auto" if preset is None else find_preset(preset).dtype
     network = load_model(model, device, dtype or usual)
-    session = VideoSession(network, frames, preset=preset)
+    session = VideoSession(network, frames, preset=preset, spill=spill)
     for prompt in prompts:
         session.add_prompts(
             prompt.frame_index,

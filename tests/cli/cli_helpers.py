@@ -62,6 +62,7 @@ class FakeEngine:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     images: list[Any] = field(default_factory=list)
     presets: list[str | None] = field(default_factory=list)
+    spills: list[Any] = field(default_factory=list)
     fail_at: int | None = None
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +103,14 @@ class FakeEngine:
         return SimpleNamespace(set_image=set_image, predict=predict)
 
     def VideoSession(
-        self, model: object, frames: Any, preset: str | None = None
+        self,
+        model: object,
+        frames: Any,
+        preset: str | None = None,
+        spill: Any = None,
     ) -> Any:
         self.presets.append(preset)
+        self.spills.append(spill)
         masks: dict[int, Any] = {}
         prompted: list[int] = []
 

@@ -197,6 +197,14 @@ class TestTrack:
         assert engine.named("load") == [("sam2_nano", "auto", dtype)]
         assert engine.presets == [options[1] if options else None]
 
+    def test_a_folder_for_encoded_frames(
+        self, engine, stack, out, capfd, tmp_path
+    ) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet")
+        assert run(capfd, "track", stack, *arguments, "--spill", tmp_path).code == 0
+        assert run(capfd, "track", stack, *arguments, "--overwrite").code == 0
+        assert engine.spills == [tmp_path, None]
+
     def test_prompts_on_several_frames(
         self, engine, stack, out, tmp_path, capfd
     ) -> None:

@@ -99,6 +99,13 @@ def track(
             show_default=False,
         ),
     ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Run the model through torch.compile; the first frames take minutes.",
+        ),
+    ] = False,
     value_range: ValueRange = None,
     channel_axis: ChannelAxis = None,
     select: Select = None,
@@ -129,7 +136,9 @@ def track(
         largest = max(prompt.object_id for prompt in asked)
         with LabelWriter(out, (length, *shape), largest, overwrite) as file:
             begin = time.perf_counter()
-            session = _open_session(frames, asked, model, device, dtype, preset, spill)
+            session = _open_session(
+                frames, asked, model, device, dtype, preset, spill, compile
+            )
             done: set[int] = set()
             with _progress(last - first + 1, quiet) as bar:
                 for result in session.propagate(first, last, direction.value):
@@ -158,6 +167,7 @@ def _open_session(
     dtype: str | None,
     preset: str | None,
     spill: Path | None,
+    compile: bool,
 ) -> VideoSession:
     """A session that has been given all prompts."""
     from sam2_core.models import load_model
@@ -165,7 +175,7 @@ def _open_session(
     from sam2_core.video import VideoSession
 
     usual = "auto" if preset is None else find_preset(preset).dtype
-    network = load_model(model, device, dtype or usual)
+    network = load_model(model, device, dtype or usual, compile=compile)
     session = VideoSession(network, frames, preset=preset, spill=spill)
     for prompt in prompts:
         session.add_prompts(

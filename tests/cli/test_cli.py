@@ -197,6 +197,12 @@ class TestTrack:
         assert engine.named("load") == [("sam2_nano", "auto", dtype)]
         assert engine.presets == [options[1] if options else None]
 
+    def test_models_are_compiled_on_request(self, engine, stack, out, capfd) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet", "--overwrite")
+        for options in ([], ["--compile"]):
+            assert run(capfd, "track", stack, *arguments, *options).code == 0
+        assert engine.compiled == [False, True]
+
     def test_a_folder_for_encoded_frames(
         self, engine, stack, out, capfd, tmp_path
     ) -> None:

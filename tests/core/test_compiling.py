@@ -94,6 +94,16 @@ def test_rounding_is_no_difference(monkeypatch):
     assert not checked.gave_up
 
 
+def test_scores_near_zero_may_differ_by_rounding_of_larger_ones(monkeypatch):
+    pretend(monkeypatch, lambda plain: lambda x: plain(x) + 1e-2)
+    checked = Checked("score", lambda x: x * 1e-3, CPU)
+    with torch.inference_mode():
+        checked(torch.ones(1).bfloat16())
+        assert not checked.gave_up
+        with pytest.warns(UserWarning, match="differs"):
+            checked(torch.ones(1))  # what is much in float32 is not
+
+
 def test_without_a_compiler_everything_works_after_one_warning_a_part(monkeypatch):
     expected = masks(micro_model())
 

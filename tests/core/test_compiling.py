@@ -104,6 +104,16 @@ def test_scores_near_zero_may_differ_by_rounding_of_larger_ones(monkeypatch):
             checked(torch.ones(1))  # what is much in float32 is not
 
 
+def test_bfloat16_may_answer_in_float32(monkeypatch):
+    pretend(monkeypatch, lambda plain: lambda x: plain(x) * 1.005)
+    checked = Checked("rows", lambda x: x.float() * 100, CPU)
+    with torch.inference_mode():
+        checked(torch.ones(3).bfloat16())
+        assert not checked.gave_up
+        with pytest.warns(UserWarning, match="differs"):
+            checked(torch.ones(3))
+
+
 def test_without_a_compiler_everything_works_after_one_warning_a_part(monkeypatch):
     expected = masks(micro_model())
 

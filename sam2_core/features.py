@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from sam2_core import transforms
 from sam2_core.devices import free_memory
+from sam2_core.spill import FeatureStore
 
 if TYPE_CHECKING:
+    import os
+
     import torch
 
     from sam2_core.frames import FrameSource
@@ -21,7 +24,7 @@ LEAST_BYTES = 2**27
 
 
 class FeatureCache:
-    """Encoded frames; above a byte budget the least recently used ones are dropped.
+    """Encoded frames; above a byte budget the least recently used ones leave memory.
 
     Whatever reads a frame again, a click, the second direction, a correction, finds it
     here without running the encoder.
@@ -35,6 +38,11 @@ class FeatureCache:
     cache_bytes : int, optional
         Bytes of features to keep; :func:`default_cache_bytes` if not given. The latest
         frame is kept in any case.
+    spill : path-like, optional
+        Folder in which frames that leave memory are stored; they are dropped if not
+        given.
+    spill_bytes : int, optional
+        What the store may hold, see :class:`sam2_core.spill.FeatureStore`.
 
     Attributes
     ----------
@@ -43,7 +51,12 @@ class FeatureCache:
     """
 
     def __init__(
-        self, model: Sam2, frames: FrameSource, cache_bytes: int | None = None
+        self,
+        model: Sam2,
+        frames: FrameSource,
+        cache_bytes: int | None = None,
+        spill: str | os.PathLike[str] | None = None,
+        spill_bytes: int | None = None,
     ) -> None:
         self.model = model
         self.frames = frames
@@ -52,10 +65,11 @@ class FeatureCache:
         )
         self._kept: OrderedDict[int, ImageFeatures] = OrderedDict()
         self._nbytes = 0
+        self._store = None if spill is None else FeatureStore(spill, spill_bytes)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the features kept."""
+        """Bytes of the features kept in memory."""
         return self._nbytes
 
     def __len__(self) -> int:
@@ -69,23 +83,35 @@ class FeatureCache:
         if frame_index in self._kept:
             self._kept.move_to_end(frame_index)
             return self._kept[frame_index]
-        pixels = transforms.frame_to_input(
-            self.frames.frame(frame_index),
-            self.model.config.image_size,
-            self.model.device,
-        )
-        features = self.model.encode_image(pixels)
+        features = self._stored(frame_index)
+        if features is None:
+            features = self._encoded(frame_index)
         self._kept[frame_index] = features
         self._nbytes += features.nbytes
         while self._nbytes > self.cache_bytes and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
+            index, dropped = self._kept.popitem(last=False)
             self._nbytes -= dropped.nbytes
+            if self._store is not None:
+                self._store.put(index, dropped)
         return features
 
     def clear(self) -> None:
         """Drop everything."""
         self._kept.clear()
         self._nbytes = 0
+        if self._store is not None:
+            self._store.clear()
+
+    def _stored(self, frame_index: int) -> ImageFeatures | None:
+        return None if self._store is None else self._store.get(frame_index)
+
+    def _encoded(self, frame_index: int) -> ImageFeatures:
+        pixels = transforms.frame_to_input(
+            self.frames.frame(frame_index),
+            self.model.config.image_size,
+            self.model.device,
+        )
+        return self.model.encode_image(pixels)
 
 
 def default_cache_bytes(device: torch.device) -> int:

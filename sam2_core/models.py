@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from sam2_core.compiling import compile_parts
 from sam2_core.config import VARIANTS, ModelConfig
 from sam2_core.devices import choose_device, choose_dtype
 from sam2_core.errors import CheckpointError, InferenceError
@@ -53,6 +54,7 @@ def load_model(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     image_size: int | None = None,
+    compile: bool = False,
 ) -> Sam2:
     """A trained network, ready to predict. Nothing is ever downloaded here.
 
@@ -72,6 +74,10 @@ def load_model(
     image_size : int, optional
         Side of the square, in pixels, that images are resized to, a multiple of 32; as
         trained by default (1024 for SAM 2). Smaller is faster and coarser.
+    compile : bool
+        Run the expensive parts through ``torch.compile``. The first images take seconds
+        to minutes longer; what the compiler makes is compared with the plain code, and
+        where it is missing, fails or differs, the plain code runs, after a warning.
 
     Returns
     -------
@@ -103,7 +109,10 @@ def load_model(
             f"{path} does not fit into the free memory of {target}: close other "
             "programs, choose a smaller model, or the device cpu."
         ) from error
-    return model.eval().requires_grad_(False)
+    model = model.eval().requires_grad_(False)
+    if compile:
+        compile_parts(model)
+    return model
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None]:

@@ -23,6 +23,7 @@ from sam2_core.results import FrameResult
 from sam2_core.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from numpy.typing import ArrayLike
@@ -72,13 +73,22 @@ class VideoSession:
         its border, and in the whole frame where they are lost: approximate, and much
         faster with many objects. The bundled model follows in close-ups, which are
         local anyway: no scope changes them.
+    spill : path-like, optional
+        Folder on a fast disk for encoded frames that ``cache_bytes`` has no room for;
+        they are read back, exactly as they were, instead of encoded again. A subfolder
+        is made in it, and removed when the session is no longer used. A disk that is
+        full or fails is a warning, and frames are encoded again from then on.
+    spill_bytes : int, optional
+        How many bytes to keep there, the latest frames; half of the free space by
+        default.
 
     Raises
     ------
     ImageError
         If this is no stack.
     PromptError
-        If ``cache_bytes`` is negative, or there is no such preset or scope.
+        If ``cache_bytes`` or ``spill_bytes`` is negative, or there is no such preset or
+        scope.
     """
 
     def __init__(
@@ -89,11 +99,13 @@ class VideoSession:
         cache_bytes: int | None = None,
         preset: str | None = None,
         scope: Scope = "global",
+        spill: str | os.PathLike[str] | None = None,
+        spill_bytes: int | None = None,
     ) -> None:
-        if cache_bytes is not None and cache_bytes < 0:
-            raise PromptError(
-                f"cache_bytes is {cache_bytes}: give 0 or more bytes, or None."
-            )
+        budgets = {"cache_bytes": cache_bytes, "spill_bytes": spill_bytes}
+        for name, budget in budgets.items():
+            if budget is not None and budget < 0:
+                raise PromptError(f"{name} is {budget}: give 0 or more bytes, or None.")
         if scope not in ("global", "local"):
             raise PromptError(
                 f'The scope {scope!r} is unknown: use "global" or "local".'
@@ -104,7 +116,9 @@ class VideoSession:
         self.frames = open_frames(frames, value_range)
         if len(self.frames) == 0:
             raise ImageError("The stack has no frames.")
-        self._features = FeatureCache(model, self.frames, cache_bytes)
+        self._features = FeatureCache(
+            model, self.frames, cache_bytes, spill, spill_bytes
+        )
         self._tracker: Tracker
         if model.closeup is not None:
             self._tracker = CloseTracker(model.closeup, self.frames, model.config)

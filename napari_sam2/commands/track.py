@@ -103,6 +103,22 @@ def track(
             help="local: look for small objects near where they were; official models."
         ),
     ] = Scope.whole,
+    spill: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder on a fast disk for encoded frames that memory has no room "
+            "for; emptied again at the end.",
+            show_default=False,
+        ),
+    ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Run the model through torch.compile; the first frames take minutes.",
+        ),
+    ] = False,
     value_range: ValueRange = None,
     channel_axis: ChannelAxis = None,
     select: Select = None,
@@ -134,7 +150,7 @@ def track(
         with LabelWriter(out, (length, *shape), largest, overwrite) as file:
             begin = time.perf_counter()
             session = _open_session(
-                frames, asked, model, device, dtype, preset, scope.value
+                frames, asked, model, device, dtype, preset, scope.value, spill, compile
             )
             done: set[int] = set()
             with _progress(last - first + 1, quiet) as bar:
@@ -164,6 +180,8 @@ def _open_session(
     dtype: str | None,
     preset: str | None,
     scope: Literal["global", "local"],
+    spill: Path | None,
+    compile: bool,
 ) -> VideoSession:
     """A session that has been given all prompts."""
     from sam2_core.models import load_model
@@ -171,8 +189,8 @@ def _open_session(
     from sam2_core.video import VideoSession
 
     usual = "auto" if preset is None else find_preset(preset).dtype
-    network = load_model(model, device, dtype or usual)
-    session = VideoSession(network, frames, preset=preset, scope=scope)
+    network = load_model(model, device, dtype or usual, compile=compile)
+    session = VideoSession(network, frames, preset=preset, scope=scope, spill=spill)
     for prompt in prompts:
         session.add_prompts(
             prompt.frame_index,

@@ -63,6 +63,8 @@ class FakeEngine:
     images: list[Any] = field(default_factory=list)
     presets: list[str | None] = field(default_factory=list)
     scopes: list[str] = field(default_factory=list)
+    spills: list[Any] = field(default_factory=list)
+    compiled: list[bool] = field(default_factory=list)
     fail_at: int | None = None
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +77,8 @@ class FakeEngine:
             fake = SimpleNamespace(**{name: getattr(self, name)})
             monkeypatch.setitem(sys.modules, f"sam2_core.{module}", fake)
 
-    def load_model(self, *arguments: str) -> Any:
+    def load_model(self, *arguments: str, compile: bool = False) -> Any:
+        self.compiled.append(compile)
         self.calls.append(("load", *arguments))
         return SimpleNamespace(device="cpu", config=SimpleNamespace(name="fake"))
 
@@ -108,9 +111,11 @@ class FakeEngine:
         frames: Any,
         preset: str | None = None,
         scope: str = "global",
+        spill: Any = None,
     ) -> Any:
         self.presets.append(preset)
         self.scopes.append(scope)
+        self.spills.append(spill)
         masks: dict[int, Any] = {}
         prompted: list[int] = []
 

@@ -207,6 +207,20 @@ class TestTrack:
         assert run(capfd, "track", stack, *arguments).code == 0
         assert engine.scopes == [scope]
 
+    def test_models_are_compiled_on_request(self, engine, stack, out, capfd) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet", "--overwrite")
+        for options in ([], ["--compile"]):
+            assert run(capfd, "track", stack, *arguments, *options).code == 0
+        assert engine.compiled == [False, True]
+
+    def test_a_folder_for_encoded_frames(
+        self, engine, stack, out, capfd, tmp_path
+    ) -> None:
+        arguments = ("--point", "20,10", "--out", out, "--quiet")
+        assert run(capfd, "track", stack, *arguments, "--spill", tmp_path).code == 0
+        assert run(capfd, "track", stack, *arguments, "--overwrite").code == 0
+        assert engine.spills == [tmp_path, None]
+
     def test_prompts_on_several_frames(
         self, engine, stack, out, tmp_path, capfd
     ) -> None:

@@ -1,0 +1,89 @@
+"""Seconds of the expensive parts of a model, plain and through torch.compile.
+
+    python benchmarks/compiled.py [--model sam2_nano] [--parts close-ups]
+
+The first call of a compiled part includes the compiler and the comparison with the
+plain code; it is a column of its own, shorter where the disk still has compiled code
+from an earlier run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from harness import Clock, options, save
+from opponents import model
+
+from sam2_core.compiling import compile_parts
+from sam2_core.nn.closeup import MAPS, SIDE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sam2_core.nn.sam2 import Sam2
+
+PARTS = ("image encoder", "close-ups")
+
+
+def given(network: Sam2, part: str) -> Tensor:
+    """Input of a part: one image, or the windows of one object."""
+    side = network.config.image_size
+    shape = (1, 3, side, side) if part == "image encoder" else (1, MAPS, SIDE, SIDE)
+    return torch.randn(shape).to(network.dtype)
+
+
+def main() -> None:
+    chosen = options(
+        __doc__, parts={"nargs": "+", "choices": PARTS, "default": list(PARTS)}
+    )
+    rows, curves, notes = [], {}, []
+    for dtype in chosen.dtypes:
+        network = model(chosen.model, dtype)
+        for name, checked in compile_parts(network).items():
+            if name not in chosen.parts:
+                continue
+            x, clock = given(network, name), Clock.of(chosen)
+            with torch.inference_mode(), warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                began = time.perf_counter()
+                checked(x)
+                first = time.perf_counter() - began
+                jobs = {
+                    "plain": lambda run=checked.plain, x=x: run(x),
+                    "compiled": lambda run=checked, x=x: run(x),
+                }
+                clock.take_turns(jobs, chosen.repeats)
+            gave_up = [str(w.message) for w in said if "not used" in str(w.message)]
+            notes += [f"{dtype}: {message}" for message in gave_up]
+            laps = {job: clock.seconds[job] for job in jobs}
+            medians = {job: statistics.median(laps[job]) for job in jobs}
+            rows.append(
+                {
+                    "part": name,
+                    "dtype": dtype,
+                    "first call on the wall, s": first,
+                    "plain, s": medians["plain"],
+                    "compiled, s": "gave up" if gave_up else medians["compiled"],
+                    "times faster": medians["plain"] / medians["compiled"],
+                }
+            )
+            for job in jobs:
+                curves[f"{name}, {dtype}, {job}"] = list(enumerate(laps[job], 1))
+            # After each part, since later ones may take long.
+            save(
+                f"compiled_{chosen.model}",
+                f"torch.compile, {chosen.model}",
+                chosen,
+                rows,
+                curves,
+                ("run", "seconds"),
+                notes,
+            )
+
+
+if __name__ == "__main__":
+    main()

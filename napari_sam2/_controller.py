@@ -266,8 +266,7 @@ class SegmentController:
     ) -> None:
         """Carry objects with prompts on this line of frames through the stack.
 
-        What is None comes from the state, and so does whether the current object goes
-        alone. ``changes``: what prompts have changed will do.
+        What is None comes from the state. ``changes``: what has changed will do.
 
         Raises
         ------
@@ -285,8 +284,7 @@ class SegmentController:
         going = _plan.going(self.state, prompts)
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
-        told = frames, going, record, span, here, changes
-        plan = _plan.propagation(self.state, *told)
+        plan = _plan.propagation(self.state, frames, going, record, span, here, changes)
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)

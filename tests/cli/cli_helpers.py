@@ -134,7 +134,11 @@ class FakeEngine:
             return SimpleNamespace(frame_index=frame_index, masks=dict(masks))
 
         def propagate(
-            start: int | None = None, stop: int | None = None, direction: str = "both"
+            start: int | None = None,
+            stop: int | None = None,
+            direction: str = "both",
+            around: int | None = None,
+            ended: Any = None,
         ) -> Iterator[Any]:
             self.calls.append(("propagate", start, stop, direction))
             first, last = start or 0, len(frames) - 1 if stop is None else stop

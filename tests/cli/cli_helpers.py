@@ -153,7 +153,10 @@ class FakeEngine:
                 if count == self.fail_at:
                     raise KeyboardInterrupt
                 frames.frame(index)
-                yield SimpleNamespace(frame_index=index, masks=dict(masks), scores={})
+                reverse = index < min(prompted)
+                yield SimpleNamespace(
+                    frame_index=index, masks=dict(masks), scores={}, reverse=reverse
+                )
 
         return SimpleNamespace(add_prompts=add_prompts, propagate=propagate)
 

@@ -139,7 +139,10 @@ def fold_iou_line(model: Sam2, line: Line) -> None:
 
 @torch.no_grad()
 def fold_presence_line(model: Sam2, line: Line) -> None:
-    """Correct the object scores of a model that follows by memories, in place."""
+    """Correct the object scores of a model, in place."""
+    if model.closeup is not None:
+        _correct(_last(model.closeup.judge), line, row=1)
+        return
     _correct(_last(model.sam_mask_decoder.pred_obj_score_head), line)
 
 
@@ -263,7 +266,7 @@ def calibrate(
     objects : int
         Objects of each 2D set.
     presence : bool
-        Correct object scores too, of models that follow by memories.
+        Correct object scores too.
     seed : int
 
     Returns
@@ -277,10 +280,7 @@ def calibrate(
     line = fit_line(answers)
     fold_iou_line(model, line)
     lines.append(_summary("IoU scores", answers, line))
-    if presence and model.closeup is not None:
-        # One line on what a frame says would weigh again on every frame after it.
-        lines.append("object scores: left alone, in close-ups doubts add up by frames")
-    elif presence:
+    if presence:
         answers = presence_answers(model, folder, seed=seed)
         absent = int((answers.reached == 0).sum())
         if absent < MIN_ABSENT:

@@ -30,7 +30,8 @@ def main() -> None:
     for engine in engines:
         jobs[engine.name, "click"] = lambda engine=engine: engine.click(xy)
         jobs[engine.name, "boxes"] = lambda engine=engine: engine.boxes(boxes[:BOXES])
-    for engine in engines:
+    asked = [engine for engine in engines if hasattr(engine, "everything")]
+    for engine in asked:
         jobs[engine.name, "grid"] = lambda e=engine: e.everything(image, chosen.grid)
     clock = Clock.of(chosen)
     seconds = clock.take_turns(jobs, chosen.repeats)
@@ -39,10 +40,9 @@ def main() -> None:
             "engine": engine.name,
             "click, ms": seconds[engine.name, "click"] * 1e3,
             f"{BOXES} boxes, ms": seconds[engine.name, "boxes"] * 1e3,
-            f"everything, {chosen.grid} x {chosen.grid} points, ms": seconds[
-                engine.name, "grid"
-            ]
-            * 1e3,
+            f"everything, {chosen.grid} x {chosen.grid} points, ms": (
+                seconds[engine.name, "grid"] * 1e3 if engine in asked else "-"
+            ),
         }
         for engine in engines
     ]

@@ -124,6 +124,7 @@ def machine(options: argparse.Namespace) -> dict[str, str]:
         "python": platform.python_version(),
         "torch": version("torch"),
         "sam2": version("sam2"),
+        "transformers": version("transformers"),
         "date": time.strftime("%Y-%m-%d"),
     }
 

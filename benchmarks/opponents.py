@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torchvision_stub import make_importable
+from transformers_opponent import Transformers
 
 if TYPE_CHECKING:
     import argparse
@@ -217,16 +218,21 @@ def write_jpegs(frames: np.ndarray, folder: str) -> str:
 
 def entries(options: argparse.Namespace) -> tuple[list[Callable[[], Any]], list[str]]:
     """How to make each engine that can run, and why others cannot."""
-    found = [partial(Ours, options.model, dtype) for dtype in options.dtypes]
+    found: list[Callable[[], Any]] = [
+        partial(Ours, options.model, dtype) for dtype in options.dtypes
+    ]
     notes = []
-    if "sam2" in options.skip:
-        notes.append("sam2: left out on request")
-    elif importlib.util.find_spec("sam2") is None:
-        notes.append("sam2: not installed")
-    elif options.model not in CONFIGS:
-        notes.append(f"sam2: does not know {options.model}")
-    else:
-        found += [partial(Official, options.model, dtype) for dtype in options.dtypes]
+    for package, kind in (("sam2", Official), ("transformers", Transformers)):
+        if package in options.skip:
+            notes.append(f"{package}: left out on request")
+        elif importlib.util.find_spec(package) is None:
+            notes.append(f"{package}: not installed")
+        elif importlib.util.find_spec("torchvision") is None:
+            notes.append(f"{package}: needs torchvision, which is not installed")
+        elif options.model not in CONFIGS:
+            notes.append(f"{package}: does not know {options.model}")
+        else:
+            found += [partial(kind, options.model, dtype) for dtype in options.dtypes]
     return found, notes
 
 

@@ -3,8 +3,8 @@
     python benchmarks/startup.py [--model sam2.1_hiera_tiny] [--lengths 200 5000]
 
 Ours opens a dask array of which a frame exists once it is asked for; Meta's package
-reads a folder of JPEG files, and reads it whole, so that it is asked for short ones
-only (`--most`).
+reads a folder of JPEG files, and reads it whole, as transformers does with an array, so
+that they are asked for short ones only (`--most`).
 """
 
 from __future__ import annotations

@@ -60,3 +60,44 @@ def test_cells_are_where_they_are_said_to_be(harness):
     for row, column in harness.centres(96, 9):
         assert frames[0, round(row), round(column)] == 210
     assert np.mean(frames == 210) < 0.5
+
+
+def test_weights_are_renamed_one_to_one(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import torch
+    from transformers_opponent import renamed
+
+    from sam2_core.models import build_model
+
+    with torch.device("meta"):
+        weights = build_model("sam2.1_hiera_tiny").state_dict()
+    names = renamed(weights)
+    # Four points become one table, one matrix is needed twice.
+    assert len(names) == len(weights) - 3 + 1
+    assert names["prompt_encoder.point_embed.weight"].shape == (4, 256)
+    downsampler = "memory_encoder.mask_downsampler"
+    for name, shape in {
+        "vision_encoder.backbone.blocks.1.mlp.proj_out.weight": (192, 768),
+        "vision_encoder.neck.convs.3.weight": (256, 96, 1, 1),
+        f"{downsampler}.layers.3.conv.weight": (256, 64, 3, 3),
+        f"{downsampler}.layers.3.layer_norm.weight": (256,),
+        f"{downsampler}.final_conv.weight": (256, 256, 1, 1),
+        "mask_decoder.output_hypernetworks_mlps.2.proj_out.weight": (32, 256),
+        "memory_attention.layers.3.cross_attn_image.o_proj.weight": (256, 256),
+        "shared_image_embedding.positional_embedding": (2, 128),
+        "object_pointer_proj.layers.0.bias": (256,),
+    }.items():
+        assert names[name].shape == shape
+    left = [name for name in names if "norm" in name and "layer_norm" not in name]
+    assert not left
+
+
+def test_opponents_that_cannot_run_are_named_with_a_reason(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import opponents
+
+    monkeypatch.setattr(opponents.importlib.util, "find_spec", lambda name: None)
+    options = argparse.Namespace(model="sam2_nano", dtypes=["float32"], skip=["sam2"])
+    found, notes = opponents.entries(options)
+    assert len(found) == 1
+    assert notes == ["sam2: left out on request", "transformers: not installed"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -340,6 +341,9 @@ def picture_docks_200() -> None:
 
 
 if __name__ == "__main__":
+    # Without the unsaved work of whoever makes them.
+    home = tempfile.TemporaryDirectory()
+    os.environ["NAPARI_SAM2_HOME"] = home.name
     everything = "2d", "stack", "objects", "empty", "automatic", "image", "tutorial"
     everything += "docks", "docks_200"
     wanted = sys.argv[1:] or everything

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import typer
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from sam2_core.errors import CheckpointError, Sam2Error
 from sam2_core.training.labelled_files import LabelledArrays, find_sets
@@ -96,8 +97,7 @@ class Line:
 
     def apply(self, probability: FloatArray) -> FloatArray:
         """Corrected probabilities."""
-        value = self.slope * _logit(probability) + self.shift
-        corrected: FloatArray = 1 / (1 + np.exp(-value))
+        corrected: FloatArray = expit(self.slope * _logit(probability) + self.shift)
         return corrected
 
 

@@ -9,6 +9,7 @@ the features of an image, a click, and one object followed over a few frames.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,12 +206,9 @@ class Transformers:
         return session
 
     @torch.inference_mode()
-    def steps(
-        self, frames: np.ndarray, clicks: list[tuple[float, float]]
-    ) -> Iterator[Tensor]:
+    def steps(self, session: Any, length: int) -> Iterator[Tensor]:
         """(N, 1, 256, 256) logits of each frame in turn."""
-        session = self.opened(frames, clicks)
-        for frame_index in range(len(frames)):
+        for frame_index in range(length):
             yield self.video(session, frame_idx=frame_index).pred_masks.float()
 
     def propagate(
@@ -218,7 +216,8 @@ class Transformers:
     ) -> Iterator[int]:
         labels = np.zeros(frames.shape, np.uint16)
         size = [list(frames.shape[1:])]
-        for t, logits in enumerate(self.steps(frames, clicks)):
+        steps = self.steps(self.opened(frames, clicks), len(frames))
+        for t, logits in enumerate(steps):
             masks = self.video_processor.post_process_masks(
                 [logits], original_sizes=size
             )[0]
@@ -231,22 +230,21 @@ def main() -> None:
     from harness import centres, options, stack
     from opponents import Ours
 
-    from sam2_core.image import encode
-    from sam2_core.transforms import image_to_input
+    from sam2_core.transforms import frame_to_input, image_to_input
     from sam2_core.video import VideoSession
 
     chosen = options(__doc__, frames={"type": int, "default": 3})
-    frames = stack(chosen.frames)
+    frames, cpu = stack(chosen.frames), torch.device("cpu")
     image = np.repeat(frames[0][..., None], 3, 2)
     y, x = centres()[40]
     ours = Ours(chosen.model, "float32")
     other = Transformers(chosen.model, "float32")
     ours.encode(image)
     with torch.inference_mode():
-        features = encode(ours.model, image)
+        features = ours.predictor._features
         mine = (ours.model.without_memory(features), *features.high_res[::-1])
-        # The same pixels: the package resizes in whole grey levels, ours does not.
-        pixels = image_to_input(image, 1024, torch.device("cpu"))
+        # The same pixels: the package resizes pictures in another way.
+        pixels = image_to_input(image, 1024, cpu)
         other.sizes = torch.tensor([image.shape[:2]])
         other.embeddings = other.image.get_image_embeddings(pixels)
     for what, one, two in zip(
@@ -263,13 +261,20 @@ def main() -> None:
     # Random weights may say that nothing is there, and then all masks are alike.
     ours.model.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(5)
     other.video.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5)
+    # The package fills no holes.
+    ours.model.config = replace(ours.model.config, fill_hole_area=0)
     session = VideoSession(ours.model, frames)
     session.add_prompts(0, 1, point_coords=[(x, y)])
     results = session.propagate(direction="forward")
-    steps = other.steps(frames, [(x, y)])
+    others = other.opened(frames, [(x, y)])
+    others.processed_frames = {
+        t: frame_to_input(session.frames.frame(t), 1024, cpu)[0]
+        for t in range(len(frames))
+    }
+    steps = other.steps(others, len(frames))
     for result, found in zip(results, steps, strict=True):
         bank = session._objects[1].bank
-        one = bank.logits(result.frame_index, torch.device("cpu"))[0, 0]
+        one = bank.logits(result.frame_index, cpu)[0, 0]
         difference = float((one - found[0, 0]).abs().max())
         print(
             f"frame {result.frame_index}: logits differ by {difference:.2g} of "

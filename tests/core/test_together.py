@@ -90,9 +90,9 @@ def test_a_frame_is_followed_in_one_batch(model, monkeypatch):
     sizes = []
     attend = model.attend_to_memory
 
-    def counted(embedding, memory, *args):
+    def counted(embedding, memory, *args, **options):
         sizes.append(len(memory))
-        return attend(embedding, memory, *args)
+        return attend(embedding, memory, *args, **options)
 
     monkeypatch.setattr(model, "attend_to_memory", counted)
     list(session.propagate(direction="forward"))

@@ -29,8 +29,9 @@ from sam2_core.training.synthetic_stacks import generate_stack_pool
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from sam2_core.training.dataset import LabelledImage, LabelledStack
     from sam2_core.training.object_windows import WindowBatch
 
 SET_WEIGHTS = {
@@ -161,49 +162,46 @@ def main(argv: list[str] | None = None) -> None:
     if options.start_from and trainer.step == 0:
         trainer.start_from(options.start_from)
     pool = options.pool or options.out / "pool"
+    counts = options.synthetic, options.synthetic_stacks
+    data = training_data(options.data, pool, options.seed, counts)
     # Another seed after each resume, or the same windows would come again.
-    batches = training_batches(
-        options.data,
-        pool,
-        options.batch,
-        options.seed,
-        options.seed + trainer.step,
-        (options.synthetic, options.synthetic_stacks),
-    )
-    trainer.run(batches)
+    trainer.run(training_batches(*data, options.batch, options.seed + trainer.step))
     model = joined(options.base or model_path(NANO.name), trainer.average)
     save_weights(options.out / f"{NANO.name}.safetensors", model)
 
 
-def training_batches(
-    data: Path,
-    pool: Path,
-    batch: int,
-    pool_seed: int,
-    seed: int,
-    synthetic: tuple[int, int],
-) -> Iterator[WindowBatch]:
-    """Endless batches from a training folder and synthetic images and stacks.
+def training_data(
+    folder: Path, pool: Path, seed: int, synthetic: tuple[int, int]
+) -> tuple[list[LabelledImage], list[LabelledStack]]:
+    """Images and stacks of a training folder, and synthetic ones.
 
     Parameters
     ----------
-    data, pool : Path
+    folder, pool : Path
         Training folder, and where synthetic images are kept.
-    batch : int
-        Windows of a batch.
-    pool_seed, seed : int
-        Of the synthetic images, and of what is drawn.
+    seed : int
+        Of the synthetic images.
     synthetic : (int, int)
         How many synthetic images and stacks.
     """
-    split = load_split(data)
+    split = load_split(folder)
     images = list(split.images)
     for stack in split.stacks:
         images += stack_slices(stack, every=3)
-    images += generate_pool(synthetic[0], seed=pool_seed, cache=pool)
+    images += generate_pool(synthetic[0], seed=seed, cache=pool)
     stacks = split.stacks + generate_stack_pool(
-        synthetic[1], size=256, length=12, seed=pool_seed, cache=pool
+        synthetic[1], size=256, length=12, seed=seed, cache=pool
     )
+    return images, stacks
+
+
+def training_batches(
+    images: Sequence[LabelledImage],
+    stacks: Sequence[LabelledStack],
+    batch: int,
+    seed: int,
+) -> Iterator[WindowBatch]:
+    """Endless batches of so many windows, drawn with a seed in another process."""
     windows = ObjectWindows(images, stacks, batch, seed, SET_WEIGHTS)
     loader = DataLoader(windows, batch_size=None, num_workers=1, prefetch_factor=8)
     return iter(loader)

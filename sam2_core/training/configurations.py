@@ -19,7 +19,11 @@ from sam2_core.config import NANO
 from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, MAPS, SIDE, WIDTHS, CloseUp, folded
-from sam2_core.training.closeup import CloseUpTrainer, training_batches
+from sam2_core.training.closeup import (
+    CloseUpTrainer,
+    training_batches,
+    training_data,
+)
 from sam2_core.training.evaluate import Effort, evaluate_folder
 from sam2_core.training.scores import mean
 
@@ -43,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # denormals make a CPU crawl
+    data = training_data(
+        options.data / "train",
+        options.pool or options.out / "pool",
+        options.seed,
+        (options.synthetic, options.synthetic_stacks),
+    )
     typer.echo(
         "| network | parameters | steps | 1 click | box | click, ms | 20 objects, ms "
         "|\n"
@@ -57,16 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             widths,
             deep,
         )
-        trainer.run(
-            training_batches(
-                options.data / "train",
-                options.pool or options.out / "pool",
-                options.batch,
-                options.seed,
-                options.seed + trainer.step,
-                (options.synthetic, options.synthetic_stacks),
-            )
-        )
+        seed = options.seed + trainer.step
+        trainer.run(training_batches(*data, options.batch, seed))
         network = folded(trainer.average.eval()).eval()
         click, box = _quality(network, options.data / "dev", options.max_objects)
         count = sum(p.numel() for p in network.parameters())

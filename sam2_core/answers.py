@@ -13,6 +13,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from sam2_core.windows import Window
 
 ALIKE = 0.7  # IoU above which two masks are no two answers
@@ -42,6 +44,24 @@ class Answer:
     logits: Tensor
     score: float
     present: float
+
+    @property
+    def area(self) -> float:
+        """Of the mask, in pixels of the image."""
+        step = self.window.side / len(self.logits)
+        return int((self.logits > 0).sum()) * step**2
+
+    def corners(self) -> NDArray[np.float32]:
+        """First and last xy of the mask in the image, (2, 2); (0, 2) if it is empty."""
+        rows, columns = (self.logits > 0).nonzero(as_tuple=True)
+        if not len(rows):
+            return np.zeros((0, 2), np.float32)
+        first, last = (
+            torch.stack((end(columns), end(rows))) for end in (torch.min, torch.max)
+        )
+        at = torch.stack((first, last)).cpu().numpy() + 0.5
+        step = self.window.side / len(self.logits)
+        return np.asarray(at * step + (self.window.x, self.window.y), np.float32)
 
     def over(self, image_hw: tuple[int, int], size: int) -> Tensor:
         """Logits over the whole image, at (size, size) places of it."""

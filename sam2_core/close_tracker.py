@@ -14,7 +14,9 @@ from torch import Tensor
 from sam2_core.answers import Answer
 from sam2_core.closeups import CloseUps, follow
 from sam2_core.memory import Memory, Outline, logits_of
+from sam2_core.portraits import Portrait
 from sam2_core.prompts import SparsePrompt
+from sam2_core.redetection import redetected
 from sam2_core.results import join_parts
 from sam2_core.windows import paste
 
@@ -58,12 +60,15 @@ class CloseMemory(Memory):
         Height and width of the frames.
     trust : float
         Decaying sum of the log-probabilities of presence since the last prompt.
+    portrait : Portrait, optional
+        Of the object on a frame with a prompt.
     """
 
     answer: Answer | None = None
     seen_on: int = 0
     frame_hw: tuple[int, int] = (0, 0)
     trust: float = 0.0
+    portrait: Portrait | None = None
 
     @property
     def there(self) -> bool:
@@ -166,11 +171,24 @@ class CloseTracker:
         if not answers:
             return self._memory(close.nothing(), frame_index, -CERTAIN)
         # Whoever prompts an object says that it is there.
-        return self._memory(answers[0], frame_index, CERTAIN)
+        memory = self._memory(answers[0], frame_index, CERTAIN)
+        if not memory.there:
+            return memory
+        window = close.window_of_mask(answers[0])
+        return replace(memory, portrait=Portrait.of(close.image, answers[0], window))
 
     def final(self, frame_index: int, draft: Memory) -> Memory:
         """Nothing is missing."""
         return draft
+
+    def reach(self, memory: Memory) -> float:
+        """The object's width there, in pixels.
+
+        Small masks, most of them at the ends of objects, are the less sure ones.
+        """
+        assert isinstance(memory, CloseMemory)
+        assert memory.answer is not None
+        return math.sqrt(memory.answer.area)
 
     def follow(
         self, banks: Sequence[MemoryBank], frame_index: int, reverse: bool
@@ -188,10 +206,11 @@ class CloseTracker:
             if row not in found:
                 alike.setdefault(memory.seen_on, []).append(row)
         for seen_on, rows in alike.items():
-            known = [before[row].answer for row in rows]
-            answers = follow(
-                self[seen_on], self[frame_index], [a for a in known if a is not None]
-            )
+            known = [a for row in rows if (a := before[row].answer) is not None]
+            portraits = [_portrait(banks[row], frame_index, reverse) for row in rows]
+            now = self[frame_index]
+            answers = follow(self[seen_on], now, known, portraits)
+            answers = redetected(now, known, answers)
             for row, answer in zip(rows, answers, strict=True):
                 trust = _trust(before[row], answer.present)
                 score = _object_score(trust)
@@ -261,6 +280,16 @@ class CloseTracker:
             iou=torch.zeros_like(memory.iou),
             object_score=torch.full_like(memory.object_score, score),
         )
+
+
+def _portrait(bank: MemoryBank, frame_index: int, reverse: bool) -> Portrait | None:
+    """Of the last prompt on the way to a frame."""
+    sign = 1 if reverse else -1
+    for t, memory in sorted(bank.conditioning.items(), key=lambda item: item[0] * sign):
+        behind = (frame_index - t) * -sign > 0
+        if behind and isinstance(memory, CloseMemory) and memory.portrait is not None:
+            return memory.portrait
+    return None
 
 
 def _trust(before: CloseMemory, present: float) -> float:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sam2_core import transforms
 from sam2_core.answers import NOWHERE, Answer, by_agreement, distinct, most_alike
-from sam2_core.nn.closeup import SIDE, prompt_maps, standardised, window_maps
+from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
+from sam2_core.portraits import Portrait, signs
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.windows import Window, cut, paste
 
@@ -236,14 +237,8 @@ class CloseUps:
         labels: NDArray[np.int32],
     ) -> Window:
         """Window about the mask so far and all that is said to be object."""
-        inside = (earlier.logits > 0).nonzero().cpu().numpy()
         step = earlier.window.side / len(earlier.logits)
-        corner = np.array((earlier.window.x, earlier.window.y))
-        places = [xy[labels > NEGATIVE]]
-        if len(inside):
-            at = corner + (inside[:, ::-1] + 0.5) * step
-            places.append(at.astype(np.float32))
-        both = np.concatenate(places)
+        both = np.concatenate((xy[labels > NEGATIVE], earlier.corners()))
         low, high = both.min(0), both.max(0)
         side = float((high - low).max() + step) / MASK_SHARE
         return self._fitting(side, ((low + high) / 2).astype(np.float32))
@@ -342,7 +337,12 @@ def _before_last(labels: NDArray[np.int32]) -> int:
     return len(labels) - 1 if begin and len(labels) > begin else 0
 
 
-def follow(before: CloseUps, now: CloseUps, answers: Sequence[Answer]) -> list[Answer]:
+def follow(
+    before: CloseUps,
+    now: CloseUps,
+    answers: Sequence[Answer],
+    portraits: Sequence[Portrait | None],
+) -> list[Answer]:
     """Find objects of one frame on the next one.
 
     Parameters
@@ -351,6 +351,8 @@ def follow(before: CloseUps, now: CloseUps, answers: Sequence[Answer]) -> list[A
         Of the two frames.
     answers : sequence of Answer
         The objects on the former.
+    portraits : sequence of (Portrait or None)
+        What they looked like where they were prompted.
 
     Returns
     -------
@@ -361,7 +363,9 @@ def follow(before: CloseUps, now: CloseUps, answers: Sequence[Answer]) -> list[A
     found: list[Answer] = []
     for start in range(0, len(windows), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        found += _follow_together(before, now, answers[part], windows[part])
+        found += _follow_together(
+            before, now, answers[part], windows[part], portraits[part]
+        )
     return found
 
 
@@ -370,13 +374,24 @@ def _follow_together(
     now: CloseUps,
     answers: Sequence[Answer],
     windows: Sequence[Window],
+    portraits: Sequence[Portrait | None],
 ) -> list[Answer]:
     pictures = cut(now.image, windows, SIDE)
-    grey = cut(before.image, windows, SIDE).mean(1, keepdim=True)
-    pairs = zip(answers, windows, strict=True)
-    masks = torch.stack([answer.seen_in(window, SIDE) for answer, window in pairs])
-    inside = (masks > 0).float() * 2 - 1
-    memory = torch.stack((standardised(grey, pictures)[:, 0], inside), 1)
+    grey = cut(before.image, windows, SIDE).mean(1)
+    rows = list(zip(answers, windows, portraits, strict=True))
+    masks = torch.stack(
+        [signs(answer.seen_in(window, SIDE)) for answer, window, _ in rows]
+    )
+    nothing_known = (torch.zeros_like(grey[0]), torch.zeros_like(masks[0]))
+    recalled = [
+        nothing_known if portrait is None else portrait.beside(answer, window)
+        for answer, window, portrait in rows
+    ]
+    memory = frame_maps(
+        pictures,
+        torch.stack((grey, torch.stack([shown for shown, _ in recalled])), 1),
+        torch.stack((masks, torch.stack([mask for _, mask in recalled])), 1),
+    )
     n = len(windows)
     points = torch.zeros(n, 1, 2, device=pictures.device)
     nothing = torch.full((n, 1), -1, device=pictures.device)

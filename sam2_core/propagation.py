@@ -10,7 +10,7 @@ from sam2_core.inference import inference
 from sam2_core.sweeps import Route, Sweep, whose_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sam2_core.followed import FollowedObject
     from sam2_core.memory import Memory
@@ -175,21 +175,37 @@ class Propagation:
     def _nearest_route(
         self, known: FollowedObject, reverse: bool, direction: str, changes: bool
     ) -> Route:
-        """Away from every prompt, half of the way to the next."""
+        """Away from every prompt, part of the way to the next."""
         prompted = set(known.bank.conditioning)
         # A frame from which the object was clicked away says nothing of others.
-        telling = {t for t, m in known.bank.conditioning.items() if m.there}
-        halves = later_halves(telling) - prompted
+        telling = {
+            t: self.tracker.reach(m)
+            for t, m in known.bank.conditioning.items()
+            if m.there
+        }
+        owners = {t: p for t, p in tellers(telling).items() if t not in prompted}
+        later = {t for t, prompt in owners.items() if prompt > t}
         skipped: set[int] = set()
         first = min(telling or prompted)
         if reverse:
-            skipped = set(range(first, max(prompted))) - halves - prompted
+            skipped = set(range(first, max(prompted))) - later - prompted
         elif direction == "both":
-            skipped = halves
+            skipped = later
         # Where prompts are gone, their whole surroundings are found again.
         changed = known.changed[reverse]
         if changes and changed <= prompted:
-            return Route(known, set(changed), True, skipped)
+            # Frames that a prompt that did not change has taken over from the next.
+            missed = {
+                t
+                for t, prompt in owners.items()
+                if direction == "both"
+                and (prompt > t) is reverse
+                and prompt not in changed
+                and known.directions.get(t) is not None
+                and known.directions[t] is not reverse
+            }
+            starts = changed | {owners[t] for t in missed}
+            return Route(known, starts, True, skipped, missed=missed)
         return Route(known, prompted, skipped=skipped)
 
     def _draw(
@@ -214,9 +230,21 @@ class Propagation:
                 known.settle(reverse)
 
 
-def later_halves(prompted: Collection[int]) -> set[int]:
-    """Frames between two prompted ones that are nearer to the later of them."""
-    halves: set[int] = set()
-    for earlier, later in pairwise(sorted(prompted)):
-        halves.update(range((earlier + later) // 2 + 1, later))
-    return halves
+def tellers(reaches: Mapping[int, float]) -> dict[int, int]:
+    """Which prompted frame tells of each of the frames between two of them.
+
+    Parameters
+    ----------
+    reaches : mapping of int to float
+        How far each prompted frame tells of others, above 0, in any unit.
+
+    Returns
+    -------
+    dict of int to int
+        Of each frame between the first and the last that is not prompted.
+    """
+    return {
+        t: earlier if (t - earlier) * far <= (later - t) * near else later
+        for (earlier, near), (later, far) in pairwise(sorted(reaches.items()))
+        for t in range(earlier + 1, later)
+    }

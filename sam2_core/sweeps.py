@@ -38,6 +38,8 @@ class Route:
         Rest where the masks are the same as before, until the next start.
     skipped : set of int
         Frames that are left to the other direction.
+    missed : set of int
+        Frames whose masks are another prompt's; no rest before they are found anew.
     doubtful : frozenset of int
         Frames whose masks come from a run that was not finished: finding them again
         says nothing of the frames beyond.
@@ -51,6 +53,7 @@ class Route:
     starts: set[int]
     until_same: bool = False
     skipped: set[int] = field(default_factory=set)
+    missed: set[int] = field(default_factory=set)
     doubtful: frozenset[int] = frozenset()
     underway: bool = False
     same: int = 0
@@ -64,6 +67,7 @@ class Route:
         self, frame_index: int, before: Memory | Outline | None, memory: Memory
     ) -> None:
         """Rest if nothing has changed for a while."""
+        self.missed.discard(frame_index)
         if not self.until_same or frame_index in self.starts:
             return
         prompted = frame_index in self.known.bank.conditioning
@@ -73,7 +77,7 @@ class Route:
             and _same(before, memory)
         )
         self.same = self.same + 1 if same else 0
-        if self.same >= SAME_FRAMES:
+        if self.same >= SAME_FRAMES and not self.missed:
             self.underway = False
 
 

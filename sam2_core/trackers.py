@@ -30,7 +30,7 @@ class Tracker(Protocol):
     Attributes
     ----------
     nearest : bool
-        Whether a frame is found from the nearest prompt on one side of it; otherwise
+        Whether a frame is found from one prompt beside it, by :meth:`reach`; otherwise
         all prompts tell of every frame, and objects are followed from the first one.
     """
 
@@ -62,6 +62,9 @@ class Tracker(Protocol):
 
     def final(self, frame_index: int, draft: Memory) -> Memory:
         """The same once the prompts of the frame are final, ready to be followed."""
+
+    def reach(self, memory: Memory) -> float:
+        """How far a prompted frame tells of others, compared with the next one."""
 
     def follow(
         self, banks: Sequence[MemoryBank], frame_index: int, reverse: bool
@@ -132,6 +135,10 @@ class MemoryTracker:
         features = self.features[frame_index]
         spatial = tracking.remember(self.model, features, draft, prompted=True)
         return replace(draft, spatial=spatial)
+
+    def reach(self, memory: Memory) -> float:
+        """Alike for all."""
+        return 1.0
 
     def follow(
         self, banks: Sequence[MemoryBank], frame_index: int, reverse: bool

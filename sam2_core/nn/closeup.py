@@ -4,7 +4,8 @@ A nucleus of 8 pixels and a fibre of 400 look alike once each fills half of a wi
 96 pixels. So the bundled model draws its final masks there: image, clicks, box and
 earlier mask go in together, and a mask at full resolution of the window comes out, with
 how good it is and whether the object is there at all. Given the window of the frame
-before and the mask on it, the same network follows an object to the next frame.
+before and the mask on it, and those of the frame on which it was prompted, the same
+network follows an object to the next frame.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ WIDTHS = (32, 64, 128, 192)  # channels at strides 2, 4, 8, 16 of the window
 DEEP = 2  # further pairs at the coarsest level
 IMAGE_MAPS = 3  # the window itself, every channel of the same mean and spread
 PROMPT_MAPS = 7
-FRAME_MAPS = 2  # grey image and mask of the frame before
+FRAME_MAPS = 4  # grey image and mask of the frame before, and of the prompted one
 MAPS = IMAGE_MAPS + PROMPT_MAPS + FRAME_MAPS
 NEAR, WIDE = 2.0, 10.0  # reach of a click in pixels, as a spot and as a glow
 LIMIT = 8.0  # of standardised grey levels
 EPS = 4.0  # grey levels; flat windows are not blown up to noise
+JUDGE = 40  # hidden channels
 
 
 @dataclass
@@ -98,7 +100,7 @@ class CloseUp(nn.Module):
         self.to_full = nn.Conv2d(widths[0], STEM, 1)
         self.full = nn.Conv2d(STEM, STEM, 3, padding=1)
         self.draw = nn.Conv2d(STEM, 1, 1)
-        self.judge = MLP(widths[-1] + 2 * widths[0] + 2, 64, 2, 3)
+        self.judge = MLP(widths[-1] + 2 * widths[0] + 2, JUDGE, 2, 3)
 
     def forward(self, maps: Tensor) -> SeenObject:
         """See :class:`SeenObject`.
@@ -238,6 +240,29 @@ def prompt_maps(
     return torch.stack(maps, 1)
 
 
+def frame_maps(windows: Tensor, grey: Tensor, masks: Tensor) -> Tensor:
+    """Other frames of a stack as images.
+
+    Parameters
+    ----------
+    windows : Tensor
+        (N, 3, S, S) float, of the present frame.
+    grey : Tensor
+        (N, 2, S, S) float, grey levels: the same window of the frame before, and one of
+        the frame on which the object was prompted, where it lies as on the former.
+    masks : Tensor
+        (N, 2, S, S) of the object on them, -1 and 1; 0 where nothing is known.
+
+    Returns
+    -------
+    Tensor
+        (N, FRAME_MAPS, S, S): standardised grey and mask of the one, then of the other.
+    """
+    known = (masks != 0).flatten(2).any(2)[..., None, None]
+    shown = standardised(grey, windows) * known
+    return torch.stack((shown, masks), 2).flatten(1, 2)
+
+
 def window_maps(
     windows: Tensor, prompts: Tensor, before: Tensor | None = None
 ) -> Tensor:
@@ -250,8 +275,7 @@ def window_maps(
     prompts : Tensor
         (N, PROMPT_MAPS, S, S) from :func:`prompt_maps`.
     before : Tensor, optional
-        (N, 2, S, S): the same window of the frame before, standardised grey, and the
-        mask on it, -1 to 1.
+        (N, FRAME_MAPS, S, S) from :func:`frame_maps`.
 
     Returns
     -------

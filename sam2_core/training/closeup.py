@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack
-    from sam2_core.training.object_windows import WindowBatch
+    from sam2_core.training.window_batch import WindowBatch
 
 SET_WEIGHTS = {
     "ndev_scratch": 0.3,  # its automatic labels are poor

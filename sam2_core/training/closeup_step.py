@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2_core.nn.closeup import SIDE, prompt_maps, standardised, window_maps
+from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
 from sam2_core.training.clicks import sample_error_clicks
 from sam2_core.training.image_step import StepResult
 from sam2_core.training.losses import balanced_cross_entropy, dice_loss
-from sam2_core.training.object_windows import BOX, CLICK, FOLLOW
+from sam2_core.training.window_batch import BOX, CLICK, FOLLOW
 
 if TYPE_CHECKING:
     from sam2_core.nn.closeup import CloseUp, SeenObject
-    from sam2_core.training.object_windows import WindowBatch
+    from sam2_core.training.window_batch import WindowBatch
 
 NAMES = {CLICK: "click", BOX: "box", FOLLOW: "follow"}
 CORRECTED = 0.5  # of the windows of a round come again in the next
@@ -32,15 +32,17 @@ SCORE_WEIGHT, PRESENCE_WEIGHT = 1.5, 1.0
 class _Round:
     """What the network is asked at a time, N windows.
 
-    ``images`` (N, 3, S, S) and ``before`` (N, 2, S, S) float, ``points``, ``labels``
-    and ``earlier`` as :func:`prompt_maps` takes them, and what is true: ``target``,
-    ``known`` (N, S, S) bool, ``areas``, ``kinds`` (N,). ``rows`` (N,) are places in the
-    batch, ``carried`` (N,) bool tells those that have gone on to the next frame.
+    ``images`` (N, 3, S, S), ``grey`` and ``masks`` (N, 2, S, S) float as
+    :func:`frame_maps` takes them, ``points``, ``labels`` and ``earlier`` as
+    :func:`prompt_maps` does, and what is true: ``target``, ``known`` (N, S, S) bool,
+    ``areas``, ``kinds`` (N,). ``rows`` (N,) are places in the batch, ``carried`` (N,)
+    bool tells those that have gone on to the next frame.
     """
 
     rows: Tensor
     images: Tensor
-    before: Tensor
+    grey: Tensor
+    masks: Tensor
     points: Tensor
     labels: Tensor
     earlier: Tensor
@@ -79,7 +81,8 @@ def closeup_step(
         prompts = prompt_maps(
             asked.points, asked.labels, asked.earlier, asked.images.shape[-1]
         )
-        maps = window_maps(asked.images, prompts, asked.before)
+        before = frame_maps(asked.images, asked.grey, asked.masks)
+        maps = window_maps(asked.images, prompts, before)
         with torch.autocast(asked.images.device.type, torch.bfloat16):
             seen = model(maps)
         followed = asked.kinds == FOLLOW
@@ -95,13 +98,12 @@ def closeup_step(
 
 def _first_round(model: CloseUp, batch: WindowBatch) -> _Round:
     images = batch.images.permute(0, 3, 1, 2).float()
-    masks = batch.before_masks.float() * 2 - 1
-    before = _memory(batch.before_images[:, None].float(), images, masks)
     n, side = len(batch.kinds), images.shape[-1]
     asked = _Round(
         rows=torch.arange(n),
         images=images,
-        before=before * (batch.kinds == FOLLOW)[:, None, None, None],
+        grey=batch.before_images.float(),
+        masks=batch.before_masks.float(),
         points=batch.points,
         labels=batch.labels,
         earlier=torch.zeros(n, side, side),
@@ -161,14 +163,14 @@ def _next_round(
     lost = (present < 0) | ~(shown > 0).flatten(1).any(1)
     rows = part.rows
     images = batch.then_images[rows].permute(0, 3, 1, 2).float()
-    found = _memory(
-        part.images.mean(1, keepdim=True), images, (shown > 0).float() * 2 - 1
-    )
-    found = torch.where(lost[:, None, None, None], part.before, found)
+    lost = lost[:, None, None]
+    grey, masks = part.grey.clone(), part.masks.clone()
+    grey[:, 0] = torch.where(lost, grey[:, 0], part.images.mean(1))
+    masks[:, 0] = torch.where(lost, masks[:, 0], (shown > 0).float() * 2 - 1)
     # Whoever corrects a followed mask clicks on it as it is; where it came from is
     # not asked again.
     forgotten = (chance < FORGOTTEN)[:, None, None, None]
-    corrected = torch.where(forgotten, 0.0, part.before)
+    corrected = torch.where(forgotten, 0.0, part.masks)
 
     def moved(new: Tensor, old: Tensor) -> Tensor:
         return torch.where(on.view(-1, *[1] * (old.ndim - 1)), new, old)
@@ -176,7 +178,8 @@ def _next_round(
     return replace(
         part,
         images=moved(images, part.images),
-        before=moved(found, corrected),
+        grey=moved(grey, part.grey),
+        masks=moved(masks, corrected),
         points=points,
         labels=labels,
         earlier=earlier,
@@ -184,15 +187,6 @@ def _next_round(
         areas=moved(batch.then_areas[rows], part.areas),
         carried=part.carried | on,
     )
-
-
-def _memory(grey: Tensor, images: Tensor, masks: Tensor) -> Tensor:
-    """The frame before as the network sees it, (N, 2, S, S).
-
-    From its grey levels (N, 1, S, S), the present windows, and masks (N, S, S) of -1
-    and 1.
-    """
-    return torch.stack((standardised(grey, images)[:, 0], masks), 1)
 
 
 def _loss(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage
-from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from sam2_core.errors import ImageError
@@ -27,13 +26,19 @@ from sam2_core.training.batches import jittered_box
 from sam2_core.training.clicks import first_click, sample_error_click
 from sam2_core.training.dataset import label_agreement
 from sam2_core.training.samples import MIN_AGREEMENT, axis_views, set_shares
+from sam2_core.training.window_batch import (
+    BOX,
+    CLICK,
+    FOLLOW,
+    TrainingWindow,
+    WindowBatch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack, ObjectTable
 
-CLICK, BOX, FOLLOW = range(3)
 # Part of the window's side that the object's longer side takes. A click does not say
 # how large the object is, so it is asked at several scales; a box and a mask do.
 SHARES = {CLICK: (0.12, 1.0), BOX: (0.35, 0.8), FOLLOW: (0.25, 0.7)}
@@ -46,74 +51,13 @@ FINE_BATCHES = 0.2  # of the batches, with a quarter of the windows
 MIN_SOURCE_SIDE = 14  # source pixels that a window shows at least
 MAX_OF_SOURCE = 1.2  # times the longer side of the source, at most
 MIN_PIXELS = 6  # of the object in the window
-PAIR_SHARE = 0.35  # of the windows are pairs of frames
+PAIR_SHARE = 0.4  # of the windows are pairs of frames
 BOX_SHARE = 0.28  # of the others are prompted by a box
-MAX_STEP = 4  # frames between the two of a pair
+STEPS = (0.75, 0.15, 0.06, 0.04)  # shares of 1 to 4 frames between the two of a pair
+SINCE_PROMPT = 10  # frames, at most, from the prompted one to the first of a pair
+AT_PROMPT, UNKNOWN_PROMPT = 0.3, 0.15  # shares of pairs; of the others it is drawn
 ENDING, LONG_GONE = 0.35, 12  # share of pairs whose object ends; frames since then
 ATTEMPTS = 200
-
-
-@dataclass
-class WindowBatch:
-    """N windows, each with one prompted object.
-
-    Attributes
-    ----------
-    images : Tensor
-        (N, S, S, 3) uint8.
-    targets : Tensor
-        (N, S, S) bool, the object.
-    known : Tensor
-        (N, S, S) bool, False outside the source image.
-    whole_areas : Tensor
-        (N,) float32, of the whole object in pixels of the window, seen or not.
-    kinds : Tensor
-        (N,) int64, CLICK, BOX or FOLLOW.
-    points, labels : Tensor
-        (N, 2, 2) float32 xy and (N, 2) int32: a click and padding, a box, or padding.
-    before_images, before_masks : Tensor
-        (N, S, S) uint8 and bool: the frame before; zeros where there is none.
-    then_images, then_targets : Tensor
-        (N, S, S, 3) uint8 and (N, S, S) bool: the frame after; zeros where there is
-        none.
-    then_areas : Tensor
-        (N,) float32, of the whole object on the frame after; -1 where there is none.
-    """
-
-    images: Tensor
-    targets: Tensor
-    known: Tensor
-    whole_areas: Tensor
-    kinds: Tensor
-    points: Tensor
-    labels: Tensor
-    before_images: Tensor
-    before_masks: Tensor
-    then_images: Tensor
-    then_targets: Tensor
-    then_areas: Tensor
-
-
-@dataclass
-class _Window:
-    """One entry of a batch; see there."""
-
-    image: npt.NDArray[np.uint8]
-    target: npt.NDArray[np.bool_]
-    known: npt.NDArray[np.bool_]
-    whole_area: float
-    kind: int
-    points: npt.NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros((2, 2), np.float32)
-    )
-    labels: npt.NDArray[np.int32] = field(
-        default_factory=lambda: np.full(2, -1, np.int32)
-    )
-    before_image: npt.NDArray[np.uint8] | None = None
-    before_mask: npt.NDArray[np.bool_] | None = None
-    then_image: npt.NDArray[np.uint8] | None = None
-    then_target: npt.NDArray[np.bool_] | None = None
-    then_area: float = -1.0
 
 
 class ObjectWindows(IterableDataset[WindowBatch]):
@@ -182,32 +126,9 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         """One batch; a ``fine`` one has fewer windows of twice the side."""
         count = max(self.batch_size // FINE**2, 1) if fine else self.batch_size
         side = FINE * SIDE if fine else SIDE
-        windows = [self._window(rng, side) for _ in range(count)]
+        return WindowBatch.of([self._window(rng, side) for _ in range(count)])
 
-        def stacked(name: str, dtype: type = np.uint8, channels: int = 0) -> Tensor:
-            shape = (side, side, channels) if channels else (side, side)
-            values = [getattr(window, name) for window in windows]
-            blank: npt.NDArray[np.generic] = np.zeros(shape, dtype)
-            return torch.from_numpy(
-                np.stack([blank if value is None else value for value in values])
-            )
-
-        return WindowBatch(
-            images=stacked("image"),
-            targets=stacked("target"),
-            known=stacked("known"),
-            whole_areas=torch.tensor([w.whole_area for w in windows]),
-            kinds=torch.tensor([w.kind for w in windows]),
-            points=stacked("points"),
-            labels=stacked("labels"),
-            before_images=stacked("before_image"),
-            before_masks=stacked("before_mask", bool),
-            then_images=stacked("then_image", channels=3),
-            then_targets=stacked("then_target", bool),
-            then_areas=torch.tensor([w.then_area for w in windows]),
-        )
-
-    def _window(self, rng: np.random.Generator, side: int) -> _Window:
+    def _window(self, rng: np.random.Generator, side: int) -> TrainingWindow:
         for _ in range(ATTEMPTS):
             pair = rng.random() < self.pair_share
             found = self._pair(rng, side) if pair else self._still(rng, side)
@@ -215,7 +136,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
                 return found
         raise ImageError("No window with an object was found; are all objects tiny?")
 
-    def _still(self, rng: np.random.Generator, side: int) -> _Window | None:
+    def _still(self, rng: np.random.Generator, side: int) -> TrainingWindow | None:
         name = self._image_sets[rng.choice(len(self._image_sets), p=self._image_shares)]
         image = self._images[name][rng.integers(len(self._images[name]))]
         table = image.objects
@@ -239,7 +160,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         if np.count_nonzero(target) < MIN_PIXELS:
             return None
         pixels = augment_intensity(warp_images(image.image[None], warp), rng)[0]
-        window = _Window(
+        window = TrainingWindow(
             pixels,
             target,
             _known(warp, image.labels.shape),
@@ -259,10 +180,10 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             window.labels[0] = 1
         return window
 
-    def _pair(self, rng: np.random.Generator, side: int) -> _Window | None:
+    def _pair(self, rng: np.random.Generator, side: int) -> TrainingWindow | None:
         name = self._stack_sets[rng.choice(len(self._stack_sets), p=self._stack_shares)]
         stack = self._stacks[name][rng.integers(len(self._stacks[name]))]
-        step = int(rng.choice([1, 2, 3, MAX_STEP], p=[0.6, 0.25, 0.1, 0.05]))
+        step = 1 + int(rng.choice(len(STEPS), p=STEPS))
         # Objects that end are rare and teach presence: look for one sometimes, and
         # sometimes long after.
         ending = rng.random() < ENDING
@@ -295,26 +216,61 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         masks = warp_labels(stack.labels[order], warp) == number
         if np.count_nonzero(masks[0]) < MIN_PIXELS:
             return None
-        pixels = augment_intensity(warp_images(stack.images[order], warp), rng)
+        # What it looked like where it was prompted, at the place of the first frame.
+        prompted = _prompted(rng, stack, number, first, -ahead)
+        there = _box(stack, prompted, number)
+        away = (there[:2] + there[2:]) / 2 - (box[:2] + box[2:]) / 2
+        y, x = np.array(warp.centre_yx) + away
+        shifted = replace(warp, centre_yx=(float(y), float(x)))
+        known = warp_labels(stack.labels[[prompted]], shifted)[0] == number
+        frames = (
+            warp_images(stack.images[order], warp),
+            warp_images(stack.images[[prompted]], shifted),
+        )
+        pixels = augment_intensity(torch.cat(frames), rng)
         unit = abs(float(np.linalg.det(warp.matrix)))
 
         def area(frame: int) -> float:
             later = stack.objects(frame)
             return float(later.areas[later.ids == number].sum()) / unit
 
-        window = _Window(
+        before = np.zeros((2, side, side), np.int8)
+        before[0] = np.where(imperfect(rng, masks[0]), 1, -1)
+        if prompted == first:
+            before[1] = before[0]
+        elif rng.random() >= UNKNOWN_PROMPT and known.any():
+            before[1] = np.where(imperfect(rng, known), 1, -1)
+        window = TrainingWindow(
             pixels[1],
             masks[1],
             _known(warp, shape),
             area(second),
             FOLLOW,
-            before_image=pixels[0].mean(2).astype(np.uint8),
-            before_mask=imperfect(rng, masks[0]),
+            before_images=pixels[[0, -1]].mean(3).astype(np.uint8),
+            before_masks=before,
         )
         if len(order) == 3:
             window.then_image, window.then_target = pixels[2], masks[2]
             window.then_area = area(third)
         return window
+
+
+def _prompted(
+    rng: np.random.Generator, stack: LabelledStack, number: int, first: int, back: int
+) -> int:
+    """A frame from which the object may have been followed to the first of a pair."""
+    if rng.random() < AT_PROMPT:
+        return first
+    frame = first + back * int(rng.integers(1, SINCE_PROMPT + 1))
+    frame = min(max(frame, 0), len(stack) - 1)
+    return frame if number in stack.objects(frame).ids else first
+
+
+def _box(stack: LabelledStack, frame: int, number: int) -> npt.NDArray[np.int64]:
+    """Of an object on a frame, yxyx."""
+    table = stack.objects(frame)
+    box = table.boxes_yxyx[np.flatnonzero(table.ids == number)[0]]
+    return np.asarray(box, np.int64)
 
 
 def _longer_sides(table: ObjectTable) -> npt.NDArray[np.int64]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sam2_core.nn.sam2 import Sam2
     from sam2_core.training.dataset import LabelledImage, LabelledStack
     from sam2_core.training.image_step import StepResult
-    from sam2_core.training.object_windows import WindowBatch
+    from sam2_core.training.window_batch import WindowBatch
 
 DECODER = "sam_mask_decoder."
 # Features of a frozen encoder are kept with these in them.

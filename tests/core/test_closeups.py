@@ -10,6 +10,7 @@ from micro import micro_model
 
 from sam2_core.closeups import FINE_SIDE, CloseUps, follow
 from sam2_core.image import ImagePredictor
+from sam2_core.portraits import Portrait
 
 HW = (120, 160)
 DISCS = {"small": (30, 40, 5), "large": (100, 60, 30)}  # x, y, radius
@@ -124,16 +125,34 @@ def test_an_earlier_mask_says_where_the_object_is(network):
 def test_a_moved_object_is_followed(network, step):
     before, now = picture("large"), np.roll(picture("large"), step, axis=1)
     close, later = CloseUps(network, before), CloseUps(network, now)
-    found = follow(close, later, close.answers(*click("large"))[:1])[0]
+    found = follow(close, later, close.answers(*click("large"))[:1], [None])[0]
     x, y, r = DISCS["large"]
     assert iou((later.draw(found) > 0).numpy(), disc(x + step, y, r)) > 0.9
     assert found.present > 0.9
 
 
+def test_the_network_sees_the_frame_before_and_the_prompted_one(network):
+    """The object lies at the same place of all three windows, at the same size."""
+    image = picture("large")
+    first, before = (CloseUps(network, np.roll(image, s, axis=1)) for s in (-40, 3))
+    x, y, _ = DISCS["large"]
+    label = np.array([1], np.int32)
+    start = first.answers(np.array([[x - 40, y]], np.float32), label)[0]
+    portrait = Portrait.of(first.image, start, first.window_of_mask(start))
+    known = before.answers(np.array([[x + 3, y]], np.float32), label)[0]
+    follow(before, CloseUps(network, image), [known], [portrait])
+    now, grey, mask, portrayed, outline = network.maps[0, [0, 10, 11, 12, 13]]
+    assert iou(mask > 0, grey > 0) > 0.9
+    assert iou(outline > 0, portrayed > 0) > 0.9
+    assert iou(outline > 0, mask > 0) > 0.9
+    assert 0.5 < iou(mask > 0, now > 0) < 0.95  # it has moved since
+    torch.testing.assert_close(portrayed.max(), grey.max(), rtol=0.02, atol=0)
+
+
 def test_an_object_that_is_gone_is_not_present(network):
     close = CloseUps(network, picture("small"))
     later = CloseUps(network, np.full((*HW, 3), 20, np.uint8))
-    found = follow(close, later, close.answers(*click("small"))[:1])[0]
+    found = follow(close, later, close.answers(*click("small"))[:1], [None])[0]
     assert found.present < 0.1
 
 

@@ -11,7 +11,7 @@ from micro import micro_model, moving_disc
 
 from sam2_core import sweeps
 from sam2_core.memory import Memory
-from sam2_core.propagation import later_halves
+from sam2_core.propagation import tellers
 from sam2_core.sweeps import Route
 from sam2_core.video import VideoSession
 
@@ -198,6 +198,12 @@ def test_three_frames_in_a_row_must_agree(session):
         route.compare(t, memory(mask), memory(now))
         assert route.underway == underway, t
     route.enter(0)
+    route.missed = {9}
+    for t in range(5, 10):  # no rest before a frame that another prompt has filled
+        assert route.underway
+        route.compare(t, memory(mask), memory(mask))
+    assert not route.underway
+    route.enter(0)
     for t in range(5, 9):  # nothing was there before
         route.compare(t, None, memory(mask))
     assert route.underway
@@ -209,4 +215,14 @@ def test_three_frames_in_a_row_must_agree(session):
 )
 def test_halves_between_prompts(prompted, expected):
     """A frame in the middle belongs to the earlier prompt."""
-    assert later_halves(prompted) == expected
+    found = tellers(dict.fromkeys(prompted, 2.5))
+    assert {t for t, prompt in found.items() if prompt > t} == expected
+    assert found.keys() == set(range(min(prompted), max(prompted))) - prompted
+
+
+def test_a_prompt_that_reaches_farther_tells_of_more_frames():
+    assert tellers({0: 3.0, 8: 1.0, 10: 1.0}) == {
+        **dict.fromkeys(range(1, 7), 0),
+        7: 8,
+        9: 8,
+    }

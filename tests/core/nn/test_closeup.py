@@ -9,6 +9,7 @@ from sam2_core.nn.closeup import (
     MAPS,
     CloseUp,
     folded,
+    frame_maps,
     prompt_maps,
     standardised,
     window_maps,
@@ -91,9 +92,25 @@ def test_a_box_is_filled_and_padding_draws_nothing():
 
 def test_window_maps_join_everything_in_order():
     windows = torch.rand(2, 3, 16, 16) * 255
-    prompts, before = torch.rand(2, 7, 16, 16), torch.rand(2, 2, 16, 16)
+    prompts, before = torch.rand(2, 7, 16, 16), torch.rand(2, 4, 16, 16)
     maps = window_maps(windows, prompts, before)
     assert maps.shape == (2, MAPS, 16, 16)
     torch.testing.assert_close(maps[:, 3:10], prompts)
     torch.testing.assert_close(maps[:, 10:], before)
     assert (window_maps(windows, prompts)[:, 10:] == 0).all()
+
+
+def test_other_frames_are_seen_in_the_light_of_the_present_one():
+    windows = torch.rand(2, 3, 16, 16) * 255
+    grey = torch.rand(2, 2, 16, 16) * 255
+    masks = torch.where(torch.rand(2, 2, 16, 16) > 0.5, 1.0, -1.0)
+    masks[1, 1] = 0  # the second object's prompted frame is not known
+    maps = frame_maps(windows, grey, masks)
+    for i in range(2):
+        mean = windows[i].mean()
+        spread = (windows[i] - mean).square().mean().sqrt()
+        seen = (grey[i] - mean) / (spread + 4)
+        torch.testing.assert_close(maps[i, 0], seen[0])
+        torch.testing.assert_close(maps[i, 1], masks[i, 0])
+        torch.testing.assert_close(maps[i, 2], seen[1] * (i == 0))
+        torch.testing.assert_close(maps[i, 3], masks[i, 1])

@@ -9,13 +9,8 @@ import torch
 from sam2_core.errors import ImageError
 from sam2_core.nn.closeup import SIDE
 from sam2_core.training.dataset import LabelledImage, LabelledStack
-from sam2_core.training.object_windows import (
-    BOX,
-    CLICK,
-    FOLLOW,
-    ObjectWindows,
-    imperfect,
-)
+from sam2_core.training.object_windows import ObjectWindows, imperfect
+from sam2_core.training.window_batch import BOX, CLICK, FOLLOW
 
 
 def squares(hw=(150, 200)):
@@ -69,7 +64,28 @@ def test_prompts_are_on_the_object(batch):
             assert y1 > y0
         else:
             assert batch.labels[i].tolist() == [-1, -1]
-            assert batch.before_masks[i].any()
+            assert (batch.before_masks[i, 0] > 0).any()
+            assert set(batch.before_masks[i, 0].unique().tolist()) == {-1, 1}
+
+
+def test_the_prompted_frame_shows_the_object_where_the_frame_before_does(windows):
+    apart, unknown = 0, 0
+    for seed in range(3):
+        batch = windows.draw(np.random.default_rng(seed))
+        for i in (batch.kinds == FOLLOW).nonzero()[:, 0].tolist():
+            before, prompted = batch.before_masks[i] > 0
+            if not batch.before_masks[i, 1].any():
+                unknown += 1
+                continue
+            one, other = (m.nonzero().float().mean(0) for m in (before, prompted))
+            # Imperfect masks are shifted by up to 3 pixels and blurred; the object
+            # itself moves by several of its own widths in the stack.
+            apart += bool((one - other).norm() > 12)
+            grey = batch.before_images[i, 1].float()
+            inside = batch.before_masks[i, 1] > 0
+            assert grey[inside].mean() != grey[~inside].mean()
+    assert apart <= 3
+    assert unknown > 0
 
 
 def test_the_image_agrees_with_the_target(batch):

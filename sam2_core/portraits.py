@@ -1,0 +1,88 @@
+"""What an object looked like where it was prompted, kept while it is followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sam2_core.nn.closeup import SIDE
+from sam2_core.windows import Window, cut
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sam2_core.answers import Answer
+
+REACH = 2  # sides of the object's own window that are kept
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One object on the frame on which it was prompted.
+
+    Attributes
+    ----------
+    grey : Tensor
+        (1, REACH * SIDE, REACH * SIDE) uint8 grey levels about it.
+    window : Window
+        Where they were cut.
+    answer : Answer
+        The object there.
+    """
+
+    grey: Tensor
+    window: Window
+    answer: Answer
+
+    @classmethod
+    def of(cls, image: Tensor, answer: Answer, window: Window) -> Portrait:
+        """Keep what is about an object.
+
+        Parameters
+        ----------
+        image : Tensor
+            (3, H, W) uint8, the frame.
+        answer : Answer
+            The object, not empty.
+        window : Window
+            In which it has the size it is followed at.
+        """
+        away = window.side * (REACH - 1) / 2
+        wide = Window(window.x - away, window.y - away, window.side * REACH)
+        grey = cut(image, [wide], REACH * SIDE)[0].mean(0, keepdim=True)
+        return cls((grey + 0.5).to(torch.uint8), wide, answer)
+
+    def beside(self, other: Answer, window: Window) -> tuple[Tensor, Tensor]:
+        """The object as large, and at the same place of the window, as another mask.
+
+        Parameters
+        ----------
+        other : Answer
+            The object on a later frame, not empty.
+        window : Window
+            In which that one is seen.
+
+        Returns
+        -------
+        tuple of Tensor
+            (SIDE, SIDE) float32 grey levels, and the mask, -1 and 1.
+        """
+        dx, dy = (self.answer.corners() - other.corners()).mean(0).tolist()
+        moved = Window(window.x + dx, window.y + dy, window.side)
+        step = self.window.side / self.grey.shape[-1]
+        # The same window in pixels of what was kept.
+        kept = Window(
+            (moved.x - self.window.x) / step - 0.5,
+            (moved.y - self.window.y) / step - 0.5,
+            moved.side / step,
+        )
+        return cut(self.grey, [kept], SIDE)[0, 0], signs(
+            self.answer.seen_in(moved, SIDE)
+        )
+
+
+def signs(logits: Tensor) -> Tensor:
+    """A mask of -1 and 1."""
+    return (logits > 0).float() * 2 - 1

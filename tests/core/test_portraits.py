@@ -1,0 +1,60 @@
+"""Portraits: what an object looked like, at any size and place of a window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sam2_core.answers import Answer
+from sam2_core.nn.closeup import SIDE
+from sam2_core.portraits import Portrait, signs
+from sam2_core.windows import Window, cut
+
+HW = (200, 260)
+ROWS, COLUMNS = np.mgrid[: HW[0], : HW[1]]
+
+
+def square(x, y, half=10):
+    return (abs(COLUMNS - x) <= half) & (abs(ROWS - y) <= half)
+
+
+def seen(mask, window):
+    """An answer with this mask of the image."""
+    drawn = cut(torch.from_numpy(mask * 16.0 - 8)[None].float(), [window], SIDE)
+    return Answer(window, drawn[0, 0], 1.0, 1.0)
+
+
+def image_of(mask):
+    grey = torch.from_numpy(np.where(mask, 200, 40).astype(np.uint8))
+    return grey.expand(3, -1, -1)
+
+
+@pytest.fixture
+def portrait():
+    mask = square(60, 70)
+    window = Window.around((60, 70), 40, HW)
+    return Portrait.of(image_of(mask), seen(mask, window), window)
+
+
+@pytest.mark.parametrize("side", [40, 64, 28])
+def test_it_lies_where_another_mask_does(portrait, side):
+    """The object is elsewhere in its own image, and as large as it is there."""
+    window = Window.around((150, 118), side, HW)
+    grey, mask = portrait.beside(seen(square(154, 121), window), window)
+    expected = seen(square(154, 121), window).logits > 0
+    assert mask.unique().tolist() == [-1, 1]
+    for shown in (mask > 0, grey > 120):
+        overlap = (shown & expected).sum() / (shown | expected).sum()
+        assert overlap > 0.93
+    assert grey.min() == pytest.approx(40, abs=2)
+    assert grey.max() == pytest.approx(200, abs=2)
+
+
+def test_it_is_small(portrait):
+    assert portrait.grey.dtype == torch.uint8
+    assert portrait.grey.numel() == (2 * SIDE) ** 2
+
+
+def test_signs():
+    assert signs(torch.tensor([-3.0, 0.0, 0.1])).tolist() == [-1, -1, 1]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from skimage.measure import label
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ SAME = 0.5  # IoU with the coarse copy of a mask above which it is that mask
 STEP = 1e-3  # between the scores of one answer and the next
 AGREEMENT = 2.0  # what counts beside the score, if two other scales agree fully
 NOWHERE = -32.0
+ABOUT = 3.0  # pixels of the window from a click to what it is meant to change
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,30 @@ def most_alike(mask: Answer, answers: list[Answer]) -> Answer:
     ]
     best = int(np.argmax(overlaps))
     return answers[best] if overlaps[best] > SAME else mask
+
+
+def changed_at(new: Answer, old: Answer, xy: NDArray[np.float32]) -> Answer:
+    """An old mask with what has changed about a click; the new one if nothing has.
+
+    Parameters
+    ----------
+    new, old : Answer
+        Masks with and without the click.
+    xy : ndarray
+        (2,) float32, the click in pixels of the image.
+    """
+    size = len(new.logits)
+    before = old.seen_in(new.window, size)
+    changed = ((new.logits > 0) != (before > 0)).cpu().numpy()
+    pieces = label(changed, connectivity=1)
+    x, y = new.window.points(xy, size)
+    rows, columns = np.ogrid[:size, :size]
+    about = (columns - x) ** 2 + (rows - y) ** 2 <= ABOUT**2
+    meant = np.unique(pieces[about & changed])
+    if not len(meant):
+        return new
+    kept = torch.from_numpy(np.isin(pieces, meant) | ~changed).to(before.device)
+    return replace(new, logits=torch.where(kept, new.logits, before))
 
 
 def overlap(a: Tensor, b: Tensor) -> float:

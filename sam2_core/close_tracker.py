@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sam2_core.answers import Answer
-from sam2_core.closeups import CloseUps, follow
+from sam2_core.close_following import follow
+from sam2_core.closeups import CloseUps
 from sam2_core.memory import Memory, Outline, logits_of
 from sam2_core.portraits import Portrait
 from sam2_core.prompts import SparsePrompt

@@ -16,9 +16,15 @@ import torch
 from torch import Tensor
 
 from sam2_core import transforms
-from sam2_core.answers import NOWHERE, Answer, by_agreement, distinct, most_alike
-from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
-from sam2_core.portraits import Portrait, signs
+from sam2_core.answers import (
+    NOWHERE,
+    Answer,
+    by_agreement,
+    changed_at,
+    distinct,
+    most_alike,
+)
+from sam2_core.nn.closeup import SIDE, prompt_maps, window_maps
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.windows import Window, cut, paste
 
@@ -36,6 +42,7 @@ MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
 FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
 AT_ONCE = 32  # windows
 KEPT = 256  # answers to clicks, on which further clicks build
+LOCAL_FROM = 2  # corrections, from which on they change what lies about them only
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,8 @@ class CloseUps:
         earlier: Answer | NDArray[np.float32] | None,
     ) -> list[Answer]:
         xy, labels = _in_order(xy[labels >= 0], labels[labels >= 0])
-        before, start = _before_last(labels), None
+        corrections = _corrections(labels)
+        before, start = len(labels) - 1 if corrections else 0, None
         if isinstance(earlier, Answer):
             start = earlier
         elif earlier is not None:
@@ -182,7 +190,11 @@ class CloseUps:
         elif before:
             start = self.answers(xy[:before], labels[:before])[0]
         if start is not None:
-            return self.ask([self._again(start, xy, labels)])
+            found = self.ask([self._again(start, xy, labels)])[0]
+            # The first correction may turn everything over.
+            return [
+                found if corrections < LOCAL_FROM else changed_at(found, start, xy[-1])
+            ]
         if not (labels >= POSITIVE).any():
             return []
         return self.first([(xy, labels)])[0]
@@ -331,69 +343,7 @@ def _in_order(
     return xy[order], labels[order]
 
 
-def _before_last(labels: NDArray[np.int32]) -> int:
-    """How many of the prompts, in order, were answered before the last one; 0: none."""
+def _corrections(labels: NDArray[np.int32]) -> int:
+    """How many of the prompts, in order, came after those that say where it is."""
     begin = 2 if (labels == BOX_TOP_LEFT).any() else int((labels == POSITIVE).any())
-    return len(labels) - 1 if begin and len(labels) > begin else 0
-
-
-def follow(
-    before: CloseUps,
-    now: CloseUps,
-    answers: Sequence[Answer],
-    portraits: Sequence[Portrait | None],
-) -> list[Answer]:
-    """Find objects of one frame on the next one.
-
-    Parameters
-    ----------
-    before, now : CloseUps
-        Of the two frames.
-    answers : sequence of Answer
-        The objects on the former.
-    portraits : sequence of (Portrait or None)
-        What they looked like where they were prompted.
-
-    Returns
-    -------
-    list of Answer
-        In the same order; ``present`` says whether the object is still there.
-    """
-    windows = [before.window_of_mask(answer) for answer in answers]
-    found: list[Answer] = []
-    for start in range(0, len(windows), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        found += _follow_together(
-            before, now, answers[part], windows[part], portraits[part]
-        )
-    return found
-
-
-def _follow_together(
-    before: CloseUps,
-    now: CloseUps,
-    answers: Sequence[Answer],
-    windows: Sequence[Window],
-    portraits: Sequence[Portrait | None],
-) -> list[Answer]:
-    pictures = cut(now.image, windows, SIDE)
-    grey = cut(before.image, windows, SIDE).mean(1)
-    rows = list(zip(answers, windows, portraits, strict=True))
-    masks = torch.stack(
-        [signs(answer.seen_in(window, SIDE)) for answer, window, _ in rows]
-    )
-    nothing_known = (torch.zeros_like(grey[0]), torch.zeros_like(masks[0]))
-    recalled = [
-        nothing_known if portrait is None else portrait.beside(answer, window)
-        for answer, window, portrait in rows
-    ]
-    memory = frame_maps(
-        pictures,
-        torch.stack((grey, torch.stack([shown for shown, _ in recalled])), 1),
-        torch.stack((masks, torch.stack([mask for _, mask in recalled])), 1),
-    )
-    n = len(windows)
-    points = torch.zeros(n, 1, 2, device=pictures.device)
-    nothing = torch.full((n, 1), -1, device=pictures.device)
-    prompts = prompt_maps(points, nothing, None)
-    return before.answered(windows, window_maps(pictures, prompts, memory))
+    return max(len(labels) - begin, 0) if begin else 0

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from sam2_core.answers import Answer, by_agreement, distinct, most_alike, overlap
+from sam2_core.answers import (
+    Answer,
+    by_agreement,
+    changed_at,
+    distinct,
+    most_alike,
+    overlap,
+)
 from sam2_core.windows import Window
 
 SIDE = 96
@@ -67,3 +75,20 @@ def test_a_coarse_copy_finds_its_original():
     assert most_alike(copy, sharp) is sharp[1]
     stranger = answer((0, 0, 20, 20), (0, 0, 50), 0.0)
     assert most_alike(stranger, sharp) is stranger
+
+
+def test_a_click_changes_what_lies_about_it():
+    """The new mask has lost a corner near the click, and grown far away from it."""
+    old = answer(CELL, (30, 30, 40), 0.5)
+    logits = answer(CELL, (25, 25, 50), 0.7).logits.clone()
+    logits[29:40, 29:40] = -5  # about (40..45, 40..45)
+    logits[70:76, 40:60] = 5  # below the cell
+    new = Answer(Window(25, 25, 50), logits, 0.7, 0.9)
+    both = changed_at(new, old, np.array([42.0, 42.0], np.float32))
+    expected = answer(CELL, (25, 25, 50), 0.7).logits > 0
+    expected[29:40, 29:40] = False
+    assert overlap(both.logits > 0, expected) > 0.97
+    assert not (both.logits[70:] > 0).any()
+    assert (both.score, both.present, both.window) == (0.7, 0.9, new.window)
+    # A click about which nothing has changed has been understood in another way.
+    assert changed_at(new, old, np.array([60.0, 28.0], np.float32)) is new

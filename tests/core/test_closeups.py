@@ -8,7 +8,8 @@ import torch
 from bright import Bright, iou
 from micro import micro_model
 
-from sam2_core.closeups import FINE_SIDE, CloseUps, follow
+from sam2_core.close_following import follow
+from sam2_core.closeups import FINE_SIDE, CloseUps
 from sam2_core.image import ImagePredictor
 from sam2_core.portraits import Portrait
 

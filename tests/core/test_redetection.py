@@ -9,7 +9,8 @@ import pytest
 import torch
 from bright import Bright, iou
 
-from sam2_core.closeups import CloseUps, follow
+from sam2_core.close_following import follow
+from sam2_core.closeups import CloseUps
 from sam2_core.nn.closeup import SeenObject
 from sam2_core.redetection import DOUBTFUL, redetected
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_sam2._settings import takes_preset
 from sam2_core.config import list_models
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from napari_sam2._messages import Choice
+
 SIZES = ("nano", "tiny", "small", "base_plus", "large")
+LESS = {"best": "balanced", "balanced": "fast", "": "fast"}
+"""Presets of stacks that need less memory than another; "" is as trained."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +25,28 @@ class Remedy:
     text: str
     model: str
     device: str
+    preset: str = ""
 
 
-def remedies(model: str, device: str, missing: Collection[str]) -> list[Remedy]:
+def remedies(
+    choice: Choice, missing: Collection[str], following: bool = False
+) -> list[Remedy]:
     """Choices to offer, the one that changes least first.
 
     Parameters
     ----------
-    model, device : str
+    choice : Choice
         What ran out of memory.
     missing : collection of str
         Models that are not on this computer.
+    following : bool
+        Whether that was in a stack, where presets help.
     """
     result = []
+    model, device, preset = choice.model, choice.device, choice.preset
+    if following and takes_preset(model) and preset in LESS:
+        less = LESS[preset]
+        result.append(Remedy(f"{less.capitalize()} preset", model, device, less))
     smaller = [
         name
         for name in list_models()
@@ -40,9 +54,9 @@ def remedies(model: str, device: str, missing: Collection[str]) -> list[Remedy]:
     ]
     if smaller:
         name = max(smaller, key=lambda n: (_size(n), _family(n) == _family(model)))
-        result.append(Remedy("Smaller model", name, device))
+        result.append(Remedy("Smaller model", name, device, preset))
     if device != "cpu":
-        result.append(Remedy("Use the CPU", model, "cpu"))
+        result.append(Remedy("Use the CPU", model, "cpu", preset))
     return result
 
 

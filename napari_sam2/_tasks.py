@@ -275,8 +275,9 @@ class Tasks:
         """Tell the user."""
         self.state.status = str(error)
         if isinstance(error, OutOfMemoryError):
-            choice = self.state.model, self.state.device, self.state.missing
-            self.remedies_found.emit(remedies(*choice))
+            following = self.state.axis is not None
+            offered = remedies(self.choice, self.state.missing, following)
+            self.remedies_found.emit(offered)
         self.failed.emit(error)
 
     def rest(self, text: str = "") -> None:

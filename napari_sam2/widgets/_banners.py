@@ -99,37 +99,42 @@ class OfferBanner(Banner):
 
 
 class RemedyBanner(Banner):
-    """Offers a smaller model after the device ran out of memory."""
+    """Offers what needs less memory after the device ran out of it."""
 
-    chosen = Signal(str, str)  # model, device
+    chosen = Signal(object)  # the remedy
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.buttons = [self.add_button("", "") for _ in range(2)]
+        self.buttons = [self.add_button("", "") for _ in range(3)]
         self._remedies: Sequence[Remedy] = ()
         for button in self.buttons:
             button.clicked.connect(self._on_clicked)
         self.hide()
 
     def show_remedies(self, remedies: Sequence[Remedy]) -> None:
-        """Offer these, at most two; hide without any."""
+        """Offer these, at most three; hide without any."""
         self._remedies = remedies[: len(self.buttons)]
         text = "Not enough memory on the device. What is done is kept."
         if remedies:
-            text += f" Go on with {remedies[0].model} on {remedies[0].device}?"
+            text += f" Go on with {_named(remedies[0])}?"
         self.text.setText(text)
         for button in self.buttons:
             button.hide()
         for button, remedy in zip(self.buttons, self._remedies, strict=False):
             button.setText(remedy.text)
-            button.setToolTip(f"Go on with {remedy.model} on {remedy.device}")
+            button.setToolTip(f"Go on with {_named(remedy)}")
             button.show()
         self.setVisible(bool(remedies))
 
     def _on_clicked(self) -> None:
         remedy = self._remedies[self.buttons.index(self.sender())]
         self.hide()
-        self.chosen.emit(remedy.model, remedy.device)
+        self.chosen.emit(remedy)
+
+
+def _named(remedy: Remedy) -> str:
+    text = f"{remedy.model} on {remedy.device}"
+    return f"{text}, preset {remedy.preset}" if remedy.preset else text
 
 
 def describe(session: SessionFile) -> str:

@@ -42,7 +42,15 @@ SETTLED_MS = 400  # after a change of how things look, before they are encoded
 
 
 class SeeingPanel(QObject):
-    """What the model is shown: rows of a form, see :meth:`lay_out`."""
+    """What the model is shown: rows of a form, see :meth:`lay_out`.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    state : SegmentationState
+    parts : bool
+        Whether large images may be looked at in parts, which are outlined then.
+    """
 
     option_requested = Signal(str, object)
     """A field of the state, and its new value."""
@@ -55,12 +63,11 @@ class SeeingPanel(QObject):
         viewer: napari.components.ViewerModel,
         state: SegmentationState,
         parent: QObject | None = None,
+        parts: bool = True,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._state = viewer, state
+        self._viewer, self._state, self._parts = viewer, state, parts
         self._sight = Sight(viewer, state)
-        soon = partial(QTimer.singleShot, DRAWN_MS)
-        self.outline = Outline(viewer, state, soon)
         self.sees, self.part = NarrowComboBox(), NarrowComboBox()
         for combo, names in ((self.sees, SEES_NAMES), (self.part, PART_NAMES)):
             for name, text in names.items():
@@ -83,14 +90,18 @@ class SeeingPanel(QObject):
         viewer.layers.events.reordered.connect(self._on_look)
         for layer in viewer.layers:
             self._listen(layer)
-        weakref.finalize(self, self.outline.remove)
+        if parts:
+            soon = partial(QTimer.singleShot, DRAWN_MS)
+            outline = Outline(viewer, state, soon)
+            weakref.finalize(self, outline.remove)
         self.refresh()
 
     def lay_out(self, form: QFormLayout) -> None:
         """Add the rows to a form; they are in line with its others then."""
         form.addRow("Model sees", self.sees)
         form.addRow("", self.channels)
-        form.addRow("Looks at", self.part)
+        if self._parts:
+            form.addRow("Looks at", self.part)
         self.setParent(form.parentWidget())
 
     def refresh(self, *_: Any) -> None:

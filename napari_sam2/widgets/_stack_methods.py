@@ -21,6 +21,7 @@ from napari_sam2.widgets._session import SessionPanel
 
 if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
+    from napari_sam2._remedies import Remedy
     from napari_sam2._state import SegmentationState
     from napari_sam2.widgets._stack import StackPanel
 
@@ -148,8 +149,9 @@ class StackMethods:
     def _on_disk(self, path: str) -> None:
         self._try("labels_to_disk", path)
 
-    def _on_remedy(self, model: str, device: str) -> None:
-        self._try("choose_model", model, device)
+    def _on_remedy(self, remedy: Remedy) -> None:
+        self.state.preset = remedy.preset
+        self._try("choose_model", remedy.model, remedy.device)
         self.controller.sync()
 
     def _on_frame(self, index: int) -> None:

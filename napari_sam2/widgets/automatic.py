@@ -23,12 +23,14 @@ from napari_sam2._automatic_state import AutomaticState
 from napari_sam2._jobs import JobRunner, Start
 from napari_sam2._search import Sam2SearchBackend, SearchBackend, SearchEngine
 from napari_sam2._settings import load_settings
+from napari_sam2._state import SEES
 from napari_sam2.widgets._choosing import ChoicePanel
 from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._searching import SearchPanel, SearchProgress
+from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._source import SourcePanel
 from napari_sam2.widgets._threads import run_in_thread
-from sam2_core.errors import Sam2Error
+from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -85,7 +87,8 @@ class AutomaticWidget(QWidget):
         self.controller = AutomaticController(viewer, self.state, self.runner, engine)
         self._error: Sam2Error | None = None
 
-        self.source = SourcePanel(viewer, self.state)
+        self.seeing = SeeingPanel(viewer, self.state, parts=False)
+        self.source = SourcePanel(viewer, self.state, seeing=self.seeing)
         self.searching = SearchPanel(self.state)
         self.choosing = ChoicePanel(self.state)
         self.progress = SearchProgress(self.state)
@@ -118,6 +121,12 @@ class AutomaticWidget(QWidget):
     def choose_model(self, name: str, device: str | None = None) -> None:
         """Use a model of :func:`sam2_core.list_models` from the next search on."""
         self.controller.choose_model(name, device)
+
+    def choose_sight(self, sees: str) -> None:
+        """Show the model the image alone, "layer", or all that is visible, "shown"."""
+        if sees not in SEES:
+            raise PromptError(f"What the model sees is one of {', '.join(SEES)}.")
+        self.state.sees = sees
 
     def search(self, region: Region | str | None = None) -> None:
         """Look for everything in the plane on display.
@@ -218,6 +227,7 @@ class AutomaticWidget(QWidget):
 
     def _connect(self) -> None:
         controller = self.controller
+        self.seeing.option_requested.connect(self._on_option)
         self.source.image_requested.connect(self._on_image)
         self.source.labels_requested.connect(self._on_labels)
         self.source.model_requested.connect(self._on_model)
@@ -257,6 +267,9 @@ class AutomaticWidget(QWidget):
     def _on_failed(self, error: Sam2Error) -> None:
         self._error = error
         show_error(str(error))
+
+    def _on_option(self, _name: str, value: str) -> None:
+        self._try("choose_sight", value)
 
     def _on_image(self, layer: Any) -> None:
         self._try("choose_image", layer)

@@ -31,7 +31,9 @@ def fake(monkeypatch: pytest.MonkeyPatch, backend: FakeBackend) -> FakeBackend:
     names += ("devices", "missing", "download")
     for name in names:
         method = getattr(backend, name)
-        monkeypatch.setattr(Sam2Backend, name, lambda self, *a, _m=method: _m(*a))
+        monkeypatch.setattr(
+            Sam2Backend, name, lambda self, *a, _m=method, **k: _m(*a, **k)
+        )
     return backend
 
 

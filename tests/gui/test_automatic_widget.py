@@ -16,10 +16,9 @@ from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
 from napari_sam2._jobs import run_inline
 from napari_sam2._search import Sam2SearchBackend
 from napari_sam2.widgets._choosing import STEPS
-from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._threads import run_in_thread
 from napari_sam2.widgets.automatic import AutomaticWidget
-from sam2_core import ImageError, InferenceError
+from sam2_core import ImageError, InferenceError, PromptError
 from sam2_core.registry import is_available
 
 FLAT = np.zeros(SHAPE, np.float32)
@@ -74,9 +73,26 @@ def test_without_an_image_it_says_what_to_do(automatic):
     assert w.searching.find.isEnabled()
 
 
-def test_what_it_cannot_do_is_not_offered(automatic):
-    """Searches see one layer as a whole or on screen; blends are the Segment dock's."""
-    assert automatic().findChildren(SeeingPanel) == []
+def test_the_model_may_see_a_blend(automatic, qtbot, backend):
+    """Not the parts of the Segment dock, as searches have their own."""
+    w = automatic()
+    assert w.seeing.part.parent() is None
+    red = np.zeros(SHAPE, np.float32)
+    red[:10] = 1
+    w.viewer_model.add_image(red, colormap="red", blending="additive", name="red")
+    combo = w.seeing.sees
+    combo.setCurrentIndex(combo.findData("shown"))
+    combo.activated.emit(combo.currentIndex())
+    assert w.state.sees == "shown"
+    assert "red" in w.seeing.channels.text()
+    press(qtbot, w.searching.find)
+    frame = np.asarray(backend.searches[-1][0])
+    assert frame.shape == (*SHAPE, 3)
+    top, bottom = frame[2, 2], frame[-2, -2]
+    assert top[0] > bottom[0]
+    assert top[1] == bottom[1]
+    with pytest.raises(PromptError, match="layer, shown"):
+        w.choose_sight("everything")
 
 
 def test_find_choose_add_undo(automatic, qtbot):

@@ -265,7 +265,9 @@ def test_a_gpu_that_is_not_there(make_napari_viewer, fake, monkeypatch):
     monkeypatch.setattr(
         Sam2Backend,
         "load_model",
-        lambda self, name, device: choose_device(device) and load(name, device),
+        lambda self, name, device, **kwargs: (
+            choose_device(device) and load(name, device, **kwargs)
+        ),
     )
     viewer = make_napari_viewer()
     segment = open_stack(viewer)
@@ -310,11 +312,15 @@ def test_out_of_memory_on_the_gpu_and_the_way_out(make_napari_viewer, fake, qtbo
     assert 4 in done
     assert 7 not in done
     assert segment.remedy.isVisible()
-    assert "sam2.1_hiera_base_plus" in segment.remedy.text.text()
+    assert "sam2.1_hiera_large on cuda, preset fast" in segment.remedy.text.text()
+    shown = [button.text() for button in segment.remedy.buttons]
+    assert shown == ["Fast preset", "Smaller model", "Use the CPU"]
     qtbot.mouseClick(segment.remedy.buttons[0], Qt.LeftButton)
     segment.wait(30)
     assert not segment.remedy.isVisible()
-    assert segment.state.model == "sam2.1_hiera_base_plus"
+    assert segment.state.model == "sam2.1_hiera_large"
+    assert segment.options.preset.currentData() == "fast"
+    assert fake.presets[-1] == "fast"
     segment.propagate("forward")
     segment.wait(30)
     assert filled(segment.labels) == list(range(3, 8))

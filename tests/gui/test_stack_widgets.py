@@ -225,7 +225,7 @@ def test_out_of_memory_shows_a_way_out(stack, backend, qtbot):
     w.add_point((12, 20))
     assert w.remedy.isVisible()
     backend.error = None
-    press(qtbot, w.remedy.buttons[0])
+    press(qtbot, w.remedy.buttons[1])
     assert not w.remedy.isVisible()
     assert w.state.model == "sam2.1_hiera_base_plus"
     assert w.labels.data[3, 12, 20] == 1

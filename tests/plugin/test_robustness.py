@@ -11,8 +11,9 @@ from napari_sam2._backend import Sam2Backend
 from napari_sam2._engine import Engine
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._messages import Choice
 from napari_sam2._record import Record
-from napari_sam2._remedies import remedies
+from napari_sam2._remedies import Remedy, remedies
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
@@ -159,7 +160,7 @@ def test_a_gpu_that_is_not_there_is_said_and_the_cpu_goes_on(tool):
     np.testing.assert_array_equal(t.stage.labels.data[3] == 1, expected)
 
 
-def test_out_of_memory_on_the_gpu_offers_a_smaller_model(tool, backend):
+def test_out_of_memory_on_the_gpu_offers_what_needs_less(tool, backend):
     t = tool(STACK)
     t.choose_model("sam2.1_hiera_large", "cuda")
     offered = []
@@ -177,7 +178,8 @@ def test_out_of_memory_on_the_gpu_offers_a_smaller_model(tool, backend):
     assert isinstance(t.errors[-1], OutOfMemoryError)
     assert "memory" in one_sentence(t.errors[-1])
     assert filled(t) == [3, 4, 5]  # kept
-    (smaller, cpu) = offered[0]
+    (preset, smaller, cpu) = offered[0]
+    assert preset == Remedy("Fast preset", "sam2.1_hiera_large", "cuda", "fast")
     assert (smaller.model, smaller.device) == ("sam2.1_hiera_base_plus", "cuda")
     assert (cpu.model, cpu.device) == ("sam2.1_hiera_large", "cpu")
     backend.on_answer = lambda: None
@@ -188,12 +190,31 @@ def test_out_of_memory_on_the_gpu_offers_a_smaller_model(tool, backend):
 
 def test_remedies_are_on_this_computer_and_smaller():
     official = ["sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus"]
-    found = remedies("sam2.1_hiera_large", "cuda", official)
+    found = remedies(Choice("sam2.1_hiera_large", "cuda"), official)
     assert next(r.model for r in found) == "sam2_hiera_base_plus"
     everything = [*official, "sam2_hiera_tiny", "sam2_hiera_small"]
-    found = remedies("sam2_hiera_base_plus", "cpu", everything)
+    found = remedies(Choice("sam2_hiera_base_plus", "cpu"), everything)
     assert [r.model for r in found] == ["sam2_nano"]
-    assert remedies("sam2_nano", "cpu", []) == []
+    assert remedies(Choice("sam2_nano", "cpu"), [], following=True) == []
+
+
+def test_presets_are_offered_where_they_help():
+    def offered(model, preset, following=True):
+        found = remedies(Choice(model, "cuda", preset), [], following)
+        return [r.preset for r in found if r.text.endswith("preset")]
+
+    tiny = "sam2.1_hiera_tiny"
+    assert [offered(tiny, p) for p in ("best", "balanced", "", "fast")] == [
+        ["balanced"],
+        ["fast"],
+        ["fast"],
+        [],
+    ]
+    assert offered(tiny, "", following=False) == []
+    assert offered("sam2_nano", "") == []
+    # Whoever goes on with another model keeps the preset.
+    found = remedies(Choice(tiny, "cuda", "balanced"), [], following=True)
+    assert [r.preset for r in found] == ["fast", "balanced", "balanced"]
 
 
 def broken_stack(length, bad):

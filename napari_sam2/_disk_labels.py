@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,14 +43,14 @@ def on_disk(labels: Any) -> str:
 
 
 def copy_planes(source: Any, target: Any, stop: Stop) -> Iterator[tuple[int, int]]:
-    """Copy what is not empty, plane by plane; yields (done, total)."""
+    """Copy what differs, plane by plane; yields (done, total)."""
     lead = tuple(source.shape[:-2])
     total = int(np.prod(lead, dtype=np.int64))
     for done, index in enumerate(np.ndindex(*lead), start=1):
         if stop():
             return
         plane = np.asarray(source[index])
-        if plane.any():
+        if not np.array_equal(plane, target[index]):
             target[index] = plane
         yield done, total
 
@@ -58,8 +59,8 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     """Let a labels layer live in a new zarr store from now on.
 
     Copying is a background job; when it is done the layer's array is exchanged, and
-    all that is written later goes through to the disk. Prompts, undo and the layer
-    itself stay as they are.
+    all that is written later goes through to the disk. What is painted or taken back
+    meanwhile is copied, too. Prompts, undo and the layer itself stay as they are.
 
     Raises
     ------
@@ -71,6 +72,8 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     path = path if path.suffix == ".zarr" else path.with_name(path.name + ".zarr")
     source = labels.data
     store = new_store(path, tuple(source.shape), source.dtype)
+    changes: list[Any] = []  # since the copy began
+    events = tasks.history_changed, labels.events.paint, labels.events.labels_update
 
     def work(stop: Stop) -> Iterator[Any]:
         return copy_planes(source, store, stop)
@@ -78,16 +81,31 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     def on_item(item: tuple[int, int]) -> None:
         tasks.state.update(done=item[0], total=item[1])
 
+    def on_change(event: Any = None) -> None:
+        changes.append(event)
+
     def on_start() -> None:
+        changes.clear()
         tasks.state.update(busy="copy", done=0, total=1)
 
     def on_end(error: Sam2Error | None) -> None:
         tasks.state.update(busy="", done=0, total=0)
+        if error is None and changes:
+            begin()
+            return
+        for each in events:
+            each.disconnect(on_change)
         if error is not None:
+            shutil.rmtree(path, ignore_errors=True)
             tasks.fail(error)
             return
         labels.data = store
         tasks.state.status = f"The labels are written to {path} from now on."
         tasks.state.events.labels.emit(labels)
 
-    tasks.runner.submit(Job("copy", work, on_item, on_end, on_start))
+    def begin() -> None:
+        tasks.runner.submit(Job("copy", work, on_item, on_end, on_start))
+
+    for each in events:
+        each.connect(on_change)
+    begin()

@@ -191,10 +191,11 @@ class CloseUps:
             start = self.answers(xy[:before], labels[:before])[0]
         if start is not None:
             found = self.ask([self._again(start, xy, labels)])[0]
-            # The first correction may turn everything over.
-            return [
-                found if corrections < LOCAL_FROM else changed_at(found, start, xy[-1])
-            ]
+            # The first correction may turn everything over, but whoever only takes
+            # something away from a mask that is there keeps the rest.
+            if corrections >= LOCAL_FROM or (labels == NEGATIVE).all():
+                found = changed_at(found, start, xy[-1])
+            return [found]
         if not (labels >= POSITIVE).any():
             return []
         return self.first([(xy, labels)])[0]

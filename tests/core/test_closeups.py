@@ -132,6 +132,36 @@ def test_a_moved_object_is_followed(network, step):
     assert found.present > 0.9
 
 
+class Fickle(Bright):
+    """After a negative click it keeps the right half, and sees a bar on top."""
+
+    def forward(self, maps):
+        seen = super().forward(maps)
+        if bool((maps[:, 5] > 0.9).any()):
+            side = seen.logits.shape[-1]
+            seen.logits[:, :, : side // 2] = -4.0
+            seen.logits[:, side // 24 : side // 12] = 4.0
+        return seen
+
+
+def test_taking_away_from_a_mask_changes_only_what_lies_about_the_click():
+    close = CloseUps(Fickle().eval(), picture("large"))
+    x, y, r = DISCS["large"]
+    half = disc(x, y, r) & (np.arange(HW[1]) >= x)
+    away = np.array([[x - r / 2, y]], np.float32)
+    first, _ = click("large")
+
+    def found(xy, labels, earlier=None):
+        answer = close.answers(xy, np.array(labels, np.int32), earlier)[0]
+        return (close.draw(answer) > 0).numpy()
+
+    start = close.answers(*click("large"))[0]
+    assert iou(found(away, [0], start), half) > 0.9
+    # As the first correction of a click it may turn everything over, later not.
+    assert iou(found(np.concatenate((first, away)), [1, 0]), half) < 0.9
+    assert iou(found(np.concatenate((first, first + 3, away)), [1, 1, 0]), half) > 0.9
+
+
 def test_the_network_sees_the_frame_before_and_the_prompted_one(network):
     """The object lies at the same place of all three windows, at the same size."""
     image = picture("large")

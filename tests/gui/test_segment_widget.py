@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import weakref
 
 import numpy as np
 import pytest
+import zarr
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
 
+from napari_sam2 import _disk_labels
+from napari_sam2._disk_labels import copy_planes
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core import InferenceError, PromptError
+from sam2_core.errors import Cancelled
 
 FLAT = np.zeros((40, 60), np.float32)
 STACK = np.zeros((7, 40, 60), np.float32)
@@ -271,6 +276,95 @@ def test_frames_stream_in_and_cancel_keeps_them(segment, backend, qtbot):
     w.undo()
     w.wait(20)
     assert w.labels.data.any(axis=(1, 2)).tolist() == [True] + [False] * 59
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_stream_both_ways_that_was_cancelled_is_one_step(
+    segment, backend, qtbot, tmp_path, on_disk
+):
+    w = segment(np.zeros((60, 40, 60), np.float32), start=run_in_thread)
+    w.add_point((30, 10, 20))
+    w.wait(20)
+    if on_disk:
+        w.labels_to_disk(tmp_path / "labels.zarr")
+        w.wait(20)
+    before = np.asarray(w.labels.data).copy()
+    backend.delay = 0.05
+    w.propagate("both")
+    qtbot.waitUntil(lambda: w.state.done >= 7, timeout=10000)
+    press(qtbot, w.progress.stop)
+    w.wait(20)
+    after = np.asarray(w.labels.data).copy()
+    filled = np.flatnonzero(after.any(axis=(1, 2)))
+    assert filled.min() < 30 < filled.max()  # around the frame on screen
+    assert 7 <= len(filled) < 40
+    w.undo()
+    w.wait(20)
+    np.testing.assert_array_equal(np.asarray(w.labels.data), before)
+    w.redo()
+    w.wait(20)
+    np.testing.assert_array_equal(np.asarray(w.labels.data), after)
+    w.undo()
+    w.undo()
+    w.wait(20)
+    assert not np.asarray(w.labels.data).any()
+
+
+def test_what_changes_while_labels_go_to_disk_goes_along(
+    segment, monkeypatch, qtbot, tmp_path
+):
+    w = segment(np.zeros((9, 40, 60), np.float32), start=run_in_thread)
+    w.add_point((0, 10, 20))
+    w.add_point((1, 10, 20))
+    w.wait(20)
+    there, gate = threading.Event(), threading.Event()
+
+    def held(*args):
+        for done, total in copy_planes(*args):
+            if done == 5:
+                there.set()
+                gate.wait(20)
+            yield done, total
+
+    monkeypatch.setattr(_disk_labels, "copy_planes", held)
+    w.labels_to_disk(tmp_path / "labels.zarr")
+    qtbot.waitUntil(there.is_set, timeout=10000)
+    w.undo()
+    w.labels.selected_label = 7
+    w.labels.data_setitem((np.array([2]), np.array([3]), np.array([4])), 7)
+    gate.set()
+    w.wait(20)
+    stored = zarr.open_array(str(tmp_path / "labels.zarr"), mode="r")[:]
+    assert stored[0].any()
+    assert not stored[1].any()
+    assert stored[2, 3, 4] == 7
+    np.testing.assert_array_equal(np.asarray(w.labels.data), stored)
+
+
+def test_a_copy_to_disk_that_is_stopped_leaves_nothing_behind(
+    segment, monkeypatch, qtbot, tmp_path
+):
+    w = segment(np.zeros((9, 40, 60), np.float32), start=run_in_thread)
+    w.add_point((0, 10, 20))
+    w.wait(20)
+    there, gate = threading.Event(), threading.Event()
+
+    def held(*args):
+        for item in copy_planes(*args):
+            there.set()
+            gate.wait(20)
+            yield item
+
+    monkeypatch.setattr(_disk_labels, "copy_planes", held)
+    w.labels_to_disk(tmp_path / "labels.zarr")
+    qtbot.waitUntil(there.is_set, timeout=10000)
+    w.cancel()
+    gate.set()
+    with pytest.raises(Cancelled):
+        w.wait(20)
+    assert not (tmp_path / "labels.zarr").exists()
+    assert isinstance(w.labels.data, np.ndarray)
+    assert w.labels.data[0].any()
 
 
 def test_window_stays_alive_while_the_model_works(segment, backend, qtbot):

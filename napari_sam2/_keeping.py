@@ -146,14 +146,24 @@ class SessionKeeper:
             offer.path.unlink(missing_ok=True)
         self.offered.emit()
 
-    def describe(self) -> SessionFile:
-        """The session as it is now; ImageError without an image."""
+    def describe(self, at_once: bool = False) -> SessionFile:
+        """The session as it is now; ImageError without an image.
+
+        Parameters
+        ----------
+        at_once : bool
+            Leave out checksums of further channels that are not known yet, rather than
+            read these.
+        """
         controller = self.controller
         image, labels = controller.stage.image, controller.stage.labels
         if image is None or labels is None:
             raise ImageError("There is no session to save yet: choose an image.")
         state, record = controller.state, controller.history.record
-        record.journal.sources.identify(self._known)
+        sources = record.journal.sources
+        for number, data in sources.unidentified(self._known):
+            if not at_once:
+                sources.identify(number, checksum(data))
         known = self._checksums.get(image) or checksum(full_resolution(image))
         return SessionFile(
             refer(image, known),
@@ -200,7 +210,7 @@ class SessionKeeper:
         if image is None or image not in self._checksums:
             return
         try:
-            session = self.describe()
+            session = self.describe(at_once=True)
         except Sam2Error:
             return
         if not session.objects and not session.journal.worked:
@@ -242,11 +252,17 @@ class SessionKeeper:
         self._find_out()
 
     def _find_out(self) -> None:
-        """Compute the checksum of the image when nothing else is to be done."""
+        """Compute checksums that are missing when nothing else is to be done."""
         image = self.controller.stage.image
-        if image is None or image in self._checksums or self.controller.runner.busy:
+        if image is None or self.controller.runner.busy:
             return
-        data, model = full_resolution(image), self.controller.state.model
+        sources = self.controller.history.record.journal.sources
+        number, data = -1, full_resolution(image)
+        if image in self._checksums:
+            number, data = next(sources.unidentified(self._known), (-1, None))
+        if data is None:
+            return
+        model = self.controller.state.model
 
         def work(stop: Stop) -> Iterator[Any]:
             model_hash(model)  # so that saving finds it, without reading the weights
@@ -254,11 +270,17 @@ class SessionKeeper:
 
         def on_item(item: str) -> None:
             if item and self.controller.stage.image is image:
-                self._identify(image, item)
+                if number < 0:
+                    self._identify(image, item)
+                else:
+                    sources.identify(number, item)
+                    self.autosave()
 
-        self.controller.runner.submit(
-            Job("identify", work, on_item, lambda error: None)
-        )
+        def on_end(error: Sam2Error | None) -> None:
+            if error is None:  # there may be more
+                self._find_out()
+
+        self.controller.runner.submit(Job("identify", work, on_item, on_end))
 
     def _identify(self, image: Image, found: str) -> None:
         self._checksums[image] = found

@@ -11,7 +11,7 @@ from napari_sam2._images import full_resolution
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import napari.components
@@ -53,13 +53,20 @@ class Sources:
                 raise ImageError(f"Open the image {channel['layer']!r} first.")
         return blend_from_json(content, self.arrays, self.references)
 
-    def identify(self, known: Callable[[Any], str]) -> None:
-        """Find out the checksums that are missing; ``known`` has some, by array."""
+    def unidentified(self, known: Callable[[Any], str]) -> Iterator[tuple[int, Any]]:
+        """Number and array of those whose checksum ``known`` does not have either."""
         for number, reference in enumerate(self.references):
-            if not reference.checksum and self.arrays[number] is not None:
-                data = self.arrays[number]
-                found = known(data) or checksum(data)
-                self.references[number] = replace(reference, checksum=found)
+            data = self.arrays[number]
+            if reference.checksum or data is None:
+                continue
+            if found := known(data):
+                self.identify(number, found)
+            else:
+                yield number, data
+
+    def identify(self, number: int, found: str) -> None:
+        """Remember the checksum of an array."""
+        self.references[number] = replace(self.references[number], checksum=found)
 
     def find(self, look: Callable[[ImageReference], Any]) -> None:
         """Get the arrays that are missing."""

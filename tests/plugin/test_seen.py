@@ -8,8 +8,10 @@ import pytest
 import tifffile
 from fakes import FakeBackend, disc
 
+from napari_sam2 import _keeping
 from napari_sam2._engine import Engine
 from napari_sam2._history import History
+from napari_sam2._image_reference import checksum
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
@@ -140,6 +142,23 @@ def test_a_session_repeats_the_blends(kept, backend):
     assert len(ours) == len(theirs) >= 8
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_channels_are_looked_into_by_the_worker(tool, monkeypatch, tmp_path):
+    """Reading them for an autosave would let the window wait."""
+
+    def must_not(data):
+        raise AssertionError("read on the GUI thread")
+
+    monkeypatch.setattr(_keeping, "checksum", must_not)
+    t = tool(NUCLEI, name="nuclei")
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    second_channel(t)
+    t.state.sees = "shown"
+    t.add_point((1, 10, 20))
+    session = keeper.describe(at_once=True)
+    sums = [each.checksum for each in session.journal.sources.references]
+    assert sums == [checksum(NUCLEI), checksum(MEMBRANE)]
 
 
 def test_the_dock_brings_a_blended_session_back(kept, tool, tmp_path):

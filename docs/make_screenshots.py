@@ -295,8 +295,10 @@ def searched() -> QPixmap:
 
 def short_of_memory() -> QPixmap:
     """What is offered when a GPU has not enough memory, and all folds open."""
-    viewer, segment = narrow("cells")
-    segment.add_point(AMBIGUOUS)
+    viewer, segment = narrow("nuclei")
+    viewer.dims.set_current_step(0, FRAME)
+    x, y = next(iter(CLICKS_XY.values()))
+    segment.add_point((y, x))
     segment.wait(900)
     segment.state.update(model="sam2.1_hiera_large", device="cuda", missing={})
     segment.controller.tasks.fail(

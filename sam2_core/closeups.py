@@ -7,6 +7,7 @@ object's size. A box, or an earlier mask, says the scale by itself.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ class CloseUps:
             self.image = self.image[:1].contiguous().expand(3, -1, -1)
         self.hw = (image.shape[0], image.shape[1])
         self._known: OrderedDict[bytes, list[Answer]] = OrderedDict()
+        self._handed: OrderedDict[bytes, Answer] = OrderedDict()
 
     # ------------------------------------------------------------------ answers
 
@@ -183,10 +185,12 @@ class CloseUps:
         if isinstance(earlier, Answer):
             start = earlier
         elif earlier is not None:
-            start = self.from_logits(earlier)
-            if start is not None and before:
-                known = self.answers(xy[:before], labels[:before])
-                start = most_alike(start, known)
+            start = self._handed.get(_digest(earlier))
+            if start is None:
+                start = self.from_logits(earlier)
+                if start is not None and before:
+                    known = self.answers(xy[:before], labels[:before])
+                    start = most_alike(start, known)
         elif before:
             start = self.answers(xy[:before], labels[:before])[0]
         if start is not None:
@@ -204,6 +208,15 @@ class CloseUps:
         self._known[key] = answers
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
+
+    def hand_out(self, logits: NDArray[np.float32], answer: Answer) -> None:
+        """Remember which answer the logits, (1, h, w) over the image, were made of.
+
+        They are too coarse for small objects to be corrected when they come back.
+        """
+        self._handed[_digest(logits)] = answer
+        if len(self._handed) > KEPT:
+            self._handed.popitem(last=False)
 
     def from_logits(self, logits: NDArray[np.float32]) -> Answer | None:
         """An earlier mask, given as logits (1, h, w) over the whole image."""
@@ -327,6 +340,10 @@ class CloseUps:
 def fitting_size(window: Window) -> int:
     """Side at which a window is shown: finer where pixels would be lost."""
     return SIDE if window.side <= FINE_FROM * SIDE else FINE_SIDE
+
+
+def _digest(logits: NDArray[np.float32]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(logits, np.float32).tobytes()).digest()
 
 
 def _key(xy: NDArray[np.float32], labels: NDArray[np.int32]) -> bytes:

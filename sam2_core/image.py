@@ -384,4 +384,7 @@ def answered(
     # The highest logit of each cell, lest small objects vanish.
     low_res = highest(drawn, size).clamp(-MAX_LOGIT, MAX_LOGIT)
     scores = np.array([answer.score for answer in shown], np.float32)
-    return Prediction((drawn > 0).cpu().numpy(), scores, low_res.cpu().numpy())
+    logits = low_res.cpu().numpy()
+    for i, answer in enumerate(shown):
+        closeups.hand_out(logits[i : i + 1], answer)
+    return Prediction((drawn > 0).cpu().numpy(), scores, logits)

@@ -60,7 +60,8 @@ class Portrait:
         Parameters
         ----------
         other : Answer
-            The object on a later frame, not empty.
+            The object on a later frame; where it is empty, the middle of the window
+            takes its place.
         window : Window
             In which that one is seen.
 
@@ -69,7 +70,14 @@ class Portrait:
         tuple of Tensor
             (SIDE, SIDE) float32 grey levels, and the mask, -1 and 1.
         """
-        dx, dy = (self.answer.corners() - other.corners()).mean(0).tolist()
+        x, y = self.answer.corners().mean(0).tolist()
+        if len(ends := other.corners()):
+            there_x, there_y = ends.mean(0).tolist()
+        else:
+            there_x, there_y = (
+                start + window.side / 2 for start in (window.x, window.y)
+            )
+        dx, dy = x - there_x, y - there_y
         moved = Window(window.x + dx, window.y + dy, window.side)
         step = self.window.side / self.grey.shape[-1]
         # The same window in pixels of what was kept.

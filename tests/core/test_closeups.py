@@ -10,7 +10,7 @@ from micro import micro_model
 
 from sam2_core.close_following import follow
 from sam2_core.closeups import FINE_SIDE, CloseUps
-from sam2_core.image import ImagePredictor
+from sam2_core.image import ImagePredictor, answered
 from sam2_core.portraits import Portrait
 
 HW = (120, 160)
@@ -142,6 +142,21 @@ class Fickle(Bright):
             seen.logits[:, :, : side // 2] = -4.0
             seen.logits[:, side // 24 : side // 12] = 4.0
         return seen
+
+
+def test_a_mask_that_comes_back_is_as_sharp_as_it_was(network):
+    """Of a disc of 5 pixels, logits of 32 x 32 cells show one or four."""
+    close = CloseUps(network, picture("small", "large"))
+    first = close.answers(*click("small"))
+    handed = answered(close, first, 1, 32)
+    both = np.concatenate((click("small")[0], np.array([[60, 20]], np.float32)))
+    labels = np.array([1, 0], np.int32)
+    direct = close.answers(both, labels)[0]
+    back = close.answers(both, labels, handed.logits)[0]
+    assert back.window == direct.window
+    torch.testing.assert_close(back.logits, direct.logits)
+    coarse = close.answers(both, labels, handed.logits + 0.01)[0]
+    assert coarse.window != direct.window
 
 
 def test_taking_away_from_a_mask_changes_only_what_lies_about_the_click():

@@ -51,6 +51,15 @@ def test_it_lies_where_another_mask_does(portrait, side):
     assert grey.max() == pytest.approx(200, abs=2)
 
 
+def test_beside_an_empty_mask_it_is_in_the_middle(portrait):
+    window = Window.around((150, 118), 40, HW)
+    nothing = Answer(window, torch.full((SIDE, SIDE), -4.0), 0.0, 0.0)
+    _, mask = portrait.beside(nothing, window)
+    rows, columns = (mask > 0).nonzero(as_tuple=True)
+    for at in (rows, columns):
+        assert at.float().mean() == pytest.approx((SIDE - 1) / 2, abs=1.5)
+
+
 def test_it_is_small(portrait):
     assert portrait.grey.dtype == torch.uint8
     assert portrait.grey.numel() == (2 * SIDE) ** 2

@@ -120,8 +120,11 @@ class RemedyBanner(Banner):
         self.text.setText(text)
         for button in self.buttons:
             button.hide()
-        for button, remedy in zip(self.buttons, self._remedies, strict=False):
+        pairs = zip(self.buttons, self._remedies, strict=False)
+        for place, (button, remedy) in enumerate(pairs):
             button.setText(remedy.text)
+            # In a narrow dock there is room for all three, if none takes too much.
+            self._row.setStretch(place, button.sizeHint().width())
             button.setToolTip(f"Go on with {_named(remedy)}")
             button.show()
         self.setVisible(bool(remedies))

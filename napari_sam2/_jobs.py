@@ -107,7 +107,8 @@ def describe(error: Exception) -> InferenceError:
     reason = lines[0].rstrip(".") if lines else type(error).__name__
     if "out of memory" in reason.lower():
         return OutOfMemoryError(
-            "The device ran out of memory; use a smaller preset or model, or the CPU."
+            "The device ran out of memory: use a lower preset, a smaller model or "
+            "the CPU."
         )
     return InferenceError(f"The model could not run: {reason}.")
 

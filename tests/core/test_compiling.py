@@ -12,7 +12,7 @@ from micro import micro_model, moving_disc
 
 from sam2_core.compiling import Checked, compile_parts
 from sam2_core.models import load_model
-from sam2_core.nn.closeup import SeenObject
+from sam2_core.nn.closeup import MAPS, SeenObject
 from sam2_core.video import VideoSession
 
 CPU = torch.device("cpu")
@@ -163,7 +163,7 @@ def test_training_never_meets_the_compiler(monkeypatch):
 
 def test_a_model_is_compiled_only_on_request(monkeypatch):
     calls = pretend(monkeypatch, lambda plain: plain)
-    image = torch.zeros(1, 12, 96, 96)
+    image = torch.zeros(1, MAPS, 96, 96)
     with torch.inference_mode():
         load_model("sam2_nano", "cpu", "float32").closeup(image)
         assert calls == []

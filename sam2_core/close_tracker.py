@@ -285,12 +285,14 @@ class CloseTracker:
 
 def _portrait(bank: MemoryBank, frame_index: int, reverse: bool) -> Portrait | None:
     """Of the last prompt on the way to a frame."""
-    sign = 1 if reverse else -1
-    for t, memory in sorted(bank.conditioning.items(), key=lambda item: item[0] * sign):
-        behind = (frame_index - t) * -sign > 0
-        if behind and isinstance(memory, CloseMemory) and memory.portrait is not None:
-            return memory.portrait
-    return None
+    behind = {
+        abs(frame_index - t): memory.portrait
+        for t, memory in bank.conditioning.items()
+        if (t > frame_index) is reverse
+        and isinstance(memory, CloseMemory)
+        and memory.portrait is not None
+    }
+    return behind[min(behind)] if behind else None
 
 
 def _trust(before: CloseMemory, present: float) -> float:

@@ -117,7 +117,7 @@ class CloseUps:
             key += repr(earlier.window).encode()
             key += earlier.logits.cpu().numpy().tobytes()
         elif earlier is not None:
-            key += earlier.tobytes()
+            key += _digest(earlier)
         if key not in self._known:
             self._keep(key, self._find(point_xy, labels, earlier))
         self._known.move_to_end(key)

@@ -7,7 +7,7 @@ may be are clicked, and what is found is taken for the object if it has the same
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,41 +50,53 @@ def redetected(
         In the same order; what was followed where nothing better is found.
     """
     results = list(found)
-    doubtful = [
-        row
-        for row, (old, new) in enumerate(zip(before, found, strict=True))
-        if new.score < DOUBTFUL and bool((old.seen_in(new.window, SIDE) > 0).any())
-    ]
-    questions: list[tuple[int, Question]] = []
-    for row in doubtful:
-        for place in _places(before[row], found[row]):
-            window = found[row].window
-            xy = place * (window.side / SIDE) + (window.x, window.y)
-            label = np.array([POSITIVE], np.int32)
-            questions.append((row, Question(window, xy[None], label)))
-    answers = now.ask([question for _, question in questions])
-    for row in doubtful:
-        old, new = before[row], found[row]
-        best, worth = new, STAYING * _likeness(old, new)
-        for (asked, _), answer in zip(questions, answers, strict=True):
-            if asked == row and (value := _likeness(old, answer)) > worth:
+    doubtful: dict[int, _Former] = {}
+    questions: dict[int, list[Question]] = {}
+    for row, (old, new) in enumerate(zip(before, found, strict=True)):
+        if new.score >= DOUBTFUL:
+            continue
+        mask = _inside(old.seen_in(new.window, SIDE))
+        if mask.any():
+            doubtful[row] = former = _Former(mask, *_deepest(mask))
+            questions[row] = _questions(former, new)
+    answers = iter(now.ask([each for asked in questions.values() for each in asked]))
+    for row, former in doubtful.items():
+        new = found[row]
+        worth = STAYING * _likeness(former, new)
+        for _ in questions[row]:
+            answer = next(answers)
+            if (value := _likeness(former, answer)) > worth:
                 present = max(new.present, value**0.5)
-                best, worth = replace(answer, present=present), value
-        results[row] = best
+                results[row], worth = replace(answer, present=present), value
     return results
 
 
-def _places(old: Answer, new: Answer) -> NDArray[np.float32]:
-    """Where an object may be, (P, 2) xy in pixels of the window from its corner."""
-    middle, radius = _deepest(_inside(old.seen_in(new.window, SIDE)))
+@dataclass(frozen=True)
+class _Former:
+    """An object on the frame before, in the window where it is looked for.
+
+    ``mask`` (SIDE, SIDE) bool, ``middle`` (2,) xy furthest inside, ``radius`` its
+    distance from the outline, in pixels of the window.
+    """
+
+    mask: NDArray[np.bool_]
+    middle: NDArray[np.float64]
+    radius: float
+
+
+def _questions(former: _Former, new: Answer) -> list[Question]:
+    """Clicks where an object may be."""
     angles = np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS)
-    around = np.stack((np.cos(angles), np.sin(angles)), 1) * STEP * 2 * radius
-    places = [middle[None], middle + around]
+    around = np.stack((np.cos(angles), np.sin(angles)), 1) * STEP * 2 * former.radius
+    places = [former.middle[None], former.middle + around]
     followed = _inside(new.logits)
     if followed.any():
         places.append(_deepest(followed)[0][None])
     at = np.concatenate(places) + 0.5
-    return np.asarray(at[((at > 0) & (at < SIDE)).all(1)], np.float32)
+    window, label = new.window, np.array([POSITIVE], np.int32)
+    inside = np.asarray(at[((at > 0) & (at < SIDE)).all(1)], np.float32)
+    image_xy = inside * (window.side / SIDE) + (window.x, window.y)
+    return [Question(window, xy[None], label) for xy in image_xy]
 
 
 def _deepest(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
@@ -94,15 +106,16 @@ def _deepest(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
     return np.array((x, y), float), float(depth.max())
 
 
-def _likeness(old: Answer, new: Answer) -> float:
+def _likeness(former: _Former, new: Answer) -> float:
     """How well a mask would do as the next one of an object, 0 to 1."""
-    former, mask = _inside(old.seen_in(new.window, SIDE)), _inside(new.logits)
+    mask = _inside(new.logits)
     if not mask.any():
         return 0.0
-    move = np.subtract(ndimage.center_of_mass(mask), ndimage.center_of_mass(former))
-    moved = ndimage.shift(former.view(np.uint8), np.round(move), order=0) > 0
+    centre = ndimage.center_of_mass(former.mask)
+    move = np.subtract(ndimage.center_of_mass(mask), centre)
+    moved = ndimage.shift(former.mask.view(np.uint8), np.round(move), order=0) > 0
     shape = np.count_nonzero(moved & mask) / np.count_nonzero(moved | mask)
-    width = 2 * _deepest(former)[1]
+    width = 2 * former.radius
     nearness = np.exp(-0.5 * (np.hypot(*move) / (REACH * width)) ** 2)
     return float(new.score**0.5 * shape * nearness)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
+from sam2_core.portraits import signs
 from sam2_core.training.clicks import sample_error_clicks
 from sam2_core.training.image_step import StepResult
 from sam2_core.training.losses import balanced_cross_entropy, dice_loss
@@ -166,7 +167,7 @@ def _next_round(
     lost = lost[:, None, None]
     grey, masks = part.grey.clone(), part.masks.clone()
     grey[:, 0] = torch.where(lost, grey[:, 0], part.images.mean(1))
-    masks[:, 0] = torch.where(lost, masks[:, 0], (shown > 0).float() * 2 - 1)
+    masks[:, 0] = torch.where(lost, masks[:, 0], signs(shown))
     # Whoever corrects a followed mask clicks on it as it is; where it came from is
     # not asked again.
     forgotten = (chance < FORGOTTEN)[:, None, None, None]

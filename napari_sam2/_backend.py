@@ -60,7 +60,8 @@ class Sam2Backend:
         from sam2_core.inference import inference
 
         with inference():
-            session.frame_features(index)
+            if session.closeups(index) is None:  # they do without
+                session.frame_features(index)
 
     def glance(self, session: Any, index: int, xy: Any, labels: Any) -> Prediction:
         """What a click on a frame of a session may mean; nothing is remembered."""

@@ -62,7 +62,7 @@ class Engine:
         self._predictor: Predictor | None = None
         self._encoded: tuple[LayerFrames, int] | None = None
         self._sessions: OrderedDict[LayerFrames, _OpenSession] = OrderedDict()
-        self._ambiguous: tuple[ObjectPrompts, Prediction, float] | None = None
+        self._glimpsed: tuple[Any, Prediction, float] | None = None
         self.opened = 0  # sessions that were given prompts; so a job knows a fresh one
 
     def forget(self, frames: LayerFrames) -> None:
@@ -72,7 +72,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the model and everything computed with it."""
         self._choice = self._model = self._predictor = self._encoded = None
-        self._ambiguous = None
+        self._glimpsed = None
         self._sessions.clear()
 
     def prepare(
@@ -171,11 +171,7 @@ class Engine:
         opened = self._sessions.get(frames)
         if opened is not None and key.object_id in opened.followed:
             return  # tracking has said what is meant
-        asked, self._ambiguous = self._ambiguous, None
-        if asked is not None and asked[0] is prompts:
-            _, found, took = asked
-        else:
-            found, took = self._glimpse(frames, index, prompts.points_xy[0])
+        found, took = self._glimpse(frames, index, prompts.points_xy[0])
         result = choices(found, key, prompts, frames, index, took)
         if result is not None:
             yield result
@@ -183,7 +179,13 @@ class Engine:
     def _glimpse(
         self, frames: LayerFrames, index: int, xy: XY
     ) -> tuple[Prediction, float]:
-        """Candidates of a click, on an encoded frame if there is one, and the time."""
+        """Candidates of a click, on an encoded frame if there is one, and the time.
+
+        The last answer is kept: what was seen before a click is what it means.
+        """
+        asked = frames, frames.data_id, index, xy
+        if self._glimpsed is not None and self._glimpsed[0] == asked:
+            return self._glimpsed[1:]
         top, left = frames.corner
         point = np.array([(xy[0] - left, xy[1] - top)], np.float32)
         label = np.array([1], np.int32)
@@ -198,7 +200,9 @@ class Engine:
             self.backend.warm(session, index)
             began = time.perf_counter()
             found = self.backend.glance(session, index, point, label)
-        return found, 1000 * (time.perf_counter() - began)
+        took = 1000 * (time.perf_counter() - began)
+        self._glimpsed = asked, found, took
+        return found, took
 
     def propagate(
         self,
@@ -269,18 +273,16 @@ class Engine:
         def ask(negative: Sequence[XY]) -> Answer:
             assert self._predictor is not None
             coordinates, labels = point_arrays(prompts, negative)
-            several = single and not negative
-            began = time.perf_counter()
-            prediction = self._predictor.predict(
-                point_coords=coordinates,
-                point_labels=labels,
-                box=box,
-                mask_input=mask_input,
-                multimask_output=several,
-            )
-            if several:
-                took = 1000 * (time.perf_counter() - began)
-                self._ambiguous = told, prediction, took
+            if single and not negative and prompts.positive:
+                prediction, _ = self._glimpse(frames, 0, told.points_xy[0])
+            else:
+                prediction = self._predictor.predict(
+                    point_coords=coordinates,
+                    point_labels=labels,
+                    box=box,
+                    mask_input=mask_input,
+                    multimask_output=single and not negative,
+                )
             best = int(np.argmax(prediction.scores))
             mask, score = prediction.masks[best], float(prediction.scores[best])
             return mask.astype(bool), Scores(score)

@@ -1,7 +1,8 @@
-"""The mask under the cursor, before the click."""
+"""The mask under the cursor, before the click or before its button is up."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2 import _layers
@@ -11,13 +12,28 @@ from napari_sam2._prompts import ObjectPrompts
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_sam2._controller import SegmentController
     from napari_sam2._glimpses import Glimpse
     from napari_sam2._jobs import Stop
+    from napari_sam2._layers import View
 
 QUICK_MS = 60  # a model that takes longer is asked under the cursor only on request
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place in the plane on display, in pixels of the image."""
+
+    view: View
+    row: float
+    column: float
+
+    @property
+    def pixel(self) -> tuple[View, int, int]:
+        """Within it the answer is taken to be the same."""
+        return self.view, round(self.row), round(self.column)
 
 
 class Hover:
@@ -35,9 +51,10 @@ class Hover:
         self.controller = controller
         self.state = controller.state
         self.ghost = Ghost(controller.viewer)
-        self._at: tuple[Any, ...] = ()
-        self._wanted: tuple[Any, ...] = ()
+        self._at: Spot | None = None
+        self._wanted: Spot | None = None
         controller.viewer.mouse_move_callbacks.append(self.on_move)
+        controller.viewer.mouse_drag_callbacks.append(self.on_press)
         controller.stage.prompts_changed.connect(self.hide)
         for name in ("object_id", "hover", "image"):
             self.state.events[name].connect(self.hide)
@@ -60,78 +77,112 @@ class Hover:
 
     def hide(self, *_: Any) -> None:
         """Show nothing until the cursor moves again."""
-        self._at = self._wanted = ()
+        self._at = self._wanted = None
         self.ghost.hide()
 
     def close(self) -> None:
         """The dock is gone."""
-        callbacks = self.controller.viewer.mouse_move_callbacks
-        if self.on_move in callbacks:
-            callbacks.remove(self.on_move)
+        viewer = self.controller.viewer
+        for callbacks, own in (
+            (viewer.mouse_move_callbacks, self.on_move),
+            (viewer.mouse_drag_callbacks, self.on_press),
+        ):
+            if own in callbacks:
+                callbacks.remove(own)
         self.ghost.remove()
 
     def on_move(self, viewer: Any, event: Any) -> None:
         """The cursor is somewhere else."""
-        points = self.controller.stage.points
-        in_hand = (
-            points is not None
-            and viewer.layers.selection.active is points
-            and str(points.mode) == "add"
-        )
-        if not in_hand or not self.is_on:
+        if self._in_hand and self.is_on:
+            self.look(event.position)
+        else:
             self.ghost.hide()
+
+    def on_press(self, viewer: Any, event: Any) -> None:
+        """The button is down: begin with the answer, for when it is up again.
+
+        Models that answer by close-ups remember what they were asked; others would be
+        asked twice. Corrections are quick enough.
+        """
+        state, controller = self.state, self.controller
+        new = state.each or not controller.stage.count_prompts(state.object_id)
+        if not (event.button == 1 and self._in_hand and state.positive and new):
             return
-        self.look(event.position)
+        spot = self._spot(event.position)
+        if spot and controller.sight.close_ups and not controller.runner.busy:
+            controller.tasks.awaited.emit(True)
+            self._ask(spot, lambda glimpse: None, self._on_ahead)
+
+    def _on_ahead(self, error: Sam2Error | None) -> None:
+        if not self.controller.runner.awaits("predict"):
+            self.controller.tasks.awaited.emit(False)
 
     def look(self, world: Any) -> None:
         """Show the mask at world coordinates, as soon as nothing else is going on."""
+        spot = self._spot(world)
+        if spot is None:
+            self.hide()
+        elif self._at is None or spot.pixel != self._at.pixel:
+            self._wanted = spot
+            if not self.controller.runner.busy:
+                self._show()
+
+    @property
+    def _in_hand(self) -> bool:
+        """Whether a click would make a point."""
+        points = self.controller.stage.points
+        active = self.controller.viewer.layers.selection.active
+        return points is not None and active is points and str(points.mode) == "add"
+
+    def _spot(self, world: Any) -> Spot | None:
         image = self.controller.stage.image
         if image is None or self.state.object_id < 1:
-            return
+            return None
         try:
             view = _layers.current_view(self.controller.viewer, image)
         except Sam2Error:
-            return
+            return None
         here = image.world_to_data(world)
         row, column = (float(here[i]) for i in view.plane)
         height, width = (_layers.image_shape(image)[i] for i in view.plane)
         if not (-0.5 <= row < height - 0.5 and -0.5 <= column < width - 0.5):
-            self.hide()
-            return
-        at = (view, round(row), round(column))
-        if at == self._at:
-            return
-        self._wanted = at
-        if not self.controller.runner.busy:
-            self._ask(at)
+            return None
+        return Spot(view, row, column)
 
-    def _ask(self, at: tuple[Any, ...]) -> None:
-        controller = self.controller
-        self._at = at
-        view, row, column = at
+    def _show(self) -> None:
+        self._at = self._wanted
+        if self._at is not None:
+            self._ask(self._at, self._on_item, self._on_end)
+
+    def _ask(
+        self,
+        spot: Spot,
+        on_item: Callable[[Glimpse], None],
+        on_end: Callable[[Sam2Error | None], None],
+    ) -> None:
+        controller, xy = self.controller, (spot.column, spot.row)
         try:
-            image, under = controller.stage.ensure()[0], ((float(column), float(row)),)
-            spot = ObjectPrompts(under, (1,))
-            frames = controller.sight.part(controller.frames(), image, spot)
+            image = controller.stage.ensure()[0]
+            click = ObjectPrompts((xy,), (1,))
+            frames = controller.sight.part(controller.frames(), image, click)
         except Sam2Error:
             return
         choice, engine = controller.tasks.choice, controller.tasks.engine
 
         def work(stop: Stop) -> Iterator[Any]:
-            return engine.hover(choice, frames, view.position, (column, row), stop)
+            return engine.hover(choice, frames, spot.view.position, xy, stop)
 
-        controller.runner.submit(Job("hover", work, self._on_item, self._on_end))
+        controller.runner.submit(Job("hover", work, on_item, on_end))
 
     def _on_item(self, glimpse: Glimpse) -> None:
         image = self.controller.stage.image
-        if image is None or not self._at or glimpse.position != self._at[0].position:
+        if image is None or not self._at or glimpse.position != self._at.view.position:
             return
         color = self.controller.stage.label_color(self.state.object_id)
         self.ghost.show(image, glimpse, color)
 
     def _on_end(self, error: Sam2Error | None) -> None:
         """The cursor has moved on meanwhile: look there."""
-        wanted = self._wanted
-        moved = bool(wanted) and wanted != self._at
+        moved = self._wanted is not None and self._wanted != self._at
         if error is None and moved and not self.controller.runner.busy:
-            self._ask(wanted)
+            self._show()

@@ -104,12 +104,13 @@ class Sight:
 
     def ahead(self, frames: LayerFrames, image: Image) -> LayerFrames | None:
         """What to encode before the first click; None if that cannot be known."""
-        if self._close_ups and not self._whole(frames.plane_shape):
+        if self.close_ups and not self._whole(frames.plane_shape):
             return None  # where it will be is not known, and there is nothing to encode
         return self.part(frames, image, None)
 
     @property
-    def _close_ups(self) -> bool:
+    def close_ups(self) -> bool:
+        """Whether the chosen model answers clicks by close-ups."""
         name = self.state.model
         config = VARIANTS.get(name)  # a file shows what it holds when it is loaded
         return self.state.close_ups.get(name, config is not None and config.closeups)
@@ -117,7 +118,7 @@ class Sight:
     def _whole(self, hw: tuple[int, int]) -> bool:
         """Whether planes of this size are always shown whole."""
         wanted = self.state.part
-        small = max(hw) <= WHOLE[self._close_ups]
+        small = max(hw) <= WHOLE[self.close_ups]
         return wanted == "whole" or (wanted == "auto" and small)
 
     def _region(
@@ -127,7 +128,7 @@ class Sight:
         spots: tuple[float, float, float, float] | None,
     ) -> Region | None:
         height, width = hw = frames.plane_shape
-        close = self._close_ups
+        close = self.close_ups
         seen = region_on_screen(self.viewer, image, frames.plane)
         region: tuple[float, float, float, float] = seen or (0, 0, width, height)
         x0, y0, x1, y1 = region

@@ -65,6 +65,7 @@ class Tasks:
     """
 
     failed = Signal(Sam2Error)
+    awaited = Signal(bool)  # whether the mask of a prompt is about to come
     ended = Signal(str)  # kind of a job that is over
     history_changed = Signal()
     remedies_found = Signal(list)  # of Remedy: the device ran out of memory
@@ -160,6 +161,7 @@ class Tasks:
                 asked = self.engine.predict(*told, stop, others)
                 yield from watch(entry, self.engine, asked)
 
+        self.awaited.emit(True)
         self._submit("predict", work, step, begin=begin, entries=entries)
 
     def propagate(

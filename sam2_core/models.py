@@ -182,4 +182,7 @@ def _assemble(
         for key, tensor in state_dict.items()
     }
     model.load_state_dict(placed, strict=True, assign=True)
+    for part in (model.closeup, model.guide, model.prompt_hints):
+        if part is not None:  # else every call would turn the weights to this layout
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model

@@ -87,6 +87,10 @@ class StackMethods:
         self.session_fold = Fold("Session and output", self.session, is_open=False)
 
     def _connect_stack_parts(self) -> None:
+        self.stack.axis_requested.connect(self._on_axis)
+        self.stack.range_requested.connect(self._on_range)
+        self.stack.direction_requested.connect(self._on_direction)
+        self.stack.propagate_requested.connect(self._on_propagate)
         self.stack.mark_requested.connect(self._on_mark)
         self.stack.patience_requested.connect(self._on_patience)
         self.stack.follow_requested.connect(self._on_follow)
@@ -120,6 +124,19 @@ class StackMethods:
 
     def _show_marks(self, *_: Any) -> None:
         self.stack.show_marks(self.tools.marks_here())
+
+    def _on_axis(self, axis: int | None) -> None:
+        self._try("choose_axis", axis)
+        self.stack.refresh()
+
+    def _on_propagate(self) -> None:
+        self._try("propagate")
+
+    def _on_range(self, start: int | None, stop: int | None) -> None:
+        self.state.update(start=start, stop=stop)
+
+    def _on_direction(self, direction: str) -> None:
+        self.state.direction = direction
 
     def _on_mark(self, kind: str) -> None:
         self._try("mark_absent" if kind == ABSENT else "mark_end")

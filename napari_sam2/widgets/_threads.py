@@ -34,12 +34,20 @@ def run_in_thread(
         Called on the GUI thread when the worker is gone, and the last result drawn:
         what is done at the end of a job need not hold up the mask of a click.
     """
+    handed = 0
 
     def consume() -> Iterator[Any]:
-        yield from iterator
+        nonlocal handed
+        for item in iterator:
+            handed += 1
+            yield item
+
+    def on_finished() -> None:
+        # The last item only says how it ended.
+        QTimer.singleShot(DRAWN_MS if handed > 1 else 0, on_exhausted)
 
     sys.setswitchinterval(min(TURN, sys.getswitchinterval()))
     worker = create_worker(consume, _ignore_errors=True)
     worker.yielded.connect(on_item)
-    worker.finished.connect(lambda: QTimer.singleShot(DRAWN_MS, on_exhausted))
+    worker.finished.connect(on_finished)
     worker.start()

@@ -24,6 +24,7 @@ from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
 from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._fold import Fold, scrolling_column
+from napari_sam2.widgets._holding import Hold
 from napari_sam2.widgets._object_table import ObjectPanel
 from napari_sam2.widgets._options import OptionsPanel
 from napari_sam2.widgets._progress import ProgressRow
@@ -117,6 +118,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.progress = ProgressRow(self.state)
         self.status_line = StatusLine(self.state)
         self.status = self.status_line.message
+        self.hold = Hold(self, self.controller.tasks)
         self._lay_out()
         self._connect()
         unbind = _keys.bind(viewer, self, _run, self.controller.stage)
@@ -306,10 +308,6 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.seeing.looks_changed.connect(controller.prepare)
         self.table.requested.connect(self._on_objects)
         self.table.count_changed.connect(self._on_count)
-        self.stack.axis_requested.connect(self._on_axis)
-        self.stack.range_requested.connect(self._on_range)
-        self.stack.direction_requested.connect(self._on_direction)
-        self.stack.propagate_requested.connect(self._on_propagate)
         self.progress.cancel_requested.connect(self.cancel)
         self._connect_stack_parts()
         controller.tasks.failed.connect(self._on_failed)
@@ -365,19 +363,6 @@ class SegmentWidget(Actions, StackMethods, QWidget):
 
     def _on_device(self, device: str) -> None:
         self._try("choose_model", self.state.model, device)
-
-    def _on_axis(self, axis: int | None) -> None:
-        self._try("choose_axis", axis)
-        self.stack.refresh()
-
-    def _on_propagate(self) -> None:
-        self._try("propagate")
-
-    def _on_range(self, start: int | None, stop: int | None) -> None:
-        self.state.update(start=start, stop=stop)
-
-    def _on_direction(self, direction: str) -> None:
-        self.state.direction = direction
 
 
 def _run(widget: SegmentWidget, method: str) -> None:

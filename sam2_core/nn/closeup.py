@@ -59,8 +59,8 @@ class Pair(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) of the same shape."""
-        y = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(x + self.norm2(self.conv2(y)))
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(x + self.norm2(self.conv2(y)), inplace=True)
 
 
 class CloseUp(nn.Module):
@@ -127,8 +127,8 @@ class CloseUp(nn.Module):
         fine = F.interpolate(
             self.to_full(x), scale_factor=2.0, mode="bilinear", align_corners=False
         )
-        fine = F.relu(stem + fine)
-        fine = F.relu(fine + self.full(fine))
+        fine = F.relu(stem + fine, inplace=True)
+        fine = F.relu(fine + self.full(fine), inplace=True)
         logits = self.draw(fine)[:, 0].float()
         return SeenObject(logits, *self._judged(deep, x, logits))
 

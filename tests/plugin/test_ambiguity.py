@@ -1,4 +1,4 @@
-"""Candidates of a click, several objects at once, previews; the model is a fake."""
+"""Candidates of a click, several objects at once; the model is a fake."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import pytest
 from fakes import RADIUS, disc
 
 from napari_sam2._ambiguity import Ambiguity
-from napari_sam2._ghost import NAME
-from napari_sam2._hover import Hover
 
 FLAT = np.zeros((40, 60), np.float32)
 STACK = np.zeros((7, 40, 60), np.float32)
@@ -163,70 +161,3 @@ def test_negative_lasso_cuts_off(tool):
     data = t.stage.labels.data
     assert data[20, 27] == 1
     assert not data[10:31, 30:51].any()
-
-
-# -- under the cursor ------------------------------------------------------------------
-
-
-@pytest.fixture
-def hovering(tool):
-    t = tool(STACK, scale=(4, 0.5, 0.5), translate=(8, 1, 2))
-    t.viewer.dims.set_current_step(0, 3)
-    t.hover = Hover(t)
-    t.state.hover = True
-    return t
-
-
-def ghost(t):
-    layers = [layer for layer in t.viewer.layers if layer.name == NAME]
-    return layers[0] if layers and layers[0].visible else None
-
-
-def test_preview_shows_what_a_click_would_give(hovering):
-    t = hovering
-    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
-    layer = ghost(t)
-    np.testing.assert_array_equal(layer.data[0] > 0, disc(SHAPE, 30, 20))
-    # The one plane of the preview lies on the frame it belongs to.
-    np.testing.assert_allclose(
-        layer.data_to_world((0, 20, 30)), t.state.image.data_to_world((3, 20, 30))
-    )
-    assert layer.get_color(1)[:3] == pytest.approx(t.stage.label_color(1)[:3])
-    assert not t.stage.labels.data.any()
-    assert len(t.stage.points.data) == 0
-    assert not layer.data.flags.writeable  # not offered as labels to write into
-
-
-def test_preview_follows_the_cursor_and_hides(hovering):
-    t = hovering
-    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
-    t.hover.look(t.state.image.data_to_world((3, 10, 10)))
-    np.testing.assert_array_equal(ghost(t).data[0] > 0, disc(SHAPE, 10, 10))
-    t.hover.look((8, -50, -50))
-    assert ghost(t) is None
-    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
-    t.add_point((3, 20, 30))
-    assert ghost(t) is None
-    t.hover.look(t.state.image.data_to_world((3, 21, 30)))
-    t.viewer.dims.set_current_step(0, 4)
-    assert ghost(t) is None
-
-
-def test_preview_is_on_by_itself_only_where_the_model_is_quick(hovering):
-    t = hovering
-    t.state.hover = None
-    for took, on in ((None, False), (59.0, True), (61.0, False)):
-        t.state.glimpse_ms = took
-        assert t.hover.is_on == on
-    t.hover.toggle()
-    assert t.state.hover is True
-    t.hover.toggle()
-    assert t.state.hover is False
-
-
-def test_preview_goes_with_the_dock(hovering):
-    t = hovering
-    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
-    t.hover.close()
-    assert NAME not in t.viewer.layers
-    assert t.hover.on_move not in t.viewer.mouse_move_callbacks

@@ -1,0 +1,176 @@
+"""The mask under the cursor, and the answer that begins when a button is pressed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fakes import disc
+
+from napari_sam2._backend import Sam2Backend
+from napari_sam2._controller import SegmentController
+from napari_sam2._engine import Engine
+from napari_sam2._ghost import NAME
+from napari_sam2._hover import Hover
+from napari_sam2._jobs import JobRunner, run_inline
+from napari_sam2._sample_data import sample_nuclei
+from napari_sam2._state import SegmentationState
+from napari_sam2.demo import CLICKS_XY, FRAME
+from sam2_core.closeups import CloseUps
+
+STACK = np.zeros((7, 40, 60), np.float32)
+SHAPE = (40, 60)
+
+
+@pytest.fixture
+def hovering(tool):
+    t = tool(STACK, scale=(4, 0.5, 0.5), translate=(8, 1, 2))
+    t.viewer.dims.set_current_step(0, 3)
+    t.hover = Hover(t)
+    t.state.hover = True
+    return t
+
+
+def ghost(t):
+    layers = [layer for layer in t.viewer.layers if layer.name == NAME]
+    return layers[0] if layers and layers[0].visible else None
+
+
+def test_preview_shows_what_a_click_would_give(hovering):
+    t = hovering
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    layer = ghost(t)
+    np.testing.assert_array_equal(layer.data[0] > 0, disc(SHAPE, 30, 20))
+    # The one plane of the preview lies on the frame it belongs to.
+    np.testing.assert_allclose(
+        layer.data_to_world((0, 20, 30)), t.state.image.data_to_world((3, 20, 30))
+    )
+    assert layer.get_color(1)[:3] == pytest.approx(t.stage.label_color(1)[:3])
+    assert not t.stage.labels.data.any()
+    assert len(t.stage.points.data) == 0
+    assert not layer.data.flags.writeable  # not offered as labels to write into
+
+
+def test_preview_follows_the_cursor_and_hides(hovering):
+    t = hovering
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    t.hover.look(t.state.image.data_to_world((3, 10, 10)))
+    np.testing.assert_array_equal(ghost(t).data[0] > 0, disc(SHAPE, 10, 10))
+    t.hover.look((8, -50, -50))
+    assert ghost(t) is None
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    t.add_point((3, 20, 30))
+    assert ghost(t) is None
+    t.hover.look(t.state.image.data_to_world((3, 21, 30)))
+    t.viewer.dims.set_current_step(0, 4)
+    assert ghost(t) is None
+
+
+def test_preview_is_on_by_itself_only_where_the_model_is_quick(hovering):
+    t = hovering
+    t.state.hover = None
+    for took, on in ((None, False), (59.0, True), (61.0, False)):
+        t.state.glimpse_ms = took
+        assert t.hover.is_on == on
+    t.hover.toggle()
+    assert t.state.hover is True
+    t.hover.toggle()
+    assert t.state.hover is False
+
+
+def test_preview_goes_with_the_dock(hovering):
+    t = hovering
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    t.hover.close()
+    assert NAME not in t.viewer.layers
+    assert t.hover.on_move not in t.viewer.mouse_move_callbacks
+    assert t.hover.on_press not in t.viewer.mouse_drag_callbacks
+
+
+# -- while the button is down ----------------------------------------------------------
+
+
+def pressed(t, where, button=1):
+    world = t.state.image.data_to_world(where)
+    t.hover.on_press(t.viewer, SimpleNamespace(button=button, position=world))
+
+
+@pytest.fixture
+def pointing(hovering):
+    t = hovering
+    t.state.hover = False
+    t.prepare()
+    t.state.close_ups[t.state.model] = True
+    t.viewer.layers.selection.active = t.stage.points
+    t.stage.points.mode = "add"
+    return t
+
+
+def asked(t):
+    """How many jobs were submitted since."""
+    jobs, submit = [], t.runner.submit
+    t.runner.submit = lambda job: (jobs.append(job), submit(job))
+    return jobs
+
+
+def test_a_press_asks_ahead_and_shows_nothing(pointing):
+    t = pointing
+    jobs = asked(t)
+    pressed(t, (3, 20.25, 30.5))
+    assert [job.kind for job in jobs] == ["hover"]
+    assert ghost(t) is None
+    assert not t.stage.labels.data.any()
+    assert len(t.stage.points.data) == 0
+
+
+def test_a_press_that_makes_no_new_object_asks_nothing(pointing):
+    t = pointing
+    jobs = asked(t)
+    pressed(t, (3, 20, 30), button=2)
+    pressed(t, (3, -20, 30))
+    t.set_polarity(False)
+    pressed(t, (3, 20, 30))
+    t.set_polarity(True)
+    t.stage.points.mode = "pan_zoom"
+    pressed(t, (3, 20, 30))
+    t.stage.points.mode = "add"
+    t.state.close_ups[t.state.model] = False  # it would be asked twice
+    pressed(t, (3, 20, 30))
+    t.state.close_ups[t.state.model] = True
+    assert jobs == []
+    t.add_point((3, 20, 30))
+    jobs.clear()
+    pressed(t, (3, 21, 30))  # a correction
+    assert jobs == []
+    t.state.each = True
+    pressed(t, (3, 21, 30))
+    assert len(jobs) == 1
+
+
+@pytest.mark.parametrize("axis", [None, 0], ids=["planes", "stack"])
+def test_the_click_finds_what_the_press_has_asked(axis, monkeypatch):
+    from napari.components import ViewerModel
+
+    ((data, *_),) = sample_nuclei()
+    viewer = ViewerModel()
+    state = SegmentationState(device="cpu")
+    t = SegmentController(viewer, state, JobRunner(run_inline), Engine(Sam2Backend()))
+    t.hover = Hover(t)
+    t.choose_image(viewer.add_image(data[FRAME - 1 : FRAME + 1], name="nuclei"))
+    t.choose_axis(axis)
+    viewer.dims.set_current_step(0, 1)
+    viewer.layers.selection.active = t.stage.points
+    t.stage.points.mode = "add"
+    windows, ask = [], CloseUps.ask
+    monkeypatch.setattr(
+        CloseUps, "ask", lambda self, q: windows.extend(q) or ask(self, q)
+    )
+    x, y = next(iter(CLICKS_XY.values()))
+    spot = 1, y + 0.3, x - 0.7
+    pressed(t, spot)
+    assert len(windows) > 1
+    windows.clear()
+    t.stage.points.add(t.stage.points.world_to_data(t.state.image.data_to_world(spot)))
+    assert (t.stage.labels.data[1] == 1).sum() > 300
+    assert windows == []

@@ -161,6 +161,22 @@ class Engine:
         mask = np.asarray(found.masks[int(np.argmax(found.scores))], bool)
         yield Glimpse(frames.plane, position, mask, frames.corner)
 
+    def ahead(
+        self, choice: Choice, frames: LayerFrames, key: Key, prompts: ObjectPrompts
+    ) -> None:
+        """Find out what prompts will mean that are about to be given.
+
+        It is worth while only for models that remember what they were asked.
+        """
+        if choice != self._choice:
+            return
+        if frames.axis is None:
+            list(self._encode(frames))
+            self._predict_one(key, prompts, frames, {})
+        else:
+            _, index = split_position(key.plane, key.position, frames.axis)
+            self._glimpse(frames, index, prompts.points_xy[0])
+
     def _choices(
         self, frames: LayerFrames, key: Key, prompts: ObjectPrompts
     ) -> Iterator[Choices]:
@@ -190,8 +206,7 @@ class Engine:
         point = np.array([(xy[0] - left, xy[1] - top)], np.float32)
         label = np.array([1], np.int32)
         if frames.axis is None:
-            for _ in self._encode(frames):
-                pass
+            list(self._encode(frames))
             assert self._predictor is not None
             began = time.perf_counter()
             found = self._predictor.predict(point, label, multimask_output=True)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2 import _layers
 from napari_sam2._ghost import Ghost
 from napari_sam2._jobs import Job
-from napari_sam2._prompts import ObjectPrompts
+from napari_sam2._prompts import Key, ObjectPrompts
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from napari_sam2._controller import SegmentController
     from napari_sam2._glimpses import Glimpse
+    from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Stop
     from napari_sam2._layers import View
 
@@ -29,6 +30,11 @@ class Spot:
     view: View
     row: float
     column: float
+
+    @property
+    def xy(self) -> tuple[float, float]:
+        """As prompts have it."""
+        return self.column, self.row
 
     @property
     def pixel(self) -> tuple[View, int, int]:
@@ -102,16 +108,32 @@ class Hover:
         """The button is down: begin with the answer, for when it is up again.
 
         Models that answer by close-ups remember what they were asked; others would be
-        asked twice. Corrections are quick enough.
+        asked twice. In stacks, what a correction means depends on what was followed.
         """
         state, controller = self.state, self.controller
-        new = state.each or not controller.stage.count_prompts(state.object_id)
-        if not (event.button == 1 and self._in_hand and state.positive and new):
+        spot = self._spot(event.position) if event.button == 1 else None
+        ready = self._in_hand and controller.sight.close_ups
+        if spot is None or not ready or controller.runner.busy:
             return
-        spot = self._spot(event.position)
-        if spot and controller.sight.close_ups and not controller.runner.busy:
-            controller.tasks.awaited.emit(True)
-            self._ask(spot, lambda glimpse: None, self._on_ahead)
+        new = state.each or not controller.stage.count_prompts(state.object_id)
+        if not new and state.axis is not None:
+            return
+        key = Key(spot.view.plane, spot.view.position, state.object_id)
+        given = None if new else controller.pending.prompts().get(key)
+        prompts = (given or ObjectPrompts()).with_point(spot.xy, state.positive)
+        frames = self._frames(prompts) if prompts.positive else None
+        if frames is None:
+            return
+        choice, engine = controller.tasks.choice, controller.tasks.engine
+
+        def work(stop: Stop) -> Iterator[Any]:
+            if not stop():
+                engine.ahead(choice, frames, key, prompts)
+            yield from ()
+
+        controller.tasks.awaited.emit(True)
+        job = Job("hover", work, lambda item: None, self._on_ahead)
+        controller.runner.submit(job)
 
     def _on_ahead(self, error: Sam2Error | None) -> None:
         if not self.controller.runner.awaits("predict"):
@@ -149,30 +171,30 @@ class Hover:
             return None
         return Spot(view, row, column)
 
-    def _show(self) -> None:
-        self._at = self._wanted
-        if self._at is not None:
-            self._ask(self._at, self._on_item, self._on_end)
-
-    def _ask(
-        self,
-        spot: Spot,
-        on_item: Callable[[Glimpse], None],
-        on_end: Callable[[Sam2Error | None], None],
-    ) -> None:
-        controller, xy = self.controller, (spot.column, spot.row)
+    def _frames(self, prompts: ObjectPrompts) -> LayerFrames | None:
+        """Where such prompts would be answered."""
+        controller = self.controller
         try:
             image = controller.stage.ensure()[0]
-            click = ObjectPrompts((xy,), (1,))
-            frames = controller.sight.part(controller.frames(), image, click)
+            return controller.sight.part(controller.frames(), image, prompts)
         except Sam2Error:
+            return None
+
+    def _show(self) -> None:
+        self._at = spot = self._wanted
+        if spot is None:
             return
-        choice, engine = controller.tasks.choice, controller.tasks.engine
+        frames = self._frames(ObjectPrompts().with_point(spot.xy, True))
+        if frames is None:
+            return
+        tasks = self.controller.tasks
+        choice, engine = tasks.choice, tasks.engine
 
         def work(stop: Stop) -> Iterator[Any]:
-            return engine.hover(choice, frames, spot.view.position, xy, stop)
+            return engine.hover(choice, frames, spot.view.position, spot.xy, stop)
 
-        controller.runner.submit(Job("hover", work, on_item, on_end))
+        job = Job("hover", work, self._on_item, self._on_end)
+        self.controller.runner.submit(job)
 
     def _on_item(self, glimpse: Glimpse) -> None:
         image = self.controller.stage.image

@@ -92,6 +92,11 @@ class ObjectPrompts:
             and set(self.cuts_xy).issuperset(earlier.cuts_xy)
         )
 
+    def with_point(self, xy: tuple[float, float], positive: bool) -> ObjectPrompts:
+        """The same and one more point."""
+        labels = (*self.point_labels, int(positive))
+        return replace(self, points_xy=(*self.points_xy, xy), point_labels=labels)
+
     def box_array(self) -> NDArray[np.float32] | None:
         """The box as (4,) x0, y0, x1, y1; None without one."""
         return None if self.box_xyxy is None else np.asarray(self.box_xyxy, np.float32)

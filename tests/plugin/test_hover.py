@@ -116,9 +116,11 @@ def asked(t):
 
 def test_a_press_asks_ahead_and_shows_nothing(pointing):
     t = pointing
-    jobs = asked(t)
+    jobs, awaited = asked(t), []
+    t.tasks.awaited.connect(awaited.append)
     pressed(t, (3, 20.25, 30.5))
     assert [job.kind for job in jobs] == ["hover"]
+    assert awaited == [True, False]  # there, and nobody has let go of the button yet
     assert ghost(t) is None
     assert not t.stage.labels.data.any()
     assert len(t.stage.points.data) == 0
@@ -141,7 +143,7 @@ def test_a_press_that_makes_no_new_object_asks_nothing(pointing):
     assert jobs == []
     t.add_point((3, 20, 30))
     jobs.clear()
-    pressed(t, (3, 21, 30))  # a correction
+    pressed(t, (3, 21, 30))  # a correction in a stack
     assert jobs == []
     t.state.each = True
     pressed(t, (3, 21, 30))
@@ -167,10 +169,13 @@ def test_the_click_finds_what_the_press_has_asked(axis, monkeypatch):
         CloseUps, "ask", lambda self, q: windows.extend(q) or ask(self, q)
     )
     x, y = next(iter(CLICKS_XY.values()))
-    spot = 1, y + 0.3, x - 0.7
-    pressed(t, spot)
-    assert len(windows) > 1
-    windows.clear()
-    t.stage.points.add(t.stage.points.world_to_data(t.state.image.data_to_world(spot)))
-    assert (t.stage.labels.data[1] == 1).sum() > 300
-    assert windows == []
+    given = t.stage.points
+    # The object, then a correction of it; in stacks that is asked for when it is there.
+    for spot in ((1, y + 0.3, x - 0.7), (1, y + 2.5, x))[: 2 if axis is None else 1]:
+        pressed(t, spot)
+        assert windows
+        windows.clear()
+        given.add(given.world_to_data(t.state.image.data_to_world(spot)))
+        assert (t.stage.labels.data[1] == 1).sum() > 300
+        assert windows == []
+    assert len(given.data) == (2 if axis is None else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -32,36 +32,56 @@ class Hold:
     def __init__(self, widget: QWidget, tasks: Tasks) -> None:
         self.widget = widget
         self.state = tasks.state
-        self._timer: QTimer | None = None
+        self._gate: _Gate | None = None
         tasks.awaited.connect(self._on_awaited)
         tasks.ended.connect(self.end)
         tasks.state.events.click_ms.connect(self.end)
 
     def end(self, *_: Any) -> None:
         """Draw again."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.stop()
-            timer.parent().setUpdatesEnabled(True)
-            timer.deleteLater()
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.open()
 
     def _on_awaited(self, on: bool) -> None:
         took = self.state.click_ms
-        if not on:
-            self.end()
-        elif self._timer is not None:
-            self._timer.start()
-        elif took is not None and took <= LONGEST_MS:
-            self._begin()
+        self.end()
+        if on and took is not None and took <= LONGEST_MS:
+            window = self.widget
+            while (
+                above := window.parentWidget()
+            ) is not None:  # of a floating dock too
+                window = above
+            self._gate = _Gate(window)
 
-    def _begin(self) -> None:
-        window = self.widget
-        while (above := window.parentWidget()) is not None:  # also of a floating dock
-            window = above
-        window.setUpdatesEnabled(False)
-        # It belongs to the window: whatever becomes of the dock, that is drawn again.
-        timer = self._timer = QTimer(window)
-        timer.setSingleShot(True)
-        timer.timeout.connect(lambda: self.end())
-        timer.setInterval(LONGEST_MS)
-        timer.start()
+
+class _Gate(QObject):
+    """Keeps back the drawing of a window for a while.
+
+    What has to be drawn is remembered by Qt, which asks the window for it by an event.
+    The gate belongs to the window: whatever becomes of the dock, it opens.
+    """
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self._is_open = self._asked = False
+        window.installEventFilter(self)
+        QTimer.singleShot(LONGEST_MS, self.open)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take away what asks for drawing."""
+        if event.type() != QEvent.UpdateRequest:
+            return False
+        self._asked = True
+        return True
+
+    def open(self) -> None:
+        """Let the window draw, once."""
+        if self._is_open:
+            return
+        self._is_open = True
+        window = self.parent()
+        window.removeEventFilter(self)
+        if self._asked:
+            QCoreApplication.postEvent(window, QEvent(QEvent.UpdateRequest))
+        self.deleteLater()

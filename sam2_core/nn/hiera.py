@@ -80,7 +80,8 @@ class WindowAttention(nn.Module):
             h, w = q.shape[1:3]
             q = q.reshape(b, h * w, -1)
         heads = self._heads(q), self._heads(k), self._heads(v)
-        if is_large(heads[1]) and pays_off(q, narrower=False):
+        by_parts = is_large(heads[1]) and pays_off(q, narrower=False)
+        if by_parts and not torch.compiler.is_compiling():
             out = attend(*(x.flatten(0, 1) for x in heads))
             out = out.reshape(b, -1, *out.shape[1:])
         else:
@@ -122,6 +123,8 @@ class Block(nn.Module):
         """How many rows to work on at a time; windows know nothing of each other."""
         height = x.shape[1]
         if not self.window_size or x.device.type != "cpu" or torch.is_grad_enabled():
+            return height
+        if torch.compiler.is_compiling():  # which would see every strip anew
             return height
         window = self.window_size
         widest = x[:, :window, ..., 0].numel() * 4 * self.dim_out * x.itemsize

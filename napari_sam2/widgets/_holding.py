@@ -47,12 +47,14 @@ class Hold:
         took = self.state.click_ms
         self.end()
         if on and took is not None and took <= LONGEST_MS:
-            window = self.widget
-            while (
-                above := window.parentWidget()
-            ) is not None:  # of a floating dock too
-                window = above
-            self._gate = _Gate(window)
+            self._gate = _Gate(_outermost(self.widget))
+
+
+def _outermost(widget: QWidget) -> QWidget:
+    """The window of a widget, also if its dock floats."""
+    while (above := widget.parentWidget()) is not None:
+        widget = above
+    return widget
 
 
 class _Gate(QObject):

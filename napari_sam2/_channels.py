@@ -84,6 +84,11 @@ class Blend:
 
     channels: tuple[Channel, ...]
 
+    @property
+    def arrays(self) -> list[Any]:
+        """Of all channels."""
+        return [channel.data for channel in self.channels]
+
     def picture(self, where: tuple[int | slice, ...]) -> NDArray[np.uint8]:
         """The (H, W, 3) picture of one plane, or of a part of it."""
         picture: NDArray[np.float32] | None = None

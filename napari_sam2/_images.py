@@ -11,6 +11,8 @@ from napari_sam2._layers import image_shape, plane_index
 from sam2_core.errors import ImageError, Sam2Error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image
     from numpy.typing import NDArray
 
@@ -24,6 +26,10 @@ class Look(Protocol):
 
     It can be compared and hashed: equal ones make the same picture.
     """
+
+    @property
+    def arrays(self) -> Sequence[Any]:
+        """What it reads from."""
 
     def picture(self, where: tuple[int | slice, ...]) -> NDArray[np.uint8]:
         """The (H, W, 3) picture of one plane, or of a part of it."""
@@ -101,6 +107,15 @@ class LayerFrames:
     def corner(self) -> tuple[int, int]:
         """Row and column, in the plane, of a frame's first pixel."""
         return (0, 0) if self.region is None else (self.region[1], self.region[0])
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Height and width of parts that are read for their share of a frame's time."""
+        from sam2_core.frame_arrays import tile_of
+
+        arrays = [self.data] if self.look is None else self.look.arrays
+        high, wide = np.max([tile_of(array, self.plane) for array in arrays], axis=0)
+        return int(high), int(wide)
 
     def __len__(self) -> int:
         return 1 if self.axis is None else int(self.data.shape[self.axis])

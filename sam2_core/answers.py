@@ -53,6 +53,12 @@ class Answer:
         step = self.window.side / len(self.logits)
         return int((self.logits > 0).sum()) * step**2
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether the mask reaches the border of its window."""
+        inside = self.logits > 0
+        return bool((inside[[0, -1]].any() | inside[:, [0, -1]].any()).item())
+
     def corners(self) -> NDArray[np.float32]:
         """First and last xy of the mask in the image, (2, 2); (0, 2) if it is empty."""
         rows, columns = (self.logits > 0).nonzero(as_tuple=True)

@@ -15,6 +15,7 @@ from sam2_core.answers import Answer
 from sam2_core.close_following import follow
 from sam2_core.closeups import CloseUps
 from sam2_core.memory import Memory, Outline, logits_of
+from sam2_core.pictures import picture_of
 from sam2_core.portraits import Portrait
 from sam2_core.prompts import SparsePrompt
 from sam2_core.redetection import redetected
@@ -145,8 +146,9 @@ class CloseTracker:
     def __getitem__(self, frame_index: int) -> CloseUps:
         """Close-ups of a frame; those of the last few are kept."""
         if frame_index not in self._kept:
-            frame = self.frames.frame(frame_index)
-            self._kept[frame_index] = CloseUps(self.network, frame)
+            device = self.network.stem.weight.device
+            picture = picture_of(self.frames, frame_index, device)
+            self._kept[frame_index] = CloseUps(self.network, picture)
             if len(self._kept) > KEPT_FRAMES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(frame_index)

@@ -8,6 +8,7 @@ object's size. A box, or an earlier mask, says the scale by itself.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from sam2_core.answers import (
     most_alike,
 )
 from sam2_core.nn.closeup import SIDE, prompt_maps, window_maps
+from sam2_core.pictures import TiledPicture, whole_picture
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.windows import Window, cut, paste
 
@@ -35,11 +37,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sam2_core.nn.closeup import CloseUp, SeenObject
+    from sam2_core.pictures import Picture
 
 SMALLEST, LADDER = 20.0, 2.0  # image pixels; factor between scales a click is asked at
 BOX_SHARES = (0.45, 0.6)  # of a window, for the longer side of a box
 MASK_SHARE = 0.5
 MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
+NEARBY = 1280.0  # side of the largest window that is read for a click unasked
 FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
 AT_ONCE = 32  # windows
 KEPT = 256  # answers to clicks, on which further clicks build
@@ -68,19 +72,21 @@ class CloseUps:
     ----------
     network : CloseUp
         Folded, in evaluation mode.
-    image : ndarray
-        (H, W, 3) uint8.
+    image : ndarray or Picture
+        (H, W, 3) uint8, or a picture that is read when it is looked at.
     """
 
-    def __init__(self, network: CloseUp, image: NDArray[np.uint8]) -> None:
+    def __init__(self, network: CloseUp, image: NDArray[np.uint8] | Picture) -> None:
         self.network = network
         weight = network.stem.weight
         self.dtype = weight.dtype
-        self.image = torch.from_numpy(np.array(image, order="C")).to(weight.device)
-        self.image = self.image.permute(2, 0, 1)
-        if bool((self.image[1:] == self.image[:1]).all()):  # grey: cut only once
-            self.image = self.image[:1].contiguous().expand(3, -1, -1)
-        self.hw = (image.shape[0], image.shape[1])
+        self.image: Picture = (
+            whole_picture(image, weight.device)
+            if isinstance(image, np.ndarray)
+            else image
+        )
+        _, *hw = self.image.shape
+        self.hw = (hw[0], hw[1])
         self._known: OrderedDict[bytes, list[Answer]] = OrderedDict()
         self._handed: OrderedDict[bytes, Answer] = OrderedDict()
 
@@ -147,7 +153,12 @@ class CloseUps:
         """Answers to first prompts, a box or a positive click, of several objects."""
         asked = [self._first_questions(xy, labels) for xy, labels in prompts]
         answers = iter(self.ask([question for row in asked for question in row]))
-        found = [by_agreement([next(answers) for _ in row]) for row in asked]
+        rows = [[next(answers) for _ in row] for row in asked]
+        found = [by_agreement(row) for row in rows]
+        for i, (best, *_) in enumerate(found):
+            farther = self._farther_questions(best, *prompts[i])
+            if farther:
+                found[i] = by_agreement(rows[i] + self.ask(farther))
         # The scale of a clicked object is known only now; a box says it, but a large
         # object is worth a finer look.
         again = [
@@ -247,10 +258,29 @@ class CloseUps:
             centre = (corner + last) / 2
             windows = [self._fitting(longer / share, centre) for share in BOX_SHARES]
             return [Question(window, xy, labels) for window in windows]
+        limit = NEARBY if isinstance(self.image, TiledPicture) else math.inf
+        sides = [side for side in self._ladder() if side <= limit]
+        return [Question(self._fitting(side, xy[0]), xy, labels) for side in sides]
+
+    def _farther_questions(
+        self, best: Answer, xy: NDArray[np.float32], labels: NDArray[np.int32]
+    ) -> list[Question]:
+        """Larger scales, if they were left out and the object seems to need them."""
+        far = [side for side in self._ladder() if side > NEARBY]
+        read_in_parts = isinstance(self.image, TiledPicture)
+        if not (far and read_in_parts) or BOX_TOP_LEFT in labels:
+            return []
+        beyond = best.cut_off and best.window.side * LADDER >= NEARBY
+        if best.area and not beyond:
+            return []
+        return [Question(self._fitting(side, xy[0]), xy, labels) for side in far]
+
+    def _ladder(self) -> list[float]:
+        """Sides of the windows that a click is asked in."""
         sides = [SMALLEST]
         while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
             sides.append(sides[-1] * LADDER)
-        return [Question(self._fitting(side, xy[0]), xy, labels) for side in sides]
+        return sides
 
     def _fitting(self, side: float, centre_xy: NDArray[np.float32]) -> Window:
         side = max(min(side, MAX_OF_IMAGE * max(self.hw)), MIN_SIDE)

@@ -40,6 +40,9 @@ class RawFrames(Protocol):
         """Release files; may be called twice."""
 
 
+TILE = 512  # pixels along each side of parts of frames
+
+
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turn whatever a file reader raises into one ImageError sentence."""
@@ -51,6 +54,34 @@ def reading(what: str) -> Iterator[None]:
         text = getattr(exc, "strerror", None) or str(exc)
         reason = (text.strip().splitlines() or [type(exc).__name__])[0]
         raise ImageError(f"{what} could not be read: {reason.rstrip('.')}.") from exc
+
+
+def tile_of(array: Any, plane: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of parts of planes that can be read alone.
+
+    They are whole chunks of about 512 pixels; all of the plane where the array does not
+    say how it is stored.
+
+    Parameters
+    ----------
+    array : array-like (numpy, dask, zarr, h5py)
+        Of any shape.
+    plane : (int, int)
+        Its axes of height and width.
+    """
+    sides = [int(array.shape[axis]) for axis in plane]
+    chunks: Sequence[int | tuple[int, ...]] | None = getattr(array, "chunks", None)
+    if isinstance(array, np.ndarray):
+        chunks = (1,) * array.ndim
+    if chunks is None:
+        return sides[0], sides[1]
+    tile = []
+    for side, axis in zip(sides, plane, strict=True):
+        # dask lists the sizes of all chunks along an axis.
+        sizes = chunks[axis]
+        chunk = sizes if isinstance(sizes, int) else max(sizes)
+        tile.append(min(-(-TILE // chunk) * chunk, side))
+    return tile[0], tile[1]
 
 
 class ArrayFrames:
@@ -79,9 +110,18 @@ class ArrayFrames:
         return self._axes.length
 
     def __getitem__(self, index: int, /) -> NDArray[Any]:
+        return self.crop(index, slice(None), slice(None))
+
+    def crop(self, index: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Rows and columns of one frame; nothing else is read."""
         with reading(self.name(index)):
-            frame = np.asarray(self._array[self._axes.key(index)])
+            frame = np.asarray(self._array[self._axes.key(index, rows, columns)])
         return self._axes.channels_last(frame)
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """See :func:`tile_of`."""
+        return tile_of(self._array, self._axes.plane)
 
     def name(self, index: int) -> str:
         """What to call a frame in an error message."""

@@ -49,9 +49,12 @@ class FrameAxes:
         """Height and width in pixels."""
         return self.sizes[self.plane[0]], self.sizes[self.plane[1]]
 
-    def key(self, index: int) -> tuple[int | slice, ...]:
-        """Index expression that reads frame `index` and nothing else."""
-        positions = dict(self.fixed)
+    def key(
+        self, index: int, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> tuple[int | slice, ...]:
+        """Index expression that reads (a part of) frame `index` and nothing else."""
+        positions: dict[int, int | slice] = dict(self.fixed)
+        positions |= zip(self.plane, (rows, columns), strict=True)
         if self.frames is not None:
             positions[self.frames] = index
         axes = range(len(self.sizes))

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["FrameSource", "FrameStack", "open_frames", "read_image"]
 
 
+MOST_SAMPLED = 2**28  # pixels that are read to determine the value range
+
+
 class FrameSource(Protocol):
     """Anything that yields frame t of a stack as 8-bit RGB.
 
@@ -47,8 +50,8 @@ class FrameStack:
 
     A frame is read when it is asked for and not kept, so memory does not grow with the
     number of frames. The value range is determined once, at the first frame, from at
-    most 16 evenly spaced frames. Frames may be read from any thread. Close it, or use
-    it in a ``with`` statement, where it reads from files.
+    most 16 evenly spaced frames, fewer of huge ones. Frames may be read from any
+    thread. Close it, or use it in a ``with`` statement, where it reads from files.
 
     Parameters
     ----------
@@ -94,7 +97,9 @@ class FrameStack:
         with self._lock:
             if self._range is None:
                 self._check_open()
-                self._range = robust_range(self._raw)
+                height, width = self.shape
+                affordable = max(MOST_SAMPLED // (height * width), 1)
+                self._range = robust_range(self._raw, max_frames=min(16, affordable))
             return self._range
 
     def frame(self, index: int) -> NDArray[np.uint8]:
@@ -116,12 +121,7 @@ class FrameStack:
             The index lies outside, the frame cannot be read or has another size than
             the first one, or the stack is closed.
         """
-        index = operator.index(index)
-        if not 0 <= index < len(self):
-            raise ImageError(
-                f"There is no frame {index}; the stack has the frames 0 to "
-                f"{len(self) - 1}."
-            )
+        index = self._checked(index)
         with self._lock:
             self._check_open()
             value_range = self.value_range
@@ -134,6 +134,15 @@ class FrameStack:
                 f"frame has {self.shape[0]} x {self.shape[1]}."
             )
         return rgb
+
+    def _checked(self, index: int) -> int:
+        index = operator.index(index)
+        if not 0 <= index < len(self):
+            raise ImageError(
+                f"There is no frame {index}; the stack has the frames 0 to "
+                f"{len(self) - 1}."
+            )
+        return index
 
     def close(self) -> None:
         """Close the files behind the stack; may be called twice."""
@@ -148,6 +157,44 @@ class FrameStack:
     def _check_open(self) -> None:
         if not self._close.alive:
             raise ImageError("The stack has been closed; open it again.")
+
+
+class CroppedStack(FrameStack):
+    """A stack of which parts of frames can be read: arrays in memory, dask, zarr."""
+
+    _raw: ArrayFrames
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Height and width of parts that are read for their share of a frame's time."""
+        return self._raw.tile
+
+    def crop(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """Read a part of one frame.
+
+        Parameters
+        ----------
+        index : int
+            0 to ``len(self) - 1``.
+        rows, columns : slice
+            With a start and a stop, within the frame.
+
+        Returns
+        -------
+        ndarray, (h, w, 3) uint8
+            What :meth:`frame` has there.
+
+        Raises
+        ------
+        ImageError
+            As for :meth:`frame`.
+        """
+        index = self._checked(index)
+        with self._lock:
+            self._check_open()
+            value_range = self.value_range
+            raw = self._raw.crop(index, rows, columns)
+        return to_rgb8(raw, value_range)
 
 
 @overload
@@ -216,7 +263,9 @@ def open_frames(
                 "select where they are opened."
             )
         return data
-    return FrameStack(_open_raw(data, channel_axis, select), value_range)
+    raw = _open_raw(data, channel_axis, select)
+    stack = CroppedStack if isinstance(raw, ArrayFrames) else FrameStack
+    return stack(raw, value_range)
 
 
 def _open_raw(data: Any, channel_axis: Axis | None, select: Select | None) -> RawFrames:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sam2_core.answers import Answer
+    from sam2_core.pictures import Picture
 
 REACH = 2  # sides of the object's own window that are kept
 
@@ -37,13 +38,13 @@ class Portrait:
     answer: Answer
 
     @classmethod
-    def of(cls, image: Tensor, answer: Answer, window: Window) -> Portrait:
+    def of(cls, image: Picture, answer: Answer, window: Window) -> Portrait:
         """Keep what is about an object.
 
         Parameters
         ----------
-        image : Tensor
-            (3, H, W) uint8, the frame.
+        image : Picture
+            The frame.
         answer : Answer
             The object, not empty.
         window : Window

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sam2_core.pictures import Picture
+
 
 @dataclass(frozen=True)
 class Window:
@@ -64,12 +66,12 @@ class Window:
         return ends[0], ends[1], ends[2], ends[3]
 
 
-def cut(image: Tensor, windows: Sequence[Window], size: int) -> Tensor:
+def cut(image: Picture, windows: Sequence[Window], size: int) -> Tensor:
     """Resample windows of an image, averaging first where they are reduced.
 
     Parameters
     ----------
-    image : Tensor
+    image : Tensor or Picture
         (C, H, W) uint8 or float.
     windows : sequence of Window
         N of them; beyond the image its edge is repeated.
@@ -81,9 +83,7 @@ def cut(image: Tensor, windows: Sequence[Window], size: int) -> Tensor:
     Tensor
         (N, C, size, size) float32.
     """
-    if image.shape[0] > 1 and image.stride(0) == 0:  # one channel, expanded
-        return cut(image[:1], windows, size).expand(-1, image.shape[0], -1, -1)
-    height, width = image.shape[-2:]
+    channels, height, width = image.shape
     parts = []
     for window in windows:
         factor = max(int(window.side / size + 0.25), 1)
@@ -92,7 +92,10 @@ def cut(image: Tensor, windows: Sequence[Window], size: int) -> Tensor:
         y0 = min(max(int(window.y) - reach, 0), height - 1)
         x1 = max(min(int(window.x + window.side) + reach + 1, width), x0 + 1)
         y1 = max(min(int(window.y + window.side) + reach + 1, height), y0 + 1)
-        region = image[None, :, y0:y1, x0:x1].float()
+        region = image[:, y0:y1, x0:x1]
+        if channels > 1 and region.stride(0) == 0:  # one channel, expanded
+            region = region[:1]
+        region = region[None].float()
         if factor > 1:
             region = F.avg_pool2d(region, factor, ceil_mode=True)
         place = (torch.arange(size, device=image.device) + 0.5) * (window.side / size)
@@ -105,7 +108,9 @@ def cut(image: Tensor, windows: Sequence[Window], size: int) -> Tensor:
                 region, grid[None], padding_mode="border", align_corners=False
             )
         )
-    return torch.cat(parts)
+    if len({part.shape[1] for part in parts}) > 1:
+        parts = [part.expand(-1, channels, -1, -1) for part in parts]
+    return torch.cat(parts).expand(-1, channels, -1, -1)
 
 
 def paste(

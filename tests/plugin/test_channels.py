@@ -143,6 +143,17 @@ def test_stacks_are_read_one_frame_at_a_time():
     assert picture[0, 0].tolist() == [191, 191, 0]
 
 
+def test_parts_that_can_be_read_alone_are_chunks_of_every_channel():
+    viewer = ViewerModel()
+    for chunk in (512, 600):
+        lazy = da.zeros((3, 2000, 1800), chunks=(1, chunk, chunk))
+        image = viewer.add_image(
+            lazy, contrast_limits=(0, 1), blending="additive", rgb=False
+        )
+    frames = seen(viewer, image, axis=0, position=(0,))
+    assert frames.tile == (600, 600)
+
+
 def test_a_region_is_cut_out_of_every_channel(pair):
     from dataclasses import replace
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -198,3 +199,37 @@ def test_a_mask_to_start_from_needs_no_model(engine):
     items = engine.predict(CHOICE, frames, prompts, frozenset(prompts), lambda: False)
     (found,) = [item for item in items if isinstance(item, PlaneMasks)]
     np.testing.assert_array_equal(found.ids == 3, mask)
+
+
+def test_of_large_frames_only_the_chunks_about_an_object_are_read():
+    side, read = 2048, []
+    rows, columns = np.ogrid[:side, :side]
+
+    def load(block_info=None):
+        t, row, column = block_info[None]["chunk-location"]
+        read.append((t, (row, column)))
+        frame = np.full((side, side), 20, np.uint8)
+        frame[(rows - 900) ** 2 + (columns - 700 - 2 * t) ** 2 < 100] = 200
+        place = (
+            slice(512 * row, 512 * row + 512),
+            slice(512 * column, 512 * column + 512),
+        )
+        return frame[None][:, *place]
+
+    chunks = ((1,) * 5, (512,) * 4, (512,) * 4)
+    lazy = da.map_blocks(load, chunks=chunks, dtype="u1", meta=np.empty((0,) * 3, "u1"))
+    viewer = ViewerModel()
+    dock = SegmentController(
+        viewer, SegmentationState(), JobRunner(run_inline), Engine(Sam2Backend())
+    )
+    dock.choose_image(viewer.add_image(lazy, contrast_limits=(0, 255), rgb=False))
+    viewer.dims.set_current_step(0, 2)
+    dock.add_point((900, 704))
+    read.clear()
+    dock.propagate("both")
+    assert {t for t, _ in read} == {0, 1, 3, 4}
+    assert {place for _, place in read} == {(1, 1)}
+    for t in range(5):
+        truth = (rows - 900) ** 2 + (columns - 700 - 2 * t) ** 2 < 100
+        found = dock.stage.labels.data[t] == 1
+        assert (truth & found).sum() / (truth | found).sum() > 0.7

@@ -1,8 +1,12 @@
-"""Runs the iterator of a job on a thread of Qt's pool, results on the GUI thread."""
+"""Runs the iterator of a job behind the window, its results on the GUI thread."""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
@@ -15,6 +19,23 @@ DRAWN_MS = 12  # until the window has drawn what came last
 # Drawing a canvas takes hundreds of calls of OpenGL, each of which gives Python's lock
 # away. A worker that computes in Python keeps it for so many seconds then.
 TURN = 0.001
+NICE, LAST = 10, 19  # how far the model steps back where cores are few, and the end
+_END = object()
+
+
+def step_back() -> None:
+    """Let the window have a core first, where threads have priorities (Linux).
+
+    It cannot be taken back. The threads that torch starts from this one do the same.
+    """
+    if sys.platform == "linux":
+        thread = os.PRIO_PROCESS, threading.get_native_id()
+        os.setpriority(*thread, min(os.getpriority(*thread) + NICE, LAST))
+
+
+# Of our own, since threads of Qt's pool serve others afterwards. They are kept, and
+# with them torch's threads, while Qt's are gone after half a minute.
+_threads = ThreadPoolExecutor(thread_name_prefix="sam2", initializer=step_back)
 
 
 def run_in_thread(
@@ -36,18 +57,37 @@ def run_in_thread(
     """
     handed = 0
 
-    def consume() -> Iterator[Any]:
+    def passed_on() -> Iterator[Any]:
+        # napari knows this worker, and asks it to quit when the window closes.
         nonlocal handed
-        for item in iterator:
-            handed += 1
-            yield item
+        items: SimpleQueue[Any] = SimpleQueue()
+        unwanted = threading.Event()
+        _threads.submit(_consume, iterator, items, unwanted)
+        try:
+            while (item := items.get()) is not _END:
+                handed += 1
+                yield item
+        finally:
+            unwanted.set()
 
     def on_finished() -> None:
         # The last item only says how it ended.
         QTimer.singleShot(DRAWN_MS if handed > 1 else 0, on_exhausted)
 
     sys.setswitchinterval(min(TURN, sys.getswitchinterval()))
-    worker = create_worker(consume, _ignore_errors=True)
+    worker = create_worker(passed_on, _ignore_errors=True)
     worker.yielded.connect(on_item)
     worker.finished.connect(on_finished)
     worker.start()
+
+
+def _consume(
+    iterator: Iterator[Any], items: SimpleQueue[Any], unwanted: threading.Event
+) -> None:
+    try:
+        for item in iterator:
+            items.put(item)
+            if unwanted.is_set():
+                break
+    finally:
+        items.put(_END)

@@ -1,8 +1,15 @@
-"""Work on a thread of Qt's pool: items in order, the end after what is drawn."""
+"""Work on a thread of its own: items in order, the end after what is drawn."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import time
+
+import pytest
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QThreadPool
 
 from napari_sam2.widgets import _threads
 from napari_sam2.widgets._threads import run_in_thread
@@ -33,3 +40,71 @@ def test_the_end_waits_for_what_is_drawn_only(qtbot, monkeypatch):
     qtbot.waitUntil(lambda: bool(nothing_shown) and len(got) == 2, timeout=5000)
     qtbot.wait(50)
     assert shown == []
+
+
+def test_a_job_stays_on_one_thread_and_threads_are_used_again(qtbot):
+    def work():
+        for _ in range(5):
+            yield threading.current_thread()
+
+    def alive():
+        return {t for t in threading.enumerate() if t.name.startswith("sam2")}
+
+    known = []
+    for _ in range(3):
+        got, ended = [], []
+        run_in_thread(work(), got.append, lambda ended=ended: ended.append(True))
+        qtbot.waitUntil(lambda ended=ended: bool(ended), timeout=5000)
+        assert len(set(got)) == 1
+        assert got[0] in alive()
+        known.append(alive())
+    assert known[1:] == known[:1] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities")
+def test_the_model_steps_back_and_nobody_else_does(qtbot):
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work():
+        inner = []
+        thread = threading.Thread(target=lambda: inner.append(priority()))
+        thread.start()
+        thread.join()
+        yield priority(), inner[0]
+
+    before, got, others = priority(), [], []
+    run_in_thread(work(), got.append, lambda: None)
+    qtbot.waitUntil(lambda: bool(got), timeout=5000)
+    behind = min(before + 10, 19)
+    assert got == [(behind, behind)]
+    worker = create_worker(priority)
+    worker.returned.connect(others.append)
+    worker.start()
+    qtbot.waitUntil(lambda: bool(others), timeout=5000)
+    assert [*others, priority()] == [before, before]
+
+
+def test_a_worker_that_is_asked_to_quit_stops_the_work(qtbot, monkeypatch):
+    made, workers = [], []
+
+    def work():
+        while len(made) < 10_000:
+            made.append(len(made))
+            yield made[-1]
+            time.sleep(0.002)
+
+    def create(*args, **kwargs):
+        workers.append(create_worker(*args, **kwargs))
+        return workers[-1]
+
+    monkeypatch.setattr(_threads, "create_worker", create)
+    run_in_thread(work(), lambda item: None, lambda: None)
+    qtbot.waitUntil(lambda: len(made) > 3, timeout=5000)
+    workers[0].quit()
+    assert QThreadPool.globalInstance().waitForDone(5000)
+    workers.clear()
+    qtbot.wait(100)
+    stopped_at = len(made)
+    qtbot.wait(100)
+    assert len(made) == stopped_at < 10_000

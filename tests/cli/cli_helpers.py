@@ -162,3 +162,10 @@ class FakeEngine:
 
     def named(self, name: str) -> list[tuple[Any, ...]]:
         return [call[1:] for call in self.calls if call[0] == name]
+
+
+SHAPE = (30, 40)
+
+
+def square(x: int, y: int) -> np.ndarray:
+    return fake_mask(SHAPE, [(x, y)], [1], None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from napari.utils.notifications import notification_manager
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -55,3 +56,8 @@ def segment(qtbot: Any, backend: FakeBackend) -> Callable[..., Any]:
         return widget
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _no_old_messages():
+    notification_manager.records.clear()

@@ -8,9 +8,9 @@ import weakref
 
 import numpy as np
 import pytest
+from dock import messages, press
 from napari.components import ViewerModel
-from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
 
 from napari_sam2._jobs import run_inline
@@ -41,20 +41,6 @@ def automatic(qtbot, backend):
         return widget
 
     return make
-
-
-def press(qtbot, button):
-    assert button.isEnabled()
-    qtbot.mouseClick(button, Qt.LeftButton)
-
-
-def messages():
-    return [note.message for note in notification_manager.records]
-
-
-@pytest.fixture(autouse=True)
-def _no_old_messages():
-    notification_manager.records.clear()
 
 
 def test_without_an_image_it_says_what_to_do(automatic):

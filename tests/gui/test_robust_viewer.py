@@ -8,6 +8,7 @@ from dataclasses import replace
 import dask.array as da
 import numpy as np
 import pytest
+from dock import messages
 from fakes import disc
 from mouse import click
 from napari.utils.notifications import notification_manager
@@ -24,11 +25,6 @@ SHAPE = (40, 60)
 STACK = np.random.default_rng(5).integers(0, 99, (8, *SHAPE), dtype=np.uint8)
 OFFICIAL = "sam2.1_hiera_tiny"
 REAL_DOWNLOAD = Sam2Backend.download
-
-
-@pytest.fixture(autouse=True)
-def _no_old_messages():
-    notification_manager.records.clear()
 
 
 def open_dock(viewer):
@@ -52,9 +48,9 @@ def filled(labels):
 
 def said():
     """The only thing that was said, which is one sentence or two."""
-    messages = [note.message for note in notification_manager.records]
-    assert len(set(messages)) == 1, messages
-    (text,) = set(messages)
+    heard = set(messages())
+    assert len(heard) == 1, heard
+    (text,) = heard
     assert "\n" not in text
     assert "Traceback" not in text
     assert len(text) < 200

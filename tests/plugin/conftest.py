@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import FakeBackend
+from search_fakes import FLAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,31 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
         keep = controller.errors.append
         controller.tasks.failed.connect(keep)
         kept.append(keep)
+        if data is not None:
+            controller.choose_image(viewer.add_image(data, **kwargs))
+        return controller
+
+    return make
+
+
+@pytest.fixture
+def automatic(backend: Any) -> Callable[..., Any]:
+    """Make a controller of everything mode with an image, and ``errors`` likewise."""
+    from napari.components import ViewerModel
+
+    from napari_sam2._automatic import AutomaticController
+    from napari_sam2._automatic_state import AutomaticState
+    from napari_sam2._jobs import JobRunner, run_inline
+    from napari_sam2._search import SearchEngine
+
+    def make(data: Any = FLAT, **kwargs: Any) -> Any:
+        viewer = ViewerModel()
+        controller = AutomaticController(
+            viewer, AutomaticState(), JobRunner(run_inline), SearchEngine(backend)
+        )
+        controller.errors = []
+        controller.kept = controller.errors.append
+        controller.tasks.failed.connect(controller.kept)
         if data is not None:
             controller.choose_image(viewer.add_image(data, **kwargs))
         return controller

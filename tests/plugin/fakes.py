@@ -218,3 +218,18 @@ class FakeBackend:
         for done in range(0, total + 1, total // 4):
             yield done, total
         del self.absent[name]
+
+
+FLAT = np.zeros((40, 60), np.float32)
+
+
+STACK = np.zeros((7, 40, 60), np.float32)
+
+
+def plane(tool, *index):
+    return np.asarray(tool.stage.labels.data[index])
+
+
+def click(tool, *position):
+    """Add a point to the layer as napari does it."""
+    tool.stage.points.add(np.array([position], float))

@@ -73,3 +73,18 @@ class FakeSearchBackend(FakeBackend):
 
     def thresholds(self, model: Any) -> tuple[float, float]:
         return self.good
+
+
+FLAT = np.zeros(SHAPE, np.float32)
+
+
+def preview(controller):
+    return np.asarray(controller.viewer.layers["SAM2 candidates"].data)
+
+
+def shown(controller):
+    """Names of the scene's masks whose pixels the preview shows somewhere."""
+    ids = preview(controller)
+    at = {"large": (15, 30), "small": (30, 30), "unsure": (15, 65)}
+    at |= {"shaky": (45, 65), "thread": (56, 40)}
+    return {name for name, where in at.items() if ids[where]}

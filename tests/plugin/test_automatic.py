@@ -10,110 +10,29 @@ from napari.components import ViewerModel
 from search_fakes import (
     LARGE,
     SCENE,
-    SHAKY,
     SHAPE,
     SMALL,
-    THREAD,
     UNSURE,
     FakeSearchBackend,
+    preview,
     scene,
+    shown,
 )
 
 from napari_sam2._automatic import AutomaticController
-from napari_sam2._automatic_state import AutomaticState
-from napari_sam2._chosen import choose
-from napari_sam2._jobs import Job, JobRunner, run_inline
-from napari_sam2._layers import new_labels
-from napari_sam2._screen import region_on_screen
+from napari_sam2._jobs import Job, JobRunner
 from napari_sam2._search import (
     Progress,
-    SearchEngine,
     _follow,
 )
-from sam2_core import CheckpointError, ImageError, InferenceError, PromptError
+from sam2_core import CheckpointError, ImageError, InferenceError
 
-FLAT = np.zeros(SHAPE, np.float32)
 SURE = {"large", "small", "thread"}  # what passes by default
 
 
 @pytest.fixture
 def backend():
     return FakeSearchBackend()
-
-
-@pytest.fixture
-def automatic(backend):
-    def make(data=FLAT, **kwargs):
-        viewer = ViewerModel()
-        engine = SearchEngine(backend)
-        controller = AutomaticController(
-            viewer, AutomaticState(), JobRunner(run_inline), engine
-        )
-        controller.errors = []
-        keep = controller.errors.append
-        controller.kept = keep
-        controller.tasks.failed.connect(keep)
-        if data is not None:
-            controller.choose_image(viewer.add_image(data, **kwargs))
-        return controller
-
-    return make
-
-
-def preview(controller):
-    return np.asarray(controller.viewer.layers["SAM2 candidates"].data)
-
-
-def shown(controller):
-    """Names of the scene's masks whose pixels the preview shows somewhere."""
-    ids = preview(controller)
-    at = {"large": (15, 30), "small": (30, 30), "unsure": (15, 65)}
-    at |= {"shaky": (45, 65), "thread": (56, 40)}
-    return {name for name, where in at.items() if ids[where]}
-
-
-# -- choosing among candidates ------------------------------------------------------
-
-
-def test_small_objects_lie_on_top():
-    chosen = choose(scene(), SHAPE, min_iou=0.8, min_stability=0.9)
-    assert len(chosen.numbers) == 3
-    small, large = chosen.ids[30, 30], chosen.ids[15, 30]
-    assert (chosen.ids == small).sum() == SMALL.sum()
-    assert (chosen.ids == large).sum() == (LARGE & ~SMALL).sum()
-
-
-def test_numbers_do_not_change_with_the_limits():
-    loose = choose(scene(), SHAPE, min_iou=0.0, min_stability=0.0)
-    tight = choose(scene(), SHAPE, min_iou=0.94, min_stability=0.9)
-    assert len(loose.numbers) == len(SCENE)
-    assert tight.numbers == [loose.ids[30, 30]]
-
-
-def test_labelled_pixels_stay_and_labelled_objects_are_left_out():
-    labelled = LARGE & (np.arange(SHAPE[1]) < 24)  # a third of it
-    assert 0.2 < labelled.sum() / LARGE.sum() < 0.5
-    chosen = choose(scene(), SHAPE, labelled, min_iou=0.8, min_stability=0.9)
-    assert chosen.ids[30, 45] > 0
-    assert not chosen.ids[labelled].any()
-    labelled = LARGE & (np.arange(SHAPE[1]) < 36)  # most of it
-    chosen = choose(scene(), SHAPE, labelled, min_iou=0.8, min_stability=0.9)
-    assert not chosen.ids[LARGE].any()
-    assert len(chosen.numbers) == 1
-
-
-def test_renumbered():
-    chosen = choose(scene(), SHAPE, min_iou=0.8, min_stability=0.9)
-    labels = chosen.renumbered([7, 8, 9])
-    assert labels[30, 30] == 7  # the smallest
-    assert set(np.unique(labels)) == {0, 7, 8, 9}
-    assert (labels[THREAD] == 8).all()
-
-
-def test_nothing_chosen():
-    chosen = choose([], SHAPE)
-    assert not chosen.ids.any()
-    assert not chosen.renumbered([]).any()
 
 
 # -- the search ---------------------------------------------------------------------
@@ -311,126 +230,7 @@ def test_what_a_user_can_get_wrong(automatic, backend):
     assert a.state.status == "Nothing to undo."
 
 
-# -- into the labels ----------------------------------------------------------------
-
-
-def test_add_and_undo(automatic):
-    a = automatic()
-    a.search()
-    assert "SAM2 labels" not in a.viewer.layers
-    ids = a.add_to_labels()
-    labels = a.viewer.layers["SAM2 labels"]
-    assert a.state.labels is labels
-    assert ids == sorted(set(np.unique(labels.data)) - {0})
-    assert len(ids) == 3
-    assert (labels.data[SMALL] == labels.data[30, 30]).all()
-    assert ((labels.data > 0) == (LARGE | THREAD)).all()
-    assert a.state.shown == 0  # all of them are labelled now
-    assert a.state.undo_text
-    a.undo()
-    assert not labels.data.any()
-    assert a.state.shown == 3
-    assert a.state.undo_text == ""
-
-
-def test_existing_labels_are_kept(automatic):
-    a = automatic()
-    labels = a.viewer.add_labels(np.zeros(SHAPE, np.uint8))
-    labels.data[:, 35:] = 9
-    before = labels.data.copy()
-    a.choose_labels(labels)
-    a.search()
-    ids = a.add_to_labels()
-    assert min(ids) > 9
-    assert (labels.data[:, 35:] == 9).all()
-    assert (labels.data[:, :35] > 0).any()
-    a.undo()
-    assert (labels.data == before).all()
-    a.keep_labels(False)
-    a.add_to_labels()
-    assert (labels.data[LARGE] != 9).all()
-    assert (labels.data[~(LARGE | THREAD)] == before[~(LARGE | THREAD)]).all()
-    a.undo()
-    assert (labels.data == before).all()
-
-
-def test_labels_of_both_docks_do_not_collide(automatic):
-    """The object being prompted in the Segment dock is the selected label."""
-    a = automatic()
-    labels = a.viewer.add_layer(new_labels(a.state.image))
-    labels.selected_label = 4
-    a.choose_labels(labels)
-    a.search()
-    ids = a.add_to_labels()
-    assert ids == [5, 6, 7]
-    assert labels.selected_label == 8
-
-
-def test_labels_type_that_is_too_small(automatic):
-    a = automatic()
-    labels = a.viewer.add_labels(np.zeros(SHAPE, np.uint8))
-    labels.data[0, 0] = 254
-    a.choose_labels(labels)
-    a.search()
-    before = labels.data.copy()
-    with pytest.raises(PromptError, match="uint8"):
-        a.add_to_labels()
-    assert (labels.data == before).all()
-    assert not a.state.undo_text
-
-
-def test_labels_that_do_not_fit(automatic):
-    a = automatic()
-    labels = a.viewer.add_labels(np.zeros((4, 4), int))
-    with pytest.raises(ImageError, match="shape"):
-        a.choose_labels(labels)
-
-
-def test_own_labels_are_found_again(automatic):
-    a = automatic(None)
-    image = a.viewer.add_image(FLAT)
-    a.viewer.add_labels(np.zeros(SHAPE, int), name="others")
-    ours = a.viewer.add_layer(new_labels(image))
-    a.choose_image(image)
-    assert a.state.labels is ours
-
-
-def test_second_search_adds_only_what_is_new(automatic, backend):
-    a = automatic()
-    a.search()
-    a.add_to_labels()
-    a.search()
-    assert a.state.shown == 0
-    assert a.state.min_iou == 0.8  # not lowered: the others are labelled
-    a.filter(min_stability=0.4)
-    assert shown(a) == {"shaky"}
-    (new,) = a.add_to_labels()
-    assert (a.state.labels.data[SHAKY] == new).all()
-
-
-def test_user_paints_between_preview_and_adding(automatic):
-    a = automatic()
-    a.search()
-    first = a.add_to_labels()
-    a.undo()
-    a.state.labels.data[LARGE] = 1
-    ids = a.add_to_labels()
-    assert len(ids) < len(first)
-    assert (a.state.labels.data[LARGE] == 1).all()
-
-
 # -- layers -------------------------------------------------------------------------
-
-
-def test_preview_is_read_only_and_no_target(automatic):
-    from napari_sam2._layers import why_not_labels
-
-    a = automatic(scale=(2, 3), translate=(5, 6))
-    a.search()
-    layer = a.viewer.layers["SAM2 candidates"]
-    assert why_not_labels(layer, a.state.image)
-    assert layer.extent.world.tolist() == a.state.image.extent.world.tolist()
-    assert a.viewer.layers.selection.active is a.state.image
 
 
 def test_stack_works_on_the_plane_shown(automatic, backend):
@@ -499,39 +299,6 @@ def test_another_image_ends_the_search_of_the_first(automatic):
 
 
 # -- the part on screen -------------------------------------------------------------
-
-
-def test_region_on_screen():
-    viewer = ViewerModel()
-    image = viewer.add_image(np.zeros((200, 300)), scale=(2, 2), translate=(10, 20))
-    height, width = viewer.canvas.size
-    viewer.reset_view()
-    assert region_on_screen(viewer, image, (0, 1)) == (0, 0, 300, 200)
-    # Pixel (row 50, column 100) in the middle, 20 x 10 pixels of canvas on a pixel.
-    viewer.scene.camera.center = (10 + 2 * 50, 20 + 2 * 100)
-    viewer.scene.camera.zoom = 10
-    x0, y0, x1, y1 = region_on_screen(viewer, image, (0, 1))
-    assert (x0 + x1 - 1) / 2 == pytest.approx(100, abs=1)
-    assert (y0 + y1 - 1) / 2 == pytest.approx(50, abs=1)
-    assert x1 - x0 == pytest.approx(width / 20, abs=2)
-    assert y1 - y0 == pytest.approx(height / 20, abs=2)
-    viewer.scene.camera.center = (-1000, -1000)
-    assert region_on_screen(viewer, image, (0, 1)) is None
-
-
-def test_region_on_screen_of_a_turned_stack_in_other_units():
-    viewer = ViewerModel()
-    image = viewer.add_image(np.zeros((200, 4, 300)), units=("um", "um", "um"))
-    viewer.add_points(np.zeros((1, 3)), units=("nm", "nm", "nm"))
-    viewer.dims.order = (1, 2, 0)  # columns of data run down the screen
-    height, width = viewer.canvas.size
-    viewer.scene.camera.center = (150_000, 100_000)  # column, row
-    viewer.scene.camera.zoom = 10 / 1000
-    x0, y0, x1, y1 = region_on_screen(viewer, image, (0, 2))
-    assert (x0 + x1 - 1) / 2 == pytest.approx(150, abs=1)
-    assert (y0 + y1 - 1) / 2 == pytest.approx(100, abs=1)
-    assert x1 - x0 == pytest.approx(height / 10, abs=2)
-    assert y1 - y0 == pytest.approx(width / 10, abs=2)
 
 
 def test_search_on_screen(automatic, backend):

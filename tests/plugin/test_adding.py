@@ -1,0 +1,140 @@
+"""Candidates become labels, and leave them again; the model is a fake."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from search_fakes import (
+    FLAT,
+    LARGE,
+    SHAKY,
+    SHAPE,
+    SMALL,
+    THREAD,
+    FakeSearchBackend,
+    shown,
+)
+
+from napari_sam2._layers import new_labels
+from sam2_core import ImageError, PromptError
+
+
+@pytest.fixture
+def backend():
+    return FakeSearchBackend()
+
+
+def test_add_and_undo(automatic):
+    a = automatic()
+    a.search()
+    assert "SAM2 labels" not in a.viewer.layers
+    ids = a.add_to_labels()
+    labels = a.viewer.layers["SAM2 labels"]
+    assert a.state.labels is labels
+    assert ids == sorted(set(np.unique(labels.data)) - {0})
+    assert len(ids) == 3
+    assert (labels.data[SMALL] == labels.data[30, 30]).all()
+    assert ((labels.data > 0) == (LARGE | THREAD)).all()
+    assert a.state.shown == 0  # all of them are labelled now
+    assert a.state.undo_text
+    a.undo()
+    assert not labels.data.any()
+    assert a.state.shown == 3
+    assert a.state.undo_text == ""
+
+
+def test_existing_labels_are_kept(automatic):
+    a = automatic()
+    labels = a.viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    labels.data[:, 35:] = 9
+    before = labels.data.copy()
+    a.choose_labels(labels)
+    a.search()
+    ids = a.add_to_labels()
+    assert min(ids) > 9
+    assert (labels.data[:, 35:] == 9).all()
+    assert (labels.data[:, :35] > 0).any()
+    a.undo()
+    assert (labels.data == before).all()
+    a.keep_labels(False)
+    a.add_to_labels()
+    assert (labels.data[LARGE] != 9).all()
+    assert (labels.data[~(LARGE | THREAD)] == before[~(LARGE | THREAD)]).all()
+    a.undo()
+    assert (labels.data == before).all()
+
+
+def test_labels_of_both_docks_do_not_collide(automatic):
+    """The object being prompted in the Segment dock is the selected label."""
+    a = automatic()
+    labels = a.viewer.add_layer(new_labels(a.state.image))
+    labels.selected_label = 4
+    a.choose_labels(labels)
+    a.search()
+    ids = a.add_to_labels()
+    assert ids == [5, 6, 7]
+    assert labels.selected_label == 8
+
+
+def test_labels_type_that_is_too_small(automatic):
+    a = automatic()
+    labels = a.viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    labels.data[0, 0] = 254
+    a.choose_labels(labels)
+    a.search()
+    before = labels.data.copy()
+    with pytest.raises(PromptError, match="uint8"):
+        a.add_to_labels()
+    assert (labels.data == before).all()
+    assert not a.state.undo_text
+
+
+def test_labels_that_do_not_fit(automatic):
+    a = automatic()
+    labels = a.viewer.add_labels(np.zeros((4, 4), int))
+    with pytest.raises(ImageError, match="shape"):
+        a.choose_labels(labels)
+
+
+def test_own_labels_are_found_again(automatic):
+    a = automatic(None)
+    image = a.viewer.add_image(FLAT)
+    a.viewer.add_labels(np.zeros(SHAPE, int), name="others")
+    ours = a.viewer.add_layer(new_labels(image))
+    a.choose_image(image)
+    assert a.state.labels is ours
+
+
+def test_second_search_adds_only_what_is_new(automatic, backend):
+    a = automatic()
+    a.search()
+    a.add_to_labels()
+    a.search()
+    assert a.state.shown == 0
+    assert a.state.min_iou == 0.8  # not lowered: the others are labelled
+    a.filter(min_stability=0.4)
+    assert shown(a) == {"shaky"}
+    (new,) = a.add_to_labels()
+    assert (a.state.labels.data[SHAKY] == new).all()
+
+
+def test_user_paints_between_preview_and_adding(automatic):
+    a = automatic()
+    a.search()
+    first = a.add_to_labels()
+    a.undo()
+    a.state.labels.data[LARGE] = 1
+    ids = a.add_to_labels()
+    assert len(ids) < len(first)
+    assert (a.state.labels.data[LARGE] == 1).all()
+
+
+def test_preview_is_read_only_and_no_target(automatic):
+    from napari_sam2._layers import why_not_labels
+
+    a = automatic(scale=(2, 3), translate=(5, 6))
+    a.search()
+    layer = a.viewer.layers["SAM2 candidates"]
+    assert why_not_labels(layer, a.state.image)
+    assert layer.extent.world.tolist() == a.state.image.extent.world.tolist()
+    assert a.viewer.layers.selection.active is a.state.image

@@ -1,0 +1,134 @@
+"""What propagation fills, along which axis and in which range; the model is a fake."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import STACK, click, disc, plane
+
+from sam2_core import PromptError, Sam2Error
+
+
+def test_propagation_fills_the_stack_in_both_directions(tool):
+    t = tool(STACK)
+    assert t.state.axis == 0
+    t.viewer.dims.set_current_step(0, 3)
+    t.add_point((10, 20))
+    t.propagate()
+    for frame in range(7):
+        np.testing.assert_array_equal(
+            plane(t, frame), disc((40, 60), 20 + frame - 3, 10)
+        )
+
+
+@pytest.mark.parametrize(
+    ("direction", "start", "stop", "filled"),
+    [
+        ("forward", None, None, {3, 4, 5, 6}),
+        ("backward", None, None, {0, 1, 2, 3}),
+        ("both", 2, 4, {2, 3, 4}),
+        ("forward", None, 5, {3, 4, 5}),
+    ],
+)
+def test_direction_and_range(tool, direction, start, stop, filled):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    t.propagate(direction, start, stop)
+    assert set(np.flatnonzero(t.stage.labels.data.any(axis=(1, 2)))) == filled
+
+
+def test_range_chosen_in_the_state_is_used(tool):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    t.state.update(start=3, stop=4, direction="forward")
+    t.propagate()
+    assert set(np.flatnonzero(t.stage.labels.data.any(axis=(1, 2)))) == {3, 4}
+
+
+def test_prompts_on_several_frames_belong_to_one_session(tool, backend):
+    t = tool(STACK)
+    click(t, 1, 10, 20)
+    click(t, 5, 30, 40)
+    assert plane(t, 1)[10, 20] == plane(t, 5)[30, 40] == 1
+    assert len(backend.sessions) == 1
+    assert set(backend.sessions[0].prompts) == {(1, 1), (5, 1)}
+    t.stage.points.remove([0])
+    t.propagate()
+    assert set(backend.sessions[0].prompts) == {(5, 1)}
+    assert not plane(t, 1)[10, 20]
+
+
+@pytest.mark.parametrize(("axis", "filled"), [(0, (slice(None), 2)), (1, (1,))])
+def test_4d_along_either_axis_with_the_other_held(tool, axis, filled):
+    t = tool(np.zeros((3, 5, 40, 60), np.float32))
+    t.viewer.dims.set_current_step((0, 1), (1, 2))
+    t.choose_axis(axis)
+    t.add_point((10, 20))
+    t.propagate()
+    expected = np.zeros((3, 5), bool)
+    expected[filled] = True
+    np.testing.assert_array_equal(t.stage.labels.data.any(axis=(2, 3)), expected)
+
+
+def test_4d_propagates_only_the_line_on_display(tool):
+    t = tool(np.zeros((3, 5, 40, 60), np.float32))
+    t.choose_axis(1)
+    click(t, 0, 2, 10, 20)
+    t.viewer.dims.set_current_step(0, 1)
+    with pytest.raises(PromptError, match="Click"):
+        t.propagate()
+
+
+def test_planes_that_stand_alone(tool, backend):
+    t = tool(STACK)
+    t.choose_axis(None)
+    click(t, 3, 10, 20)
+    assert backend.sessions == []
+    assert t.stage.labels.data.any(axis=(1, 2)).tolist() == [i == 3 for i in range(7)]
+    with pytest.raises(PromptError, match="axis"):
+        t.propagate()
+
+
+def test_axis_on_display_cannot_be_chosen(tool):
+    t = tool(STACK)
+    with pytest.raises(PromptError, match="display"):
+        t.choose_axis(2)
+
+
+def test_rolled_axes_are_segmented_in_their_own_plane(tool):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    before = t.stage.labels.data.copy()
+    t.viewer.dims.order = (1, 0, 2)
+    t.viewer.dims.set_current_step(1, 30)
+    assert t.state.axis == 1
+    t.next_object()
+    t.add_point((4, 50))
+    np.testing.assert_array_equal(t.stage.labels.data == 1, before == 1)
+    np.testing.assert_array_equal(t.stage.labels.data[:, 30] == 2, disc((7, 60), 50, 4))
+
+
+def test_3d_display_explains_itself(tool):
+    t = tool(STACK)
+    t.viewer.dims.ndisplay = 3
+    assert "2D" in t.state.status
+    with pytest.raises(Sam2Error, match="2D"):
+        t.add_point((10, 20))
+    t.viewer.dims.ndisplay = 2
+    t.add_point((10, 20))
+    assert t.errors == []
+
+
+def test_multiscale_stack_is_labelled_at_full_resolution(tool):
+    pyramid = [np.zeros((5, 64, 80)), np.zeros((5, 32, 40))]
+    t = tool(pyramid, multiscale=True, contrast_limits=(0, 1))
+    t.add_point((2, 50, 70))
+    np.testing.assert_array_equal(plane(t, 2), disc((64, 80), 70, 50))
+
+
+def test_rgb_stack_has_its_frames_along_the_first_axis(tool):
+    t = tool(np.zeros((4, 40, 60, 3), np.uint8), rgb=True)
+    t.add_point((1, 10, 20))
+    t.propagate("forward")
+    assert t.stage.labels.data.shape == (4, 40, 60)
+    assert t.stage.labels.data.any(axis=(1, 2)).tolist() == [False, True, True, True]

@@ -1,0 +1,66 @@
+"""Undo goes back step by step; the model is a fake."""
+
+from __future__ import annotations
+
+import numpy as np
+from fakes import FLAT, STACK, click, plane
+
+
+def test_undo_goes_back_step_by_step(tool):
+    t = tool(FLAT)
+    states = [plane(t).copy()]
+    click(t, 10, 20)
+    states.append(plane(t).copy())
+    t.add_point((10, 25), positive=False)
+    states.append(plane(t).copy())
+    t.next_object()
+    t.add_shapes([[(5, 30), (5, 40), (12, 40), (12, 30)]])
+    t.undo()
+    np.testing.assert_array_equal(plane(t), states[2])
+    assert len(t.stage.shapes.data) == 0
+    assert t.state.object_id == 2
+    t.undo()
+    assert t.state.object_id == t.stage.labels.selected_label == 1
+    t.undo()
+    np.testing.assert_array_equal(plane(t), states[1])
+    t.undo()
+    np.testing.assert_array_equal(plane(t), states[0])
+    assert t.state.undo_text == ""
+    t.undo()
+    assert t.state.status == "Nothing to undo."
+
+
+def test_undo_of_a_deleted_point_brings_it_and_its_mask_back(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    t.add_point((10, 26))
+    before = plane(t).copy()
+    t.stage.points.remove([1])
+    assert not np.array_equal(plane(t), before)
+    t.undo()
+    np.testing.assert_array_equal(plane(t), before)
+    assert len(t.stage.points.data) == 2
+
+
+def test_undo_of_a_propagation_keeps_the_prompted_frame(tool):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    t.propagate()
+    assert t.stage.labels.data.any(axis=(1, 2)).all()
+    t.undo()
+    assert t.stage.labels.data.any(axis=(1, 2)).tolist() == [i == 3 for i in range(7)]
+
+
+def test_clear_object_and_its_undo(tool):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    t.next_object()
+    click(t, 3, 30, 40)
+    t.propagate()
+    before = t.stage.labels.data.copy()
+    t.objects.delete([t.state.object_id])
+    assert set(np.unique(t.stage.labels.data)) == {0, 1}
+    assert list(t.stage.points.features["object_id"]) == [1]
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    assert len(t.stage.points.data) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import logging
@@ -21,14 +20,13 @@ from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.checkpoints import resume, save_checkpoint
 from sam2_core.training.closeup_step import closeup_step
-from sam2_core.training.dataset import load_split, stack_slices
 from sam2_core.training.muon import Muon
 from sam2_core.training.object_windows import ObjectWindows
-from sam2_core.training.synthetic import generate_pool
-from sam2_core.training.synthetic_stacks import generate_stack_pool
+from sam2_core.training.options import images_and_stacks, training_parser, use_threads
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack
@@ -156,43 +154,15 @@ def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and write the weights."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # denormals make a CPU crawl
+    use_threads(options)
     trainer = CloseUpTrainer(options.out, options.minutes, options.lr, options.seed)
     if options.start_from and trainer.step == 0:
         trainer.start_from(options.start_from)
-    pool = options.pool or options.out / "pool"
-    counts = options.synthetic, options.synthetic_stacks
-    data = training_data(options.data, pool, options.seed, counts)
+    data = images_and_stacks(options, options.data)
     # Another seed after each resume, or the same windows would come again.
     trainer.run(training_batches(*data, options.batch, options.seed + trainer.step))
     model = joined(options.base or model_path(NANO.name), trainer.average)
     save_weights(options.out / f"{NANO.name}.safetensors", model)
-
-
-def training_data(
-    folder: Path, pool: Path, seed: int, synthetic: tuple[int, int]
-) -> tuple[list[LabelledImage], list[LabelledStack]]:
-    """Images and stacks of a training folder, and synthetic ones.
-
-    Parameters
-    ----------
-    folder, pool : Path
-        Training folder, and where synthetic images are kept.
-    seed : int
-        Of the synthetic images.
-    synthetic : (int, int)
-        How many synthetic images and stacks.
-    """
-    split = load_split(folder)
-    images = list(split.images)
-    for stack in split.stacks:
-        images += stack_slices(stack, every=3)
-    images += generate_pool(synthetic[0], seed=seed, cache=pool)
-    stacks = split.stacks + generate_stack_pool(
-        synthetic[1], size=256, length=12, seed=seed, cache=pool
-    )
-    return images, stacks
 
 
 def training_batches(
@@ -226,22 +196,13 @@ def joined(base: Path, network: CloseUp) -> Sam2:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sam2_core.training.closeup", description=__doc__
+    parser = training_parser(
+        "python -m sam2_core.training.closeup", __doc__, 2e-3, 32, (1200, 160)
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="training folder, docs/training.md")
-    add("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
-    add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
     add("--start-from", type=Path, help="weights to begin with instead of random ones")
     add("--base", type=Path, help="weights of all else (default: the bundled ones)")
     add("--minutes", type=float, default=90, help="whole length over all starts")
-    add("--lr", type=float, default=2e-3)
-    add("--batch", type=int, default=32, help="windows a step")
-    add("--synthetic", type=int, default=1200, help="synthetic images")
-    add("--synthetic-stacks", type=int, default=160)
-    add("--threads", type=int, default=1)
-    add("--seed", type=int, default=0)
     return parser
 
 

@@ -1,14 +1,12 @@
 """Sizes of the close-up network beside each other: ``--help`` says how.
 
-Each is trained from random weights for the same time on the same windows, and then
-tried on images it has not seen.
+Each is trained from random weights for the same time on the same windows of DATA/train,
+and then tried on the images of DATA/dev.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -19,16 +17,15 @@ from sam2_core.config import NANO
 from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, MAPS, SIDE, WIDTHS, CloseUp, folded
-from sam2_core.training.closeup import (
-    CloseUpTrainer,
-    training_batches,
-    training_data,
-)
+from sam2_core.training.closeup import CloseUpTrainer, training_batches
 from sam2_core.training.evaluate import Effort, evaluate_folder
+from sam2_core.training.options import images_and_stacks, training_parser, use_threads
 from sam2_core.training.scores import mean
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 # Name, channels at strides 2, 4, 8 and 16, pairs of convolutions at the last.
 SIZES: tuple[tuple[str, tuple[int, ...], int], ...] = (
@@ -45,14 +42,8 @@ FOLLOWED = 20  # objects
 def main(argv: Sequence[str] | None = None) -> None:
     """Train and try each size; print the table as it grows."""
     options = _parser().parse_args(argv)
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # denormals make a CPU crawl
-    data = training_data(
-        options.data / "train",
-        options.pool or options.out / "pool",
-        options.seed,
-        (options.synthetic, options.synthetic_stacks),
-    )
+    use_threads(options)
+    data = images_and_stacks(options, options.data / "train")
     typer.echo(
         "| network | parameters | steps | 1 click | box | click, ms | 20 objects, ms "
         "|\n"
@@ -107,21 +98,12 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sam2_core.training.configurations", description=__doc__
+    parser = training_parser(
+        "python -m sam2_core.training.configurations", __doc__, 3e-3, 32, (2400, 320)
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with train and dev")
-    add("--out", type=Path, required=True, help="folder of checkpoints and weights")
-    add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
     add("--minutes", type=float, default=20, help="of training, for each size")
     add("--max-objects", type=int, default=15, help="of each set that are tried")
-    add("--lr", type=float, default=3e-3)
-    add("--batch", type=int, default=32)
-    add("--seed", type=int, default=0)
-    add("--synthetic", type=int, default=2400)
-    add("--synthetic-stacks", type=int, default=320)
-    add("--threads", type=int, default=1)
     return parser
 
 

@@ -1,0 +1,85 @@
+"""What all training commands are told on the command line, and load from it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sam2_core.training.dataset import load_split, stack_slices
+from sam2_core.training.synthetic import generate_pool
+from sam2_core.training.synthetic_stacks import generate_stack_pool
+
+if TYPE_CHECKING:
+    from sam2_core.training.dataset import LabelledImage, LabelledStack
+
+
+def training_parser(
+    prog: str,
+    description: str | None,
+    lr: float,
+    batch: int,
+    synthetic: tuple[int, int],
+    threads: int = 1,
+) -> argparse.ArgumentParser:
+    """A parser with the options that every training command has.
+
+    Parameters
+    ----------
+    prog, description : str
+        Of the command.
+    lr : float
+        Default of the peak learning rate.
+    batch : int
+        Default number of crops or windows a step.
+    synthetic : (int, int)
+        Default numbers of synthetic images and stacks.
+    threads : int
+        Default number of threads.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="training folder, docs/training.md")
+    add("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
+    add("--pool", type=Path, help="cache of synthetic images (default: OUT/pool)")
+    add("--lr", type=float, default=lr, help="peak learning rate")
+    add("--batch", type=int, default=batch, help="crops or windows a step")
+    add("--synthetic", type=int, default=synthetic[0], help="synthetic images")
+    add("--synthetic-stacks", type=int, default=synthetic[1])
+    add("--threads", type=int, default=threads)
+    add("--seed", type=int, default=0)
+    return parser
+
+
+def use_threads(options: argparse.Namespace) -> None:
+    """Set torch up for training on a CPU."""
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # denormals in dying units make a CPU crawl
+
+
+def images_and_stacks(
+    options: argparse.Namespace, folder: Path
+) -> tuple[list[LabelledImage], list[LabelledStack]]:
+    """Images and stacks of a training folder, and synthetic ones.
+
+    Slices of stacks count as images too.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of :func:`training_parser`.
+    folder : Path
+        The training folder.
+    """
+    split = load_split(folder)
+    pool, seed = options.pool or options.out / "pool", options.seed
+    images = list(split.images)
+    for stack in split.stacks:
+        images += stack_slices(stack, every=3)
+    images += generate_pool(options.synthetic, seed=seed, cache=pool)
+    stacks = split.stacks + generate_stack_pool(
+        options.synthetic_stacks, size=256, length=12, seed=seed, cache=pool
+    )
+    return images, stacks

@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 
 from sam2_core.errors import ImageError
-from sam2_core.frame_arrays import reading
+from sam2_core.frame_arrays import TILE, reading
 from sam2_core.frame_axes import find_axes
 
 if TYPE_CHECKING:
@@ -103,19 +103,44 @@ class TiffFrames:
     def __len__(self) -> int:
         return self._axes.length
 
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Height and width of parts that are read for their share of a frame's time.
+
+        Rows that lie in the file as they are can be read alone.
+        """
+        height, width = self.shape
+        return min(TILE, height) if self._in_rows else height, width
+
+    @property
+    def _in_rows(self) -> bool:
+        return self._offset is not None and self._axes.plane[0] == self._lead
+
     def __getitem__(self, index: int, /) -> NDArray[Any]:
-        key = self._axes.key(index)
+        return self.crop(index, slice(None), slice(None))
+
+    def crop(self, index: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Rows and columns of one frame, of which no more is read than :attr:`tile`."""
+        key = self._axes.key(index, rows, columns)
         sizes = self._series.shape[: self._lead]
         positions = [
             range(size) if isinstance(item, slice) else (item,)
             for item, size in zip(key, sizes, strict=False)
         ]
         with self._lock, _reading_tiff(self.name(index)):
-            blocks = [
-                self._block(int(np.ravel_multi_index(at, sizes)) if sizes else 0)
+            numbers = [
+                int(np.ravel_multi_index(at, sizes)) if sizes else 0
                 for at in itertools.product(*positions)
             ]
-        parts = [block[key[self._lead :]] for block in blocks]
+            within = key[self._lead :]
+            if self._offset is not None and self._in_rows:
+                start, stop, _ = rows.indices(self.shape[0])
+                shape = stop - start, *self._block_shape[1:]
+                blocks = [self._stored(n, start, shape, self._offset) for n in numbers]
+                within = (slice(None), *within[1:])
+            else:
+                blocks = [self._block(number) for number in numbers]
+        parts = [block[within] for block in blocks]
         # More than one block only where the channels are separate pages.
         split = self._axes.channels is not None and self._axes.channels < self._lead
         return self._axes.channels_last(np.stack(parts) if split else parts[0])
@@ -135,7 +160,7 @@ class TiffFrames:
 
     def _block(self, number: int) -> NDArray[Any]:
         if self._offset is not None:
-            return self._contiguous_block(number, self._offset)
+            return self._stored(number, 0, self._block_shape, self._offset)
         page = self._series[number]
         if page is None:
             return np.zeros(self._block_shape, self._series.dtype)
@@ -145,13 +170,18 @@ class TiffFrames:
             raise self._cut_short()
         return page.asarray().reshape(self._block_shape)
 
-    def _contiguous_block(self, number: int, offset: int) -> NDArray[Any]:
+    def _stored(
+        self, number: int, start: int, shape: tuple[int, ...], offset: int
+    ) -> NDArray[Any]:
+        """So much of a block, from a place on its first axis on, as the file has it."""
         # Read, not memory-mapped: mapped pages would count as memory in use.
         dtype = self._series.dtype.newbyteorder(self._file.byteorder)
-        count = math.prod(self._block_shape) * dtype.itemsize
+        row = math.prod(self._block_shape[1:])
+        first = number * math.prod(self._block_shape) + start * row
         handle = self._file.filehandle
-        handle.seek(offset + number * count)
-        return np.frombuffer(handle.read(count), dtype).reshape(self._block_shape)
+        handle.seek(offset + first * dtype.itemsize)
+        count = math.prod(shape) * dtype.itemsize
+        return np.frombuffer(handle.read(count), dtype).reshape(shape)
 
 
 @contextmanager

@@ -160,9 +160,9 @@ class FrameStack:
 
 
 class CroppedStack(FrameStack):
-    """A stack of which parts of frames can be read: arrays in memory, dask, zarr."""
+    """A stack of which parts of frames can be read: arrays and TIFF files."""
 
-    _raw: ArrayFrames
+    _raw: ArrayFrames | TiffFrames
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -264,7 +264,7 @@ def open_frames(
             )
         return data
     raw = _open_raw(data, channel_axis, select)
-    stack = CroppedStack if isinstance(raw, ArrayFrames) else FrameStack
+    stack = CroppedStack if isinstance(raw, ArrayFrames | TiffFrames) else FrameStack
     return stack(raw, value_range)
 
 

@@ -56,10 +56,13 @@ def assert_frames(path: Path, expected: np.ndarray, **options: Any) -> None:
     frames = TiffFrames(path, **options)
     assert len(frames) == len(expected)
     assert frames.shape == expected.shape[1:3]
+    rows, columns = slice(3, 11), slice(2, 13)
     for index in reversed(range(len(frames))):
         frame = frames[index]
         assert frame.dtype.newbyteorder("=") == expected.dtype
         np.testing.assert_array_equal(frame, expected[index])
+        part = frames.crop(index, rows, columns)
+        np.testing.assert_array_equal(part, expected[index, rows, columns])
     frames.close()
 
 
@@ -202,8 +205,25 @@ def test_only_the_bytes_of_one_plane_are_read(
 
     monkeypatch.setattr(tifffile.FileHandle, "read", read)
     frames[4]
+    frames.crop(4, slice(5, 12), slice(0, 20))
     frames.close()
-    assert requested == [18 * 20 * 2]
+    assert requested == [18 * 20 * 2, 7 * 20 * 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "tile"),
+    [
+        ({}, (512, 700)),
+        ({"imagej": True}, (512, 700)),
+        ({"compression": "zlib"}, (900, 700)),
+    ],
+)
+def test_rows_are_read_alone_where_they_lie_as_they_are(
+    path: Path, options: Any, tile: tuple[int, int]
+) -> None:
+    tifffile.imwrite(path, np.zeros((5, 900, 700), np.uint16), **options)
+    with open_frames(path, (0, 1)) as frames:
+        assert frames.tile == tile
 
 
 @pytest.mark.parametrize("variant", ["plain", "compressed", "imagej", "no metadata"])

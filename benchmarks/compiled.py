@@ -22,18 +22,28 @@ from sam2_core.compiling import compile_parts
 from sam2_core.nn.closeup import MAPS, SIDE
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from sam2_core.nn.sam2 import Sam2
 
-PARTS = ("image encoder", "close-ups")
+PARTS = ("image encoder", "memory attention", "close-ups")
 
 
-def given(network: Sam2, part: str) -> Tensor:
-    """Input of a part: one image, or the windows of one object."""
-    side = network.config.image_size
-    shape = (1, 3, side, side) if part == "image encoder" else (1, MAPS, SIDE, SIDE)
-    return torch.randn(shape).to(network.dtype)
+def given(network: Sam2, part: str) -> tuple[object, ...]:
+    """Input of a part: one image, a frame and full memory, or one object's window."""
+    config = network.config
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(1, *shape).to(network.dtype)
+
+    if part == "image encoder":
+        return (random(3, config.image_size, config.image_size),)
+    if part == "close-ups":
+        return (random(MAPS, SIDE, SIDE),)
+    grid, dim, memory_dim = config.grid_size, config.hidden_dim, config.memory_dim
+    pointers = config.max_object_pointers * (dim // memory_dim)
+    length = config.num_maskmem * grid**2 + pointers
+    frame, memory = (grid**2, dim), (length, memory_dim)
+    tokens = random(*frame), random(*frame), random(*memory), random(*memory)
+    return *tokens, (grid, grid), pointers
 
 
 def main() -> None:
@@ -46,15 +56,15 @@ def main() -> None:
         for name, checked in compile_parts(network).items():
             if name not in chosen.parts:
                 continue
-            x, clock = given(network, name), Clock.of(chosen)
+            given_to, clock = given(network, name), Clock.of(chosen)
             with torch.inference_mode(), warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
                 began = time.perf_counter()
-                checked(x)
+                checked(*given_to)
                 first = time.perf_counter() - began
                 jobs = {
-                    "plain": lambda run=checked.plain, x=x: run(x),
-                    "compiled": lambda run=checked, x=x: run(x),
+                    "plain": lambda run=checked.plain, x=given_to: run(*x),
+                    "compiled": lambda run=checked, x=given_to: run(*x),
                 }
                 clock.take_turns(jobs, chosen.repeats)
             gave_up = [str(w.message) for w in said if "not used" in str(w.message)]

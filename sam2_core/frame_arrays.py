@@ -70,10 +70,11 @@ def tile_of(array: Any, plane: tuple[int, int]) -> tuple[int, int]:
         Its axes of height and width.
     """
     sides = [int(array.shape[axis]) for axis in plane]
-    chunks: Sequence[int | tuple[int, ...]] | None = getattr(array, "chunks", None)
+    chunks = getattr(array, "chunks", None)
     if isinstance(array, np.ndarray):
         chunks = (1,) * array.ndim
-    if chunks is None:
+    # Whatever else is called so is not known here.
+    if not isinstance(chunks, tuple) or len(chunks) != len(array.shape):
         return sides[0], sides[1]
     tile = []
     for side, axis in zip(sides, plane, strict=True):

@@ -50,6 +50,9 @@ class Unknown:
     def __init__(self, shape):
         self.shape = shape
 
+    def chunks(self):
+        """Something else."""
+
 
 class Whole:
     """Frames that can only be read whole."""

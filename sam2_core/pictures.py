@@ -87,10 +87,10 @@ class TiledPicture:
         for row in range(first_row, -(-rows.stop // high)):
             across = range(first_column, -(-columns.stop // wide))
             strips.append(_joined([self._read(row, column) for column in across], 2))
-        top, left = first_row * high, first_column * wide
-        part = _joined(strips, 1)[
-            :, rows.start - top : rows.stop - top, columns.start - left :
-        ][..., : columns.stop - columns.start]
+        down, right = first_row * high, first_column * wide
+        rows = slice(rows.start - down, rows.stop - down)
+        columns = slice(columns.start - right, columns.stop - right)
+        part = _joined(strips, 1)[:, rows, columns]
         return part.to(self.device).expand(3, -1, -1)
 
     def _read(self, row: int, column: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt
 from skimage.measure import label
 from torch import Tensor
 
@@ -24,6 +25,8 @@ STEP = 1e-3  # between the scores of one answer and the next
 AGREEMENT = 2.0  # what counts beside the score, if two other scales agree fully
 NOWHERE = -32.0
 ABOUT = 3.0  # pixels of the window from a click to what it is meant to change
+# How far that may reach from the click: so many times its depth there, and a margin.
+REACH, MARGIN = 6.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,9 @@ def most_alike(mask: Answer, answers: list[Answer]) -> Answer:
 def changed_at(new: Answer, old: Answer, xy: NDArray[np.float32]) -> Answer:
     """An old mask with what has changed about a click; the new one if nothing has.
 
+    That is the connected piece of the difference, as far as it lies near: a thin rim
+    all around an object, where two masks hardly ever agree, is not what was meant.
+
     Parameters
     ----------
     new, old : Answer
@@ -180,11 +186,15 @@ def changed_at(new: Answer, old: Answer, xy: NDArray[np.float32]) -> Answer:
     pieces = label(changed, connectivity=1)
     x, y = new.window.points(xy, size)
     rows, columns = np.ogrid[:size, :size]
-    about = (columns - x) ** 2 + (rows - y) ** 2 <= ABOUT**2
+    away = np.hypot(columns - x, rows - y)
+    about = away <= ABOUT
     meant = np.unique(pieces[about & changed])
     if not len(meant):
         return new
-    kept = torch.from_numpy(np.isin(pieces, meant) | ~changed).to(before.device)
+    piece = np.isin(pieces, meant)
+    depth = distance_transform_edt(piece)[about].max()
+    near = piece & (away <= REACH * depth + MARGIN)
+    kept = torch.from_numpy(near | ~changed).to(before.device)
     return replace(new, logits=torch.where(kept, new.logits, before))
 
 

@@ -9,6 +9,7 @@ import torch
 from sam2_core.closeups import AT_ONCE
 from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
 from sam2_core.portraits import signs
+from sam2_core.questions import window_of_mask
 from sam2_core.windows import cut
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def follow(
     list of Answer
         In the same order; ``present`` says whether the object is still there.
     """
-    windows = [before.window_of_mask(answer) for answer in answers]
+    windows = [window_of_mask(answer, before.hw) for answer in answers]
     found: list[Answer] = []
     for start in range(0, len(windows), AT_ONCE):
         part = slice(start, start + AT_ONCE)

@@ -18,6 +18,7 @@ from sam2_core.memory import Memory, Outline, logits_of
 from sam2_core.pictures import picture_of
 from sam2_core.portraits import Portrait
 from sam2_core.prompts import SparsePrompt
+from sam2_core.questions import window_of_mask
 from sam2_core.redetection import redetected
 from sam2_core.results import join_parts
 from sam2_core.windows import paste
@@ -177,7 +178,7 @@ class CloseTracker:
         memory = self._memory(answers[0], frame_index, CERTAIN)
         if not memory.there:
             return memory
-        window = close.window_of_mask(answers[0])
+        window = window_of_mask(answers[0], close.hw)
         return replace(memory, portrait=Portrait.of(close.image, answers[0], window))
 
     def final(self, frame_index: int, draft: Memory) -> Memory:

@@ -8,9 +8,7 @@ object's size. A box, or an earlier mask, says the scale by itself.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +27,15 @@ from sam2_core.answers import (
 from sam2_core.nn.closeup import SIDE, prompt_maps, window_maps
 from sam2_core.pictures import TiledPicture, whole_picture
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
-from sam2_core.windows import Window, cut, paste
+from sam2_core.questions import (
+    FINE_SIDE,
+    MASK_SHARE,
+    closer_look,
+    farther_questions,
+    first_questions,
+    fitting,
+)
+from sam2_core.windows import cut, paste
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,31 +44,12 @@ if TYPE_CHECKING:
 
     from sam2_core.nn.closeup import CloseUp, SeenObject
     from sam2_core.pictures import Picture
+    from sam2_core.questions import Question
+    from sam2_core.windows import Window
 
-SMALLEST, LADDER = 20.0, 2.0  # image pixels; factor between scales a click is asked at
-BOX_SHARES = (0.45, 0.6)  # of a window, for the longer side of a box
-MASK_SHARE = 0.5
-MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
-NEARBY = 1280.0  # side of the largest window that is read for a click unasked
-FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
 AT_ONCE = 32  # windows
 KEPT = 256  # answers to clicks, on which further clicks build
 LOCAL_FROM = 2  # corrections, from which on they change what lies about them only
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of one window.
-
-    ``xy`` (P, 2) float32 and ``labels`` (P,) int32 are prompts in image pixels,
-    ``size`` is the side of the window as the network sees it.
-    """
-
-    window: Window
-    xy: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    earlier: Answer | None = None
-    size: int = SIDE
 
 
 class CloseUps:
@@ -151,18 +138,19 @@ class CloseUps:
         self, prompts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]]
     ) -> list[list[Answer]]:
         """Answers to first prompts, a box or a positive click, of several objects."""
-        asked = [self._first_questions(xy, labels) for xy, labels in prompts]
+        # Of an image that is read in parts, no more is read than is needed.
+        nearby = isinstance(self.image, TiledPicture)
+        asked = [first_questions(*prompt, self.hw, nearby) for prompt in prompts]
         answers = iter(self.ask([question for row in asked for question in row]))
         rows = [[next(answers) for _ in row] for row in asked]
         found = [by_agreement(row) for row in rows]
-        for i, (best, *_) in enumerate(found):
-            farther = self._farther_questions(best, *prompts[i])
-            if farther:
+        for i, (best, *_) in enumerate(found if nearby else ()):
+            if farther := farther_questions(best, *prompts[i], self.hw):
                 found[i] = by_agreement(rows[i] + self.ask(farther))
         # The scale of a clicked object is known only now; a box says it, but a large
         # object is worth a finer look.
         again = [
-            self._again(row[0], *prompt)
+            closer_look(row[0], *prompt, self.hw)
             for row, prompt in zip(found, prompts, strict=True)
         ]
         worthwhile = [
@@ -176,13 +164,6 @@ class CloseUps:
             better = sorted((first, answer), key=lambda a: -a.score)
             found[i] = [*better, *others]
         return [distinct(row) for row in found]
-
-    def _again(
-        self, earlier: Answer, xy: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> Question:
-        """A closer look at a mask, with all prompts."""
-        window = self._window(earlier, xy, labels)
-        return Question(window, xy, labels, earlier, fitting_size(window))
 
     def _find(
         self,
@@ -205,7 +186,7 @@ class CloseUps:
         elif before:
             start = self.answers(xy[:before], labels[:before])[0]
         if start is not None:
-            found = self.ask([self._again(start, xy, labels)])[0]
+            found = self.ask([closer_look(start, xy, labels, self.hw)])[0]
             # The first correction may turn everything over, but whoever only takes
             # something away from a mask that is there keeps the rest.
             if corrections >= LOCAL_FROM or (labels == NEGATIVE).all():
@@ -239,72 +220,15 @@ class CloseUps:
             return None
         low, high = inside.amin(0).cpu().numpy(), inside.amax(0).cpu().numpy()
         centre = ((low + high) / 2)[::-1].astype(np.float32)
-        window = self._fitting(float((high - low).max() + 1) / MASK_SHARE, centre)
+        window = fitting(float((high - low).max() + 1) / MASK_SHARE, centre, self.hw)
         return Answer(window, cut(drawn[None], [window], SIDE)[0, 0], 0.0, 1.0)
 
     def nothing(self) -> Answer:
         """No object at all."""
-        window = self._fitting(max(self.hw), np.array(self.hw[::-1], np.float32) * 0.5)
+        middle = np.array(self.hw[::-1], np.float32) * np.float32(0.5)
+        window = fitting(max(self.hw), middle, self.hw)
         logits = torch.full((SIDE, SIDE), NOWHERE, device=self.image.device)
         return Answer(window, logits, 0.0, 0.0)
-
-    def _first_questions(
-        self, xy: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> list[Question]:
-        if BOX_TOP_LEFT in labels:
-            corner = xy[labels == BOX_TOP_LEFT][0]
-            last = xy[labels == BOX_BOTTOM_RIGHT][0]
-            longer = float((last - corner).max()) + 1
-            centre = (corner + last) / 2
-            windows = [self._fitting(longer / share, centre) for share in BOX_SHARES]
-            return [Question(window, xy, labels) for window in windows]
-        limit = NEARBY if isinstance(self.image, TiledPicture) else math.inf
-        sides = [side for side in self._ladder() if side <= limit]
-        return [Question(self._fitting(side, xy[0]), xy, labels) for side in sides]
-
-    def _farther_questions(
-        self, best: Answer, xy: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> list[Question]:
-        """Larger scales, if they were left out and the object seems to need them."""
-        far = [side for side in self._ladder() if side > NEARBY]
-        read_in_parts = isinstance(self.image, TiledPicture)
-        if not (far and read_in_parts) or BOX_TOP_LEFT in labels:
-            return []
-        beyond = best.cut_off and best.window.side * LADDER >= NEARBY
-        if best.area and not beyond:
-            return []
-        return [Question(self._fitting(side, xy[0]), xy, labels) for side in far]
-
-    def _ladder(self) -> list[float]:
-        """Sides of the windows that a click is asked in."""
-        sides = [SMALLEST]
-        while sides[-1] * LADDER < MAX_OF_IMAGE * max(self.hw):
-            sides.append(sides[-1] * LADDER)
-        return sides
-
-    def _fitting(self, side: float, centre_xy: NDArray[np.float32]) -> Window:
-        side = max(min(side, MAX_OF_IMAGE * max(self.hw)), MIN_SIDE)
-        return Window.around((float(centre_xy[0]), float(centre_xy[1])), side, self.hw)
-
-    def _window(
-        self,
-        earlier: Answer,
-        xy: NDArray[np.float32],
-        labels: NDArray[np.int32],
-    ) -> Window:
-        """Window about the mask so far and all that is said to be object."""
-        step = earlier.window.side / len(earlier.logits)
-        both = np.concatenate((xy[labels > NEGATIVE], earlier.corners()))
-        low, high = both.min(0), both.max(0)
-        side = float((high - low).max() + step) / MASK_SHARE
-        return self._fitting(side, ((low + high) / 2).astype(np.float32))
-
-    def window_of_mask(self, answer: Answer) -> Window:
-        """The window in which a mask has the size it is followed at."""
-        nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
-        if not bool((answer.logits > 0).any()):
-            return answer.window
-        return self._window(answer, *nothing)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """Answers in the same order."""
@@ -365,11 +289,6 @@ class CloseUps:
             part, (rows, columns) = paste(answer.logits[None], answer.window, self.hw)
             plane[rows, columns] = part[0]
         return drawn
-
-
-def fitting_size(window: Window) -> int:
-    """Side at which a window is shown: finer where pixels would be lost."""
-    return SIDE if window.side <= FINE_FROM * SIDE else FINE_SIDE
 
 
 def _digest(logits: NDArray[np.float32]) -> bytes:

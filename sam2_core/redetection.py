@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from sam2_core.closeups import Question
 from sam2_core.nn.closeup import SIDE
 from sam2_core.prompts import POSITIVE
+from sam2_core.questions import Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

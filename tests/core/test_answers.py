@@ -92,3 +92,17 @@ def test_a_click_changes_what_lies_about_it():
     assert (both.score, both.present, both.window) == (0.7, 0.9, new.window)
     # A click about which nothing has changed has been understood in another way.
     assert changed_at(new, old, np.array([60.0, 28.0], np.float32)) is new
+
+
+def test_a_correction_does_not_move_the_whole_outline():
+    """Where a dent is filled the rest of the outline may have moved by a pixel."""
+    old = answer((20, 20, 70, 70), (0, 0, SIDE), 0.8)
+    dent = slice(40, 50), slice(20, 28)
+    old.logits[dent] = -5.0
+    new = answer((19, 19, 71, 71), (0, 0, SIDE), 0.9)
+    filled = changed_at(new, old, np.array([23.0, 44.0], np.float32)).logits > 0
+    assert filled[dent].all()
+    # Far away it is as before: the other sides, and all of the right half.
+    assert torch.equal(filled[:, 60:], old.logits[:, 60:] > 0)
+    # As far as six times the depth of the change and four pixels it is as in the new.
+    assert torch.equal(filled[35:54, 15:24], new.logits[35:54, 15:24] > 0)

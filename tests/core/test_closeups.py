@@ -9,9 +9,10 @@ from bright import Bright, iou
 from micro import micro_model
 
 from sam2_core.close_following import follow
-from sam2_core.closeups import FINE_SIDE, CloseUps
+from sam2_core.closeups import CloseUps
 from sam2_core.image import ImagePredictor, answered
 from sam2_core.portraits import Portrait
+from sam2_core.questions import FINE_SIDE, window_of_mask
 
 HW = (120, 160)
 DISCS = {"small": (30, 40, 5), "large": (100, 60, 30)}  # x, y, radius
@@ -184,7 +185,7 @@ def test_the_network_sees_the_frame_before_and_the_prompted_one(network):
     x, y, _ = DISCS["large"]
     label = np.array([1], np.int32)
     start = first.answers(np.array([[x - 40, y]], np.float32), label)[0]
-    portrait = Portrait.of(first.image, start, first.window_of_mask(start))
+    portrait = Portrait.of(first.image, start, window_of_mask(start, first.hw))
     known = before.answers(np.array([[x + 3, y]], np.float32), label)[0]
     follow(before, CloseUps(network, image), [known], [portrait])
     now, grey, mask, portrayed, outline = network.maps[0, [0, 10, 11, 12, 13]]

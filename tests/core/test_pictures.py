@@ -11,11 +11,12 @@ from bright import Bright, iou
 from micro import micro_model
 
 from sam2_core import pictures
-from sam2_core.closeups import NEARBY, CloseUps
+from sam2_core.closeups import CloseUps
 from sam2_core.frame_arrays import TILE, tile_of
 from sam2_core.frames import open_frames
 from sam2_core.nn.closeup import SIDE
 from sam2_core.pictures import TiledPicture, picture_of, whole_picture
+from sam2_core.questions import NEARBY
 from sam2_core.video import VideoSession
 from sam2_core.windows import Window, cut
 

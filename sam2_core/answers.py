@@ -26,7 +26,7 @@ AGREEMENT = 2.0  # what counts beside the score, if two other scales agree fully
 NOWHERE = -32.0
 ABOUT = 3.0  # pixels of the window from a click to what it is meant to change
 # How far that may reach from the click: so many times its depth there, and a margin.
-REACH, MARGIN = 6.0, 4.0
+REACH, MARGIN = 10.0, 4.0
 
 
 @dataclass(frozen=True)

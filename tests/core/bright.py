@@ -6,7 +6,7 @@ import torch
 from skimage.measure import label
 from torch import nn
 
-from sam2_core.nn.closeup import SeenObject
+from sam2_core.nn.closeup import IMAGE_MAPS, SeenObject
 
 
 class Bright(nn.Module):
@@ -36,8 +36,8 @@ class Bright(nn.Module):
         ring = torch.ones_like(mask)
         ring[:, 1:-1, 1:-1] = False
         cut_off = (mask & ring).flatten(1).any(1)
-        clicked = (maps[:, 3] > 0.9).flatten(1).any(1)
-        hit = ((maps[:, 3] > 0.9) & mask).flatten(1).any(1) | ~clicked
+        clicked = (maps[:, IMAGE_MAPS] > 0.9).flatten(1).any(1)
+        hit = ((maps[:, IMAGE_MAPS] > 0.9) & mask).flatten(1).any(1) | ~clicked
         iou = torch.where(hit & ~cut_off, 4 - 20 * (share - 0.2).abs(), -8.0)
         present = torch.where(mask.flatten(1).any(1), self.present, -4.0)
         return SeenObject(logits, iou, present)
@@ -45,7 +45,7 @@ class Bright(nn.Module):
 
 def _touched(maps, logits):
     kept = logits.clone()
-    for spots, plane in zip(maps[:, 3], kept, strict=True):
+    for spots, plane in zip(maps[:, IMAGE_MAPS], kept, strict=True):
         if spots.max() > 0.9:
             pieces = torch.from_numpy(label((plane > 0).numpy()))
             here = pieces.flatten()[spots.argmax()]

@@ -97,12 +97,12 @@ def test_a_click_changes_what_lies_about_it():
 def test_a_correction_does_not_move_the_whole_outline():
     """Where a dent is filled the rest of the outline may have moved by a pixel."""
     old = answer((20, 20, 70, 70), (0, 0, SIDE), 0.8)
-    dent = slice(40, 50), slice(20, 28)
+    dent = slice(42, 48), slice(20, 24)
     old.logits[dent] = -5.0
     new = answer((19, 19, 71, 71), (0, 0, SIDE), 0.9)
-    filled = changed_at(new, old, np.array([23.0, 44.0], np.float32)).logits > 0
+    filled = changed_at(new, old, np.array([21.0, 44.0], np.float32)).logits > 0
     assert filled[dent].all()
     # Far away it is as before: the other sides, and all of the right half.
     assert torch.equal(filled[:, 60:], old.logits[:, 60:] > 0)
-    # As far as six times the depth of the change and four pixels it is as in the new.
+    # Near by, up to ten times the depth of the change, it is as in the new one.
     assert torch.equal(filled[35:54, 15:24], new.logits[35:54, 15:24] > 0)

@@ -11,10 +11,14 @@ from micro import micro_model
 from sam2_core.close_following import follow
 from sam2_core.closeups import CloseUps
 from sam2_core.image import ImagePredictor, answered
+from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, PROMPT_MAPS
 from sam2_core.portraits import Portrait
 from sam2_core.questions import FINE_SIDE, window_of_mask
 
 HW = (120, 160)
+# Where the network's input has what.
+NEGATIVE_SPOTS, EARLIER = IMAGE_MAPS + 2, IMAGE_MAPS + 6
+FRAMES = range(IMAGE_MAPS + PROMPT_MAPS, MAPS)
 DISCS = {"small": (30, 40, 5), "large": (100, 60, 30)}  # x, y, radius
 
 
@@ -95,9 +99,9 @@ def test_answers_are_kept_and_corrections_build_on_them(network):
     close.answers(*both)
     assert network.calls[before:] == [1]
     # The mask so far went in, and so did both clicks.
-    assert network.maps[0, 9].max() > 0.9
-    assert network.maps[0, 9].min() < -0.9
-    assert network.maps[0, 5].max() > 0.5
+    assert network.maps[0, EARLIER].max() > 0.9
+    assert network.maps[0, EARLIER].min() < -0.9
+    assert network.maps[0, NEGATIVE_SPOTS].max() > 0.5
 
 
 def test_order_of_box_and_clicks_does_not_matter(network):
@@ -138,7 +142,7 @@ class Fickle(Bright):
 
     def forward(self, maps):
         seen = super().forward(maps)
-        if bool((maps[:, 5] > 0.9).any()):
+        if bool((maps[:, NEGATIVE_SPOTS] > 0.9).any()):
             side = seen.logits.shape[-1]
             seen.logits[:, :, : side // 2] = -4.0
             seen.logits[:, side // 24 : side // 12] = 4.0
@@ -188,7 +192,7 @@ def test_the_network_sees_the_frame_before_and_the_prompted_one(network):
     portrait = Portrait.of(first.image, start, window_of_mask(start, first.hw))
     known = before.answers(np.array([[x + 3, y]], np.float32), label)[0]
     follow(before, CloseUps(network, image), [known], [portrait])
-    now, grey, mask, portrayed, outline = network.maps[0, [0, 10, 11, 12, 13]]
+    now, grey, mask, portrayed, outline = network.maps[0, [0, *FRAMES]]
     assert iou(mask > 0, grey > 0) > 0.9
     assert iou(outline > 0, portrayed > 0) > 0.9
     assert iou(outline > 0, mask > 0) > 0.9

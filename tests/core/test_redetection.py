@@ -11,7 +11,7 @@ from bright import Bright, iou
 
 from sam2_core.close_following import follow
 from sam2_core.closeups import CloseUps
-from sam2_core.nn.closeup import SeenObject
+from sam2_core.nn.closeup import IMAGE_MAPS, SeenObject
 from sam2_core.redetection import DOUBTFUL, redetected
 
 HW = (120, 160)
@@ -33,7 +33,7 @@ class Shy(Bright):
 
     def forward(self, maps):
         seen = super().forward(maps)
-        clicked = (maps[:, 3] > 0.9).flatten(1).any(1)
+        clicked = (maps[:, IMAGE_MAPS] > 0.9).flatten(1).any(1)
         logits = torch.where(clicked[:, None, None], seen.logits, -4.0)
         sure = torch.where(clicked, 3.0, -3.0)
         return SeenObject(logits, sure, sure)

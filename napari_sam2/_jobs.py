@@ -23,6 +23,7 @@ Work: TypeAlias = Callable[[Stop], Iterator[Any]]
 
 
 QUEUED = ("clear",)  # each of these jobs counts
+AWAITED = ("predict", "hover")  # these answer the mouse
 
 
 @dataclass(eq=False)
@@ -52,7 +53,7 @@ class Job:
 
 
 Start: TypeAlias = Callable[
-    [Iterator[Any], Callable[[Any], None], Callable[[], None]], None
+    [Iterator[Any], Callable[[Any], None], Callable[[], None], bool], None
 ]
 
 
@@ -119,8 +120,9 @@ class JobRunner:
     Parameters
     ----------
     start : callable
-        ``start(iterator, on_item, on_exhausted)`` consumes the iterator on another
-        thread and calls the two functions on the GUI thread.
+        ``start(iterator, on_item, on_exhausted, awaited)`` consumes the iterator on
+        another thread and calls the two functions on the GUI thread. What is not
+        ``awaited`` may take its time.
     """
 
     def __init__(self, start: Start) -> None:
@@ -179,7 +181,10 @@ class JobRunner:
         job = self._running = self._waiting.pop(0)
         job.on_start()
         self._start(
-            guarded(job), partial(self._item, job), partial(self._exhausted, job)
+            guarded(job),
+            partial(self._item, job),
+            partial(self._exhausted, job),
+            job.kind in AWAITED,
         )
 
     def _item(self, job: Job, item: Any) -> None:
@@ -209,6 +214,7 @@ def run_inline(
     iterator: Iterator[Any],
     on_item: Callable[[Any], None],
     on_exhausted: Callable[[], None],
+    awaited: bool = True,
 ) -> None:
     """Start function for :class:`JobRunner` that does the work at once, here."""
     for item in iterator:

@@ -1,4 +1,4 @@
-"""Runs the iterator of a job behind the window, its results on the GUI thread."""
+"""Runs the iterator of a job on another thread, its results on the GUI thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DRAWN_MS = 12  # until the window has drawn what came last
 # Drawing a canvas takes hundreds of calls of OpenGL, each of which gives Python's lock
 # away. A worker that computes in Python keeps it for so many seconds then.
 TURN = 0.001
-NICE, LAST = 10, 19  # how far the model steps back where cores are few, and the end
+NICE, LAST = 10, 19  # how far long jobs step back where cores are few, and the end
 _END = object()
 
 
@@ -33,15 +33,15 @@ def step_back() -> None:
         os.setpriority(*thread, min(os.getpriority(*thread) + NICE, LAST))
 
 
-# Of our own, since threads of Qt's pool serve others afterwards. They are kept, and
-# with them torch's threads, while Qt's are gone after half a minute.
-_threads = ThreadPoolExecutor(thread_name_prefix="sam2", initializer=step_back)
+# Of our own, since threads of Qt's pool serve others afterwards.
+_behind = ThreadPoolExecutor(thread_name_prefix="sam2", initializer=step_back)
 
 
 def run_in_thread(
     iterator: Iterator[Any],
     on_item: Callable[[Any], None],
     on_exhausted: Callable[[], None],
+    awaited: bool,
 ) -> None:
     """Start function for :class:`napari_sam2._jobs.JobRunner`.
 
@@ -54,21 +54,16 @@ def run_in_thread(
     on_exhausted : callable
         Called on the GUI thread when the worker is gone, and the last result drawn:
         what is done at the end of a job need not hold up the mask of a click.
+    awaited : bool
+        Whether somebody waits for it. What nobody does lets the window go first.
     """
     handed = 0
 
     def passed_on() -> Iterator[Any]:
-        # napari knows this worker, and asks it to quit when the window closes.
         nonlocal handed
-        items: SimpleQueue[Any] = SimpleQueue()
-        unwanted = threading.Event()
-        _threads.submit(_consume, iterator, items, unwanted)
-        try:
-            while (item := items.get()) is not _END:
-                handed += 1
-                yield item
-        finally:
-            unwanted.set()
+        for item in iterator if awaited else _from_behind(iterator):
+            handed += 1
+            yield item
 
     def on_finished() -> None:
         # The last item only says how it ended.
@@ -79,6 +74,21 @@ def run_in_thread(
     worker.yielded.connect(on_item)
     worker.finished.connect(on_finished)
     worker.start()
+
+
+def _from_behind(iterator: Iterator[Any]) -> Iterator[Any]:
+    """The same items, made on a thread that has stepped back.
+
+    napari knows the worker that waits here, and asks it to quit when the window closes.
+    """
+    items: SimpleQueue[Any] = SimpleQueue()
+    unwanted = threading.Event()
+    _behind.submit(_consume, iterator, items, unwanted)
+    try:
+        while (item := items.get()) is not _END:
+            yield item
+    finally:
+        unwanted.set()
 
 
 def _consume(

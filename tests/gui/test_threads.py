@@ -1,4 +1,4 @@
-"""Work on a thread of its own: items in order, the end after what is drawn."""
+"""Work on other threads: items in order, the end after what is drawn; who steps back."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from napari_sam2.widgets import _threads
 from napari_sam2.widgets._threads import run_in_thread
 
 
-def run(items):
+def run(items, awaited=True):
     got, ended, threads = [], [], []
 
     def work():
         threads.append(threading.current_thread())
         yield from items
 
-    run_in_thread(work(), got.append, lambda: ended.append(list(got)))
+    run_in_thread(work(), got.append, lambda: ended.append(list(got)), awaited)
     return got, ended, threads
 
 
-def test_items_come_in_order_and_the_end_last(qtbot):
-    _, ended, threads = run(range(5))
+@pytest.mark.parametrize("awaited", [True, False])
+def test_items_come_in_order_and_the_end_last(qtbot, awaited):
+    _, ended, threads = run(range(5), awaited)
     qtbot.waitUntil(lambda: bool(ended), timeout=5000)
     assert ended == [[0, 1, 2, 3, 4]]
     assert threads[0] is not threading.main_thread()
@@ -42,7 +43,7 @@ def test_the_end_waits_for_what_is_drawn_only(qtbot, monkeypatch):
     assert shown == []
 
 
-def test_a_job_stays_on_one_thread_and_threads_are_used_again(qtbot):
+def test_a_long_job_stays_on_one_thread_and_threads_are_used_again(qtbot):
     def work():
         for _ in range(5):
             yield threading.current_thread()
@@ -53,7 +54,7 @@ def test_a_job_stays_on_one_thread_and_threads_are_used_again(qtbot):
     known = []
     for _ in range(3):
         got, ended = [], []
-        run_in_thread(work(), got.append, lambda ended=ended: ended.append(True))
+        run_in_thread(work(), got.append, lambda ended=ended: ended.append(1), False)
         qtbot.waitUntil(lambda ended=ended: bool(ended), timeout=5000)
         assert len(set(got)) == 1
         assert got[0] in alive()
@@ -62,7 +63,7 @@ def test_a_job_stays_on_one_thread_and_threads_are_used_again(qtbot):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities")
-def test_the_model_steps_back_and_nobody_else_does(qtbot):
+def test_what_nobody_waits_for_steps_back_and_nothing_else_does(qtbot):
     def priority():
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
@@ -73,11 +74,12 @@ def test_the_model_steps_back_and_nobody_else_does(qtbot):
         thread.join()
         yield priority(), inner[0]
 
-    before, got, others = priority(), [], []
-    run_in_thread(work(), got.append, lambda: None)
-    qtbot.waitUntil(lambda: bool(got), timeout=5000)
-    behind = min(before + 10, 19)
-    assert got == [(behind, behind)]
+    before, others = priority(), []
+    for awaited, expected in ((False, min(before + 10, 19)), (True, before)):
+        got = []
+        run_in_thread(work(), got.append, lambda: None, awaited)
+        qtbot.waitUntil(lambda got=got: bool(got), timeout=5000)
+        assert got == [(expected, expected)]
     worker = create_worker(priority)
     worker.returned.connect(others.append)
     worker.start()
@@ -99,7 +101,7 @@ def test_a_worker_that_is_asked_to_quit_stops_the_work(qtbot, monkeypatch):
         return workers[-1]
 
     monkeypatch.setattr(_threads, "create_worker", create)
-    run_in_thread(work(), lambda item: None, lambda: None)
+    run_in_thread(work(), lambda item: None, lambda: None, False)
     qtbot.waitUntil(lambda: len(made) > 3, timeout=5000)
     workers[0].quit()
     assert QThreadPool.globalInstance().waitForDone(5000)

@@ -14,7 +14,7 @@ class Stepper:
     def __init__(self):
         self.threads = deque()
 
-    def start(self, iterator, on_item, on_exhausted):
+    def start(self, iterator, on_item, on_exhausted, awaited):
         self.threads.append((iterator, on_item, on_exhausted))
 
     def step(self):

@@ -1,4 +1,4 @@
-"""Work on other threads: items in order, the end after what is drawn; who steps back."""
+"""Work on other threads: items in order, the end once it is drawn, who steps back."""
 
 from __future__ import annotations
 

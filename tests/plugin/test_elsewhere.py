@@ -187,8 +187,8 @@ def test_a_click_before_the_labels_were_looked_at(kept, repeat):
     waiting = []
     t = kept()
 
-    def later(iterator, on_item, on_exhausted):
-        waiting.append((iterator, on_item, on_exhausted))
+    def later(*job):
+        waiting.append(job)
 
     def work():
         while waiting:

@@ -154,7 +154,7 @@ class JobRunner:
             self._waiting = [other for other in self._waiting if other.kind != job.kind]
         self._waiting.append(job)
         running = "" if self._running is None else self._running.kind
-        outdated = job.kind == "predict" and running in ("predict", "hover")
+        outdated = job.kind == "predict" and running in AWAITED
         if self._running and (outdated or (running == "identify" != job.kind)):
             self._running.stopped.set()
         self._next()

@@ -60,7 +60,7 @@ class Answer:
     def cut_off(self) -> bool:
         """Whether the mask reaches the border of its window."""
         inside = self.logits > 0
-        return bool((inside[[0, -1]].any() | inside[:, [0, -1]].any()).item())
+        return bool(inside[[0, -1]].any() | inside[:, [0, -1]].any())
 
     def corners(self) -> NDArray[np.float32]:
         """First and last xy of the mask in the image, (2, 2); (0, 2) if it is empty."""

@@ -133,10 +133,10 @@ class TiffFrames:
                 for at in itertools.product(*positions)
             ]
             within = key[self._lead :]
-            if self._offset is not None and self._in_rows:
+            if self._in_rows:
                 start, stop, _ = rows.indices(self.shape[0])
                 shape = stop - start, *self._block_shape[1:]
-                blocks = [self._stored(n, start, shape, self._offset) for n in numbers]
+                blocks = [self._stored(number, start, shape) for number in numbers]
                 within = (slice(None), *within[1:])
             else:
                 blocks = [self._block(number) for number in numbers]
@@ -160,7 +160,7 @@ class TiffFrames:
 
     def _block(self, number: int) -> NDArray[Any]:
         if self._offset is not None:
-            return self._stored(number, 0, self._block_shape, self._offset)
+            return self._stored(number, 0, self._block_shape)
         page = self._series[number]
         if page is None:
             return np.zeros(self._block_shape, self._series.dtype)
@@ -170,16 +170,15 @@ class TiffFrames:
             raise self._cut_short()
         return page.asarray().reshape(self._block_shape)
 
-    def _stored(
-        self, number: int, start: int, shape: tuple[int, ...], offset: int
-    ) -> NDArray[Any]:
+    def _stored(self, number: int, start: int, shape: tuple[int, ...]) -> NDArray[Any]:
         """So much of a block, from a place on its first axis on, as the file has it."""
         # Read, not memory-mapped: mapped pages would count as memory in use.
         dtype = self._series.dtype.newbyteorder(self._file.byteorder)
         row = math.prod(self._block_shape[1:])
         first = number * math.prod(self._block_shape) + start * row
         handle = self._file.filehandle
-        handle.seek(offset + first * dtype.itemsize)
+        assert self._offset is not None
+        handle.seek(self._offset + first * dtype.itemsize)
         count = math.prod(shape) * dtype.itemsize
         return np.frombuffer(handle.read(count), dtype).reshape(shape)
 

@@ -14,7 +14,7 @@ from sam2_core.frame_arrays import ArrayFrames, ListedFrames
 from sam2_core.frame_files import FileFrames, existing, images_in, read_image
 from sam2_core.frame_tiff import TIFF_SUFFIXES, TiffFrames
 from sam2_core.frame_video import VIDEO_SUFFIXES, VideoFrames
-from sam2_core.intensity import check_value_range, robust_range, to_rgb8
+from sam2_core.intensity import MAX_FRAMES, check_value_range, robust_range, to_rgb8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,9 @@ class FrameStack:
                 self._check_open()
                 height, width = self.shape
                 affordable = max(MOST_SAMPLED // (height * width), 1)
-                self._range = robust_range(self._raw, max_frames=min(16, affordable))
+                self._range = robust_range(
+                    self._raw, max_frames=min(MAX_FRAMES, affordable)
+                )
             return self._range
 
     def frame(self, index: int) -> NDArray[np.uint8]:

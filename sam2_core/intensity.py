@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+MAX_FRAMES = 16  # from which the value range of a stack is determined
+
+
 class Images(Protocol):
     """Anything with a length whose items are images, such as a (T, H, W) array."""
 
@@ -63,7 +66,7 @@ def to_rgb8(
 def robust_range(
     source: Images,
     percentiles: tuple[float, float] = (0.1, 99.9),
-    max_frames: int = 16,
+    max_frames: int = MAX_FRAMES,
     max_pixels: int = 2**20,
 ) -> tuple[float, float]:
     """Value range that shows a whole stack well, estimated from a sample of it.

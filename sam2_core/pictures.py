@@ -35,6 +35,10 @@ class CroppedFrames(Protocol):
     """A :class:`sam2_core.frames.FrameSource` that can read parts of its frames."""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @property
     def tile(self) -> tuple[int, int]:
         """Height and width of parts that are read for their share of a frame's time.
 
@@ -56,20 +60,12 @@ class TiledPicture:
         Where it comes from.
     index : int
         Which frame.
-    hw : tuple of int
-        Height and width of the frame.
     device : torch.device
         Where its parts are wanted.
     """
 
-    def __init__(
-        self,
-        frames: CroppedFrames,
-        index: int,
-        hw: tuple[int, int],
-        device: torch.device,
-    ) -> None:
-        self.shape = (3, *hw)
+    def __init__(self, frames: CroppedFrames, index: int, device: torch.device) -> None:
+        self.shape = (3, *frames.shape)
         self.device = device
         self._frames, self._index = frames, index
         self._tile = frames.tile
@@ -119,7 +115,7 @@ def picture_of(frames: FrameSource, index: int, device: torch.device) -> Picture
     if height * width > TILED_FROM and isinstance(frames, CroppedFrames):
         high, wide = frames.tile
         if high < height or wide < width:
-            return TiledPicture(frames, index, (height, width), device)
+            return TiledPicture(frames, index, device)
     return whole_picture(frames.frame(index), device)
 
 

@@ -108,9 +108,9 @@ def cut(image: Picture, windows: Sequence[Window], size: int) -> Tensor:
                 region, grid[None], padding_mode="border", align_corners=False
             )
         )
-    if len({part.shape[1] for part in parts}) > 1:
-        parts = [part.expand(-1, channels, -1, -1) for part in parts]
-    return torch.cat(parts).expand(-1, channels, -1, -1)
+    most = max(part.shape[1] for part in parts)
+    together = torch.cat([part.expand(-1, most, -1, -1) for part in parts])
+    return together.expand(-1, channels, -1, -1)
 
 
 def paste(

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tifffile
 
 from napari_sam2.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pytest
 
@@ -169,3 +171,10 @@ SHAPE = (30, 40)
 
 def square(x: int, y: int) -> np.ndarray:
     return fake_mask(SHAPE, [(x, y)], [1], None)
+
+
+def write_noise(path: Path, shape: tuple[int, ...], seed: int = 0) -> Path:
+    """Write a grey image or stack, uint16, and return where it is."""
+    values = np.random.default_rng(seed).integers(100, 4000, shape, np.uint16)
+    tifffile.imwrite(path, values, photometric="minisblack")
+    return path

@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tifffile
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cli_helpers import SHAPE, FakeEngine
+from cli_helpers import SHAPE, FakeEngine, write_noise
 
 
 @pytest.fixture
@@ -23,16 +21,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    values = np.random.default_rng(0).integers(100, 4000, SHAPE, np.uint16)
-    tifffile.imwrite(tmp_path / "image.tif", values)
-    return tmp_path / "image.tif"
+    return write_noise(tmp_path / "image.tif", SHAPE)
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Path:
-    values = np.random.default_rng(1).integers(100, 4000, (6, *SHAPE), np.uint16)
-    tifffile.imwrite(tmp_path / "stack.tif", values, photometric="minisblack")
-    return tmp_path / "stack.tif"
+    return write_noise(tmp_path / "stack.tif", (6, *SHAPE), seed=1)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from cli_helpers import FakeEngine, assert_one_line_error, run
+from cli_helpers import FakeEngine, assert_one_line_error, run, write_noise
 
 from sam2_core.candidates import MaskCandidate
 
@@ -73,9 +73,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    values = np.random.default_rng(0).integers(100, 4000, SHAPE, np.uint16)
-    tifffile.imwrite(tmp_path / "image.tif", values)
-    return tmp_path / "image.tif"
+    return write_noise(tmp_path / "image.tif", SHAPE)
 
 
 def areas(path: Path) -> list[int]:

@@ -87,7 +87,7 @@ def noisy():
     ],
 )
 def test_tiles_hold_what_the_frame_holds(noisy, rows, columns):
-    tiled = TiledPicture(Counted(noisy[None]), 0, HW, CPU)
+    tiled = TiledPicture(Counted(noisy[None]), 0, CPU)
     part = tiled[:, slice(*rows), slice(*columns)]
     expected = noisy[slice(*rows), slice(*columns)].transpose(2, 0, 1)
     np.testing.assert_array_equal(part.numpy(), expected)
@@ -95,7 +95,7 @@ def test_tiles_hold_what_the_frame_holds(noisy, rows, columns):
 
 def test_a_tile_is_read_once_and_only_when_it_is_looked_at(noisy):
     frames = Counted(noisy[None])
-    tiled = TiledPicture(frames, 0, HW, CPU)
+    tiled = TiledPicture(frames, 0, CPU)
     assert frames.read == []
     for _ in range(3):
         _ = tiled[:, 10:20, 510:520]
@@ -109,7 +109,7 @@ def test_windows_of_tiles_are_windows_of_the_frame(noisy):
         Window(1500.0, 900.0, 300.0),  # coloured, reduced
         Window(-100.0, -300.0, 2100.0),  # beyond the frame
     ]
-    tiled = TiledPicture(Counted(noisy[None]), 0, HW, CPU)
+    tiled = TiledPicture(Counted(noisy[None]), 0, CPU)
     whole = whole_picture(noisy, CPU)
     expected = cut(whole, windows, SIDE)
     torch.testing.assert_close(cut(tiled, windows, SIDE), expected, rtol=0, atol=0)
@@ -149,7 +149,7 @@ def test_a_click_reads_what_is_about_it_and_more_for_a_large_object():
     whole = CloseUps(network, frame)
     for each, most in ((small, (2 * NEARBY) ** 2), (large, hw[0] * hw[1])):
         frames = Counted(frame[None])
-        close = CloseUps(network, TiledPicture(frames, 0, hw, CPU))
+        close = CloseUps(network, TiledPicture(frames, 0, CPU))
         click = np.array([each[:2]], np.float32), np.array([1], np.int32)
         found = close.answers(*click)[0]
         assert iou((close.draw(found) > 0).numpy(), disc(*each, hw)) > 0.9

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
@@ -17,3 +20,18 @@ def press(qtbot, button):
 
 def messages():
     return [note.message for note in notification_manager.records]
+
+
+def close_and_forget(docks, backend, qtbot):
+    """Close the only dock of a list, while it works; it goes, and asks no more."""
+    widget = docks.pop()
+    gone, runner = weakref.ref(widget), widget.runner
+    widget.deleteLater()
+    del widget
+    qtbot.wait(50)
+    gc.collect()
+    assert gone() is None
+    asked = backend.answers
+    qtbot.wait(150)
+    assert backend.answers <= asked + 1
+    runner.close()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import time
-import weakref
 
 import numpy as np
 import pytest
-from dock import messages, press
+from dock import close_and_forget, messages, press
 from napari.components import ViewerModel
 from qtpy.QtCore import QTimer
 from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
@@ -227,22 +225,12 @@ def test_window_stays_alive_during_a_search(automatic, backend, qtbot):
 def test_closed_dock_stops_working_and_is_forgotten(qtbot, backend):
     viewer = ViewerModel()
     viewer.add_image(FLAT)
-    w = AutomaticWidget(viewer, backend=backend, start=run_in_thread)
-    w.wait(20)
+    docks = [AutomaticWidget(viewer, backend=backend, start=run_in_thread)]
+    docks[0].wait(20)
     backend.steps, backend.delay = 500, 0.02
-    w.search()
+    docks[0].search()
     qtbot.waitUntil(lambda: backend.answers > 0, timeout=10000)
-    gone = weakref.ref(w)
-    runner = w.runner
-    w.deleteLater()
-    del w
-    qtbot.wait(50)
-    gc.collect()
-    assert gone() is None
-    asked = backend.answers
-    qtbot.wait(150)
-    assert backend.answers <= asked + 1
-    runner.close()
+    close_and_forget(docks, backend, qtbot)
 
 
 # -- in a window --------------------------------------------------------------------

@@ -22,6 +22,17 @@ def backend() -> FakeBackend:
     return FakeBackend()
 
 
+def heard_with_image(controller: Any, data: Any, **kwargs: Any) -> Any:
+    """Note a controller's errors from now on, and let it choose an image."""
+    controller.errors = []
+    # The signal itself does not keep what it calls.
+    controller.kept = controller.errors.append
+    controller.tasks.failed.connect(controller.kept)
+    if data is not None:
+        controller.choose_image(controller.viewer.add_image(data, **kwargs))
+    return controller
+
+
 @pytest.fixture
 def tool(backend: FakeBackend) -> Callable[..., Any]:
     """Make a controller with an image; the errors it reports are in ``errors``."""
@@ -33,21 +44,13 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
     from napari_sam2._objects import Objects
     from napari_sam2._state import SegmentationState
 
-    kept = []
-
     def make(data: Any = None, start: Any = run_inline, **kwargs: Any) -> Any:
         viewer = ViewerModel()
         controller = SegmentController(
             viewer, SegmentationState(), JobRunner(start), Engine(backend)
         )
         controller.objects = Objects(controller)
-        controller.errors = []
-        keep = controller.errors.append
-        controller.tasks.failed.connect(keep)
-        kept.append(keep)
-        if data is not None:
-            controller.choose_image(viewer.add_image(data, **kwargs))
-        return controller
+        return heard_with_image(controller, data, **kwargs)
 
     return make
 
@@ -67,11 +70,6 @@ def automatic(backend: Any) -> Callable[..., Any]:
         controller = AutomaticController(
             viewer, AutomaticState(), JobRunner(run_inline), SearchEngine(backend)
         )
-        controller.errors = []
-        controller.kept = controller.errors.append
-        controller.tasks.failed.connect(controller.kept)
-        if data is not None:
-            controller.choose_image(viewer.add_image(data, **kwargs))
-        return controller
+        return heard_with_image(controller, data, **kwargs)
 
     return make

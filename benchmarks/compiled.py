@@ -32,7 +32,7 @@ def given(network: Sam2, part: str) -> tuple[object, ...]:
     config = network.config
 
     def random(*shape: int) -> torch.Tensor:
-        return torch.randn(1, *shape).to(network.dtype)
+        return torch.randn(1, *shape).to(network.device, network.dtype)
 
     if part == "image encoder":
         return (random(3, config.image_size, config.image_size),)
@@ -52,7 +52,7 @@ def main() -> None:
     )
     rows, curves, notes = [], {}, []
     for dtype in chosen.dtypes:
-        network = model(chosen.model, dtype)
+        network = model(chosen.model, dtype, chosen.device)
         for name, checked in compile_parts(network).items():
             if name not in chosen.parts:
                 continue

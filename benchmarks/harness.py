@@ -35,6 +35,7 @@ def options(description: str | None, **extra: dict[str, Any]) -> argparse.Namesp
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="sam2_nano", help="name or file")
+    parser.add_argument("--device", default="cpu", help="cuda: pages end in _gpu")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
@@ -84,6 +85,8 @@ class Clock:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Clock:
+        if options.device != "cpu":
+            return cls(_when_the_gpu_is_done)
         return cls(time.process_time if options.clock == "cpu" else time.perf_counter)
 
     def lap(self, name: str, job: Callable[[], object]) -> None:
@@ -103,6 +106,11 @@ class Clock:
         return {name: statistics.median(self.seconds[name]) for name in jobs}
 
 
+def _when_the_gpu_is_done() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def machine(options: argparse.Namespace) -> dict[str, str]:
     """What the figures depend on."""
     from sam2_core.devices import describe_device
@@ -113,7 +121,9 @@ def machine(options: argparse.Namespace) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             return "-"
 
-    return {
+    on_gpu = options.device != "cpu"
+    more = {"device": describe_device(options.device)} if on_gpu else {}
+    return more | {
         "machine": describe_device("cpu"),
         "threads": str(options.threads),
         "clock": {
@@ -141,6 +151,8 @@ def save(
     """Write the figures, the plot and the page, and print the table."""
     options.out.mkdir(parents=True, exist_ok=True)
     about = machine(options)
+    if "device" in about:
+        name += "_gpu"
     plot = options.out / f"{name}.svg"
     plot.write_text(svg(title, curves, axes))
     content = {"about": about, "rows": list(rows), "notes": list(notes)}

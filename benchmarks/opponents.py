@@ -39,16 +39,16 @@ CONFIGS = {
 }
 
 
-def model(name: str, dtype: str) -> Sam2:
+def model(name: str, dtype: str, device: str = "cpu") -> Sam2:
     """Ours: the weights of a file, the bundled ones, or random ones."""
     from sam2_core.models import build_model, load_model
     from sam2_core.registry import CHECKPOINTS, is_available
 
     if name not in CHECKPOINTS or is_available(name):
-        return load_model(name, device="cpu", dtype=dtype)
+        return load_model(name, device=device, dtype=dtype)
     torch.manual_seed(0)
     network = build_model(name).eval().requires_grad_(False)
-    network = network.to(getattr(torch, dtype))
+    network = network.to(device, getattr(torch, dtype))
     network.sam_prompt_encoder.pe_layer.float()  # as load_model leaves it
     return network
 
@@ -58,11 +58,16 @@ class Ours:
 
     scope = "global"
 
-    def __init__(self, name: str, dtype: str) -> None:
+    def __init__(
+        self, name: str, dtype: str, device: str = "cpu", compiled: bool = False
+    ) -> None:
+        from sam2_core.compiling import compile_parts
         from sam2_core.image import ImagePredictor
 
-        self.name = f"sam2_core {dtype}"
-        self.model = model(name, dtype)
+        self.name = f"sam2_core {dtype}" + ", compiled" * compiled
+        self.model = model(name, dtype, device)
+        if compiled:
+            compile_parts(self.model)
         self.predictor = ImagePredictor(self.model)
 
     def encode(self, image: np.ndarray) -> None:
@@ -135,15 +140,20 @@ class Local(Ours):
 class Official:
     """The package sam2, with or without its bfloat16 autocast."""
 
-    def __init__(self, name: str, dtype: str) -> None:
+    def __init__(
+        self, name: str, dtype: str, device: str = "cpu", compiled: bool = False
+    ) -> None:
         make_importable()
         from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
         from sam2.build_sam import build_sam2_video_predictor
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-        self.name = f"sam2 {dtype}"
+        self.name = f"sam2 {dtype}" + ", compiled" * compiled
+        self.device = device
         self.autocast = dtype == "bfloat16"
-        self.network = build_sam2_video_predictor(CONFIGS[name], None, device="cpu")
+        self.network = build_sam2_video_predictor(
+            CONFIGS[name], None, device=device, vos_optimized=compiled
+        )
         self.network.load_state_dict(model(name, "float32").state_dict())
         self.predictor = SAM2ImagePredictor(self.network)
         self.generator = SAM2AutomaticMaskGenerator
@@ -152,7 +162,7 @@ class Official:
         stack = contextlib.ExitStack()
         stack.enter_context(torch.inference_mode())
         stack.enter_context(
-            torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast)
+            torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.autocast)
         )
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         return stack
@@ -204,7 +214,7 @@ class Official:
                 )
             for t, ids, logits in self.network.propagate_in_video(state):
                 for i, plane in zip(ids, logits[:, 0], strict=True):
-                    labels[t][(plane > 0).numpy()] = i
+                    labels[t][(plane > 0).cpu().numpy()] = i
                 yield t
 
 
@@ -219,7 +229,7 @@ def write_jpegs(frames: np.ndarray, folder: str) -> str:
 def entries(options: argparse.Namespace) -> tuple[list[Callable[[], Any]], list[str]]:
     """How to make each engine that can run, and why others cannot."""
     found: list[Callable[[], Any]] = [
-        partial(Ours, options.model, dtype) for dtype in options.dtypes
+        partial(Ours, options.model, dtype, options.device) for dtype in options.dtypes
     ]
     notes = []
     for package, kind in (("sam2", Official), ("transformers", Transformers)):
@@ -231,8 +241,15 @@ def entries(options: argparse.Namespace) -> tuple[list[Callable[[], Any]], list[
             notes.append(f"{package}: needs torchvision, which is not installed")
         elif options.model not in CONFIGS:
             notes.append(f"{package}: does not know {options.model}")
-        else:
+        elif kind is Official:
+            found += [
+                partial(kind, options.model, dtype, options.device)
+                for dtype in options.dtypes
+            ]
+        elif options.device == "cpu":
             found += [partial(kind, options.model, dtype) for dtype in options.dtypes]
+        else:
+            notes.append(f"{package}: here on a CPU only")
     return found, notes
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sam2_core.nn.sam2 import Sam2
 
-SIDE = 2048
+SIDE, GPU_SIDE = 2048, 8192
 
 
 def parts(network: Sam2) -> dict[str, Callable[[], object]]:
@@ -31,10 +31,15 @@ def parts(network: Sam2) -> dict[str, Callable[[], object]]:
     from sam2_core.memory import Recollection
 
     config = network.config
-    pixels = torch.randn(1, 3, config.image_size, config.image_size)
-    square = torch.randn(SIDE, SIDE).to(network.dtype)
-    one = torch.randn(1, config.memory_dim, config.grid_size, config.grid_size)
-    pointer = torch.randn(1, config.hidden_dim)
+    side = SIDE if network.device.type == "cpu" else GPU_SIDE
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, device=network.device)
+
+    pixels = random(1, 3, config.image_size, config.image_size)
+    square = random(side, side).to(network.dtype)
+    one = random(1, config.memory_dim, config.grid_size, config.grid_size)
+    pointer = random(1, config.hidden_dim)
     longest = config.max_object_pointers
     known = Recollection(
         [(code, one.bfloat16()) for code in range(config.num_maskmem)],
@@ -51,7 +56,7 @@ def parts(network: Sam2) -> dict[str, Callable[[], object]]:
         "remembering": lambda: tracking.remember(
             network, features, found, prompted=False
         ),
-        f"product of {SIDE} x {SIDE}": lambda: torch.mm(square, square),
+        f"product of {side} x {side}": lambda: torch.mm(square, square),
     }
 
 
@@ -59,7 +64,7 @@ def main() -> None:
     chosen = options(__doc__)
     rows, curves = [], {}
     for dtype in chosen.dtypes:
-        network = model(chosen.model, dtype)
+        network = model(chosen.model, dtype, chosen.device)
         with torch.inference_mode():
             jobs = parts(network)
             seconds = Clock.of(chosen).take_turns(jobs, chosen.repeats)

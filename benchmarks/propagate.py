@@ -5,8 +5,9 @@
 
 Reading the frame, encoding it, following all objects and writing a label image are
 included. The first frames, in which memory fills up, are not counted; where fewer are
-asked for, the last one is. `--scope local` lets ours follow small objects in windows
-besides; windows are placed as for the discs of the stack, whatever the weights draw.
+asked for, the last one is. `--compiled` adds those named through torch.compile.
+`--scope local` lets ours follow small objects in windows besides; windows are placed as
+for the discs of the stack, whatever the weights draw.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import statistics
 
 from harness import Clock, centres, options, save, stack
-from opponents import Local, contestants
+from opponents import Local, Official, Ours, contestants
 
 
 def main() -> None:
@@ -25,9 +26,15 @@ def main() -> None:
         warm={"type": int, "default": 7, "help": "frames before counting"},
         most={"type": int, "default": 100, "help": "objects asked of others"},
         side={"type": int, "default": 512},
+        compiled={"nargs": "*", "choices": ("sam2_core", "sam2"), "default": []},
         scope={"choices": ("global", "local"), "default": "global"},
     )
     engines, notes = contestants(chosen)
+    kinds = {"sam2_core": Ours, "sam2": Official}
+    engines += [
+        kinds[name](chosen.model, chosen.dtypes[-1], chosen.device, compiled=True)
+        for name in chosen.compiled
+    ]
     lean, page = "sam2_core", "propagate"
     if chosen.scope == "local":
         lean, page = "local", "scope"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 NO_OVERLAP_LOGIT = -10.0
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+# Components of at most so many pixels are found on a GPU, one step for each pixel;
+# larger ones by labelling on the CPU, which takes milliseconds a mask.
+_FEW_PIXELS = 16
 
 
 def small_components(mask: NDArray[np.bool_], max_area: float) -> NDArray[np.bool_]:
@@ -38,6 +42,44 @@ def small_components(mask: NDArray[np.bool_], max_area: float) -> NDArray[np.boo
     small = areas <= max_area
     small[0] = False
     return np.asarray(small[labels])
+
+
+def few_pixels(masks: Tensor, max_area: int) -> Tensor:
+    """The same as :func:`small_components` in steps that suit a GPU.
+
+    Parameters
+    ----------
+    masks : Tensor
+        (N, H, W) bool, up to 4096 x 4096 pixels.
+    max_area : int
+        Largest area that counts as small; it takes as many steps.
+
+    Returns
+    -------
+    Tensor
+        (N, H, W) bool.
+    """
+    count, height, width = masks.shape
+    inside = masks.float()
+    last = height * width + 1
+    # Every pixel takes the highest number in its neighbourhood, so often that a small
+    # component has one number in the end.
+    names = torch.arange(1, last, device=masks.device, dtype=torch.float32)
+    names = inside * names.view(height, width)
+    for _ in range(max_area - 1):
+        names = _highest_around(names) * inside
+    # Parts of larger components may be small, too, but have neighbours of other names.
+    lowest = last - _highest_around(torch.where(masks, last - names, 0.0))
+    torn = (_highest_around(names) != names) | (lowest != names)
+    place = names.flatten(1).long()
+    pixels = torch.where(torn.flatten(1), max_area + 1.0, 1.0)
+    areas = pixels.new_zeros(count, last).scatter_add_(1, place, pixels)
+    return masks & (areas.gather(1, place) <= max_area).view_as(masks)
+
+
+def _highest_around(x: Tensor) -> Tensor:
+    """Maximum over 3 x 3 pixels of (N, H, W)."""
+    return F.max_pool2d(x[:, None], 3, stride=1, padding=1)[:, 0]
 
 
 def fill_holes(
@@ -96,8 +138,13 @@ def _replace_small(
 ) -> Tensor:
     if max_area <= 0:
         return logits
-    planes = mask.flatten(0, -3).cpu().numpy()
-    small = np.stack([small_components(plane, max_area) for plane in planes])
+    planes = mask.flatten(0, -3)
+    if logits.device.type != "cpu" and max_area <= _FEW_PIXELS:
+        where = few_pixels(planes, int(max_area)).reshape(logits.shape)
+        return torch.where(where, logits.new_tensor(value), logits)
+    small = np.stack(
+        [small_components(plane, max_area) for plane in planes.cpu().numpy()]
+    )
     if not small.any():
         return logits
     where = torch.from_numpy(small).to(logits.device).reshape(logits.shape)

@@ -37,7 +37,12 @@ def test_contestants_take_turns_and_medians_are_reported(harness):
 
 def test_pages_hold_the_table_the_plot_and_the_machine(harness, tmp_path, capsys):
     options = argparse.Namespace(
-        out=tmp_path, threads=1, clock="cpu", model="sam2_nano", dtypes=["float32"]
+        out=tmp_path,
+        threads=1,
+        clock="cpu",
+        model="sam2_nano",
+        dtypes=["float32"],
+        device="cpu",
     )
     rows = [{"engine": "ours", "seconds": 0.12345}, {"engine": "other", "seconds": 2.0}]
     curves = {"ours": [(1, 0.1), (5, 0.3)], "other": [(1, 2.0)]}
@@ -97,7 +102,9 @@ def test_opponents_that_cannot_run_are_named_with_a_reason(monkeypatch):
     import opponents
 
     monkeypatch.setattr(opponents.importlib.util, "find_spec", lambda name: None)
-    options = argparse.Namespace(model="sam2_nano", dtypes=["float32"], skip=["sam2"])
+    options = argparse.Namespace(
+        model="sam2_nano", dtypes=["float32"], skip=["sam2"], device="cpu"
+    )
     found, notes = opponents.entries(options)
     assert len(found) == 1
     assert notes == ["sam2: left out on request", "transformers: not installed"]

@@ -14,7 +14,7 @@ from sam2_core.config import NANO
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.batches import ClipBatches, ImageBatches
 from sam2_core.training.initialisation import initialise
-from sam2_core.training.options import images_and_stacks, training_parser, use_threads
+from sam2_core.training.options import images_and_stacks, set_up, training_parser
 from sam2_core.training.samples import ClipSampler, CropSampler
 from sam2_core.training.trainer import Schedule, Trainer
 from sam2_core.weights import read_state_dict, save_weights
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and write the weights."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    use_threads(options)
+    set_up(options)
     torch.manual_seed(options.seed)
     model = Sam2(NANO)
     initialise(model)

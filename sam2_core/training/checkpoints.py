@@ -43,7 +43,7 @@ def save_checkpoint(path: Path, trainer: Resumable, **more: object) -> None:
 
 def resume(path: Path, trainer: Resumable) -> None:
     """Bring a trainer to the state that was saved."""
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     trainer.model.load_state_dict(state["model"])
     trainer.average.load_state_dict(state["average"])
     trainer.optimizer.load_state_dict(state["optimizer"])

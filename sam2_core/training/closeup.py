@@ -16,13 +16,14 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from sam2_core.config import NANO
+from sam2_core.devices import choose_device
 from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.checkpoints import resume, save_checkpoint
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.muon import Muon
 from sam2_core.training.object_windows import ObjectWindows
-from sam2_core.training.options import images_and_stacks, training_parser, use_threads
+from sam2_core.training.options import images_and_stacks, set_up, training_parser
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
 
 SET_WEIGHTS = {
     "ndev_scratch": 0.3,  # its automatic labels are poor
-    "synthetic": 1.5,  # many kinds of images in one set
     "usiigaci_phase": 1.5,  # spread cells, branched and long ones are few and hard
     "omnipose_bacteria": 1.5,
 }
 WARMUP = 200
-EMA = 0.999
-SAVE_EVERY = 250
+EMA = 0.998
+SAVE_EVERY = 120  # seconds
+REPORT_EVERY = 20  # steps on a GPU, which would have to be waited for
 
 
 class CloseUpTrainer:
@@ -59,6 +60,8 @@ class CloseUpTrainer:
         Of weights and corrective clicks.
     widths, deep
         Of the network, see :class:`CloseUp`.
+    device : torch.device or str
+        Where it learns.
     """
 
     def __init__(
@@ -69,14 +72,18 @@ class CloseUpTrainer:
         seed: int,
         widths: tuple[int, ...] = WIDTHS,
         deep: int = DEEP,
+        device: torch.device | str = "cpu",
     ) -> None:
         torch.manual_seed(seed)
         self.folder = folder
         self.seconds_planned = 60 * minutes
         self.lr = lr
-        self.model = CloseUp(learning=True, widths=widths, deep=deep)
+        self.device = torch.device(device)
+        self.model = CloseUp(learning=True, widths=widths, deep=deep).to(self.device)
+        if self.device.type == "cuda":
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
         self.step = 0
         self.seconds = 0.0
         self.optimizer = Muon(self.model, lr=lr, weight_decay=0.02)
@@ -99,37 +106,33 @@ class CloseUpTrainer:
         self.model.load_state_dict(load_file(weights))
         self.average.load_state_dict(self.model.state_dict())
 
-    def run(self, batches: Iterator[WindowBatch]) -> None:
-        """Train until the planned time is over."""
+    def learn(self, batch: WindowBatch) -> None:
+        """Take one step."""
         self.model.train()
-        last = time.time()
-        while self.seconds < self.seconds_planned:
-            result = closeup_step(self.model, next(batches), self.generator)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._rate()
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(result.loss)
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-            if torch.isfinite(norm):
-                self.optimizer.step()
-                self._follow()
-            now = time.time()
-            self.seconds += now - last
-            last = now
+        reported = self.device.type == "cpu" or self.step % REPORT_EVERY == 0
+        result = closeup_step(self.model, batch, self.generator, reported=reported)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(result.loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self._follow()
+        if reported:
             entry = {"step": self.step, "seconds": round(self.seconds, 1)}
             entry |= {"loss": round(float(result.loss.detach()), 4)}
             entry |= {name: round(iou, 3) for name, iou in result.report.items()}
             with (self.folder / "log.jsonl").open("a") as file:
                 file.write(json.dumps(entry) + "\n")
-            self.step += 1
-            if self.step % SAVE_EVERY == 0:
-                self.save()
-        self.save()
+        self.step += 1
 
     def save(self) -> None:
         """Write checkpoint and weights, each atomically."""
         save_checkpoint(self.checkpoint, self)
-        average = {k: v.contiguous() for k, v in self.average.state_dict().items()}
+        average = {
+            k: v.cpu().contiguous() for k, v in self.average.state_dict().items()
+        }
         part = self.weights.with_suffix(".part")
         save_file(average, part)
         os.replace(part, self.weights)
@@ -143,37 +146,105 @@ class CloseUpTrainer:
     def _follow(self) -> None:
         decay = min(EMA, (1 + self.step) / (10 + self.step))
         new = self.model.state_dict()
+        floats: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         for name, kept in self.average.state_dict().items():
             if kept.is_floating_point():
-                kept.lerp_(new[name], 1 - decay)
+                floats[0].append(kept)
+                floats[1].append(new[name])
             else:
                 kept.copy_(new[name])
+        torch._foreach_lerp_(*floats, 1 - decay)
+
+
+def train(trainers: Sequence[CloseUpTrainer], batches: Iterator[WindowBatch]) -> None:
+    """Train networks on the same batches until the time of the first is over.
+
+    Parameters
+    ----------
+    trainers : sequence of CloseUpTrainer
+        On the same device.
+    batches : iterator of WindowBatch
+    """
+    last = saved = time.time()
+    while trainers[0].seconds < trainers[0].seconds_planned:
+        batch = next(batches).to(trainers[0].device)
+        for trainer in trainers:
+            trainer.learn(batch)
+        now = time.time()
+        for trainer in trainers:
+            trainer.seconds += now - last
+        last = now
+        if now - saved > SAVE_EVERY:
+            for trainer in trainers:
+                trainer.save()
+            saved = now
+    for trainer in trainers:
+        trainer.save()
 
 
 def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and write the weights."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    use_threads(options)
-    trainer = CloseUpTrainer(options.out, options.minutes, options.lr, options.seed)
-    if options.start_from and trainer.step == 0:
-        trainer.start_from(options.start_from)
-    data = images_and_stacks(options, options.data)
+    set_up(options)
+    trainers = [_trainer(options, options.out)]
+    for widths, deep in options.also:
+        folder = options.out / "-".join(map(str, (*widths, deep)))
+        trainers.append(_trainer(options, folder, widths, deep))
+    first = trainers[0]
+    if options.start_from and first.step == 0:
+        first.start_from(options.start_from)
+    images, stacks = images_and_stacks(options, options.data)
     # Another seed after each resume, or the same windows would come again.
-    trainer.run(training_batches(*data, options.batch, options.seed + trainer.step))
-    model = joined(options.base or model_path(NANO.name), trainer.average)
-    save_weights(options.out / f"{NANO.name}.safetensors", model)
+    seed = options.seed + first.step
+    train(trainers, training_batches(images, stacks, options, seed))
+    for trainer in trainers:
+        # Other sizes are for comparing; the bundled model has one.
+        if (trainer.model.widths, trainer.model.deep) == (WIDTHS, DEEP):
+            model = joined(options.base or model_path(NANO.name), trainer.average)
+            save_weights(trainer.folder / f"{NANO.name}.safetensors", model)
+
+
+def _trainer(
+    options: argparse.Namespace,
+    folder: Path,
+    widths: tuple[int, ...] = WIDTHS,
+    deep: int = DEEP,
+) -> CloseUpTrainer:
+    return CloseUpTrainer(
+        folder,
+        options.minutes,
+        options.lr,
+        options.seed,
+        widths,
+        deep,
+        choose_device(options.device),
+    )
 
 
 def training_batches(
     images: Sequence[LabelledImage],
     stacks: Sequence[LabelledStack],
-    batch: int,
+    options: argparse.Namespace,
     seed: int,
 ) -> Iterator[WindowBatch]:
-    """Endless batches of so many windows, drawn with a seed in another process."""
-    windows = ObjectWindows(images, stacks, batch, seed, SET_WEIGHTS)
-    loader = DataLoader(windows, batch_size=None, num_workers=1, prefetch_factor=8)
+    """Endless batches, drawn with a seed in other processes.
+
+    Parameters
+    ----------
+    images, stacks : sequence
+    options : Namespace
+        ``batch`` windows each, by so many ``workers``.
+    seed : int
+    """
+    windows = ObjectWindows(images, stacks, options.batch, seed, SET_WEIGHTS)
+    loader = DataLoader(
+        windows,
+        batch_size=None,
+        num_workers=options.workers,
+        prefetch_factor=8 if options.workers == 1 else 2,
+        pin_memory=choose_device(options.device).type == "cuda",
+    )
     return iter(loader)
 
 
@@ -189,7 +260,7 @@ def joined(base: Path, network: CloseUp) -> Sam2:
     """
     model = Sam2(NANO)
     state = read_state_dict(base)
-    network = folded(network.eval())
+    network = folded(network.cpu().eval())
     state |= {f"closeup.{key}": value for key, value in network.state_dict().items()}
     model.load_state_dict(state)
     return model
@@ -203,7 +274,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--start-from", type=Path, help="weights to begin with instead of random ones")
     add("--base", type=Path, help="weights of all else (default: the bundled ones)")
     add("--minutes", type=float, default=90, help="whole length over all starts")
+    add("--device", default="auto", help="auto, cpu or cuda")
+    add(
+        "--also",
+        type=_size,
+        nargs="*",
+        default=[],
+        metavar="WIDTHS:DEEP",
+        help="further networks trained from nothing on the same windows, for example "
+        "48,96,144,160:2; each in a folder of its own in OUT",
+    )
     return parser
+
+
+def _size(text: str) -> tuple[tuple[int, ...], int]:
+    widths, _, deep = text.partition(":")
+    return tuple(int(width) for width in widths.split(",")), int(deep)
 
 
 if __name__ == "__main__":

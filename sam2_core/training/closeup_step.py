@@ -59,7 +59,11 @@ class _Round:
 
 
 def closeup_step(
-    model: CloseUp, batch: WindowBatch, generator: torch.Generator, rounds: int = 3
+    model: CloseUp,
+    batch: WindowBatch,
+    generator: torch.Generator,
+    rounds: int = 3,
+    reported: bool = True,
 ) -> StepResult:
     """Loss of one batch, and IoUs by kind of prompt.
 
@@ -70,49 +74,51 @@ def closeup_step(
     batch : WindowBatch
         Windows and their prompts.
     generator : torch.Generator
-        Draws corrective clicks.
+        Draws corrective clicks, on the device of the batch.
     rounds : int
         In each after the first, half of the windows come again: with a corrective
         click, or on the next frame with the mask found on this one.
     """
-    asked = _first_round(model, batch)
-    loss = torch.zeros(())
-    report: dict[str, float] = {}
-    for i in range(rounds):
-        prompts = prompt_maps(
-            asked.points, asked.labels, asked.earlier, asked.images.shape[-1]
-        )
-        before = frame_maps(asked.images, asked.grey, asked.masks)
-        maps = window_maps(asked.images, prompts, before)
-        with torch.autocast(asked.images.device.type, torch.bfloat16):
-            seen = model(maps)
-        followed = asked.kinds == FOLLOW
-        part, iou = _loss(seen, asked.target, asked.known, asked.areas, followed)
-        loss = loss + part * len(asked.rows) / len(batch.kinds)
-        for kind, name in NAMES.items():
-            if bool((asked.kinds == kind).any()):
-                report[f"{name}{i + 1}"] = float(iou[asked.kinds == kind].mean())
-        if i + 1 < rounds:
-            asked = _next_round(asked, seen, batch, generator)
-    return StepResult(loss, report)
+    # Around all rounds, so that weights are brought to bfloat16 once.
+    with torch.autocast(batch.images.device.type, enabled=False):
+        asked = _first_round(model, batch)
+        loss = asked.images.new_zeros(())
+        report: dict[str, float] = {}
+        for i in range(rounds):
+            prompts = prompt_maps(
+                asked.points, asked.labels, asked.earlier, asked.images.shape[-1]
+            )
+            before = frame_maps(asked.images, asked.grey, asked.masks)
+            maps = window_maps(asked.images, prompts, before)
+            with torch.autocast(asked.images.device.type, torch.bfloat16):
+                seen = model(maps)
+            followed = asked.kinds == FOLLOW
+            part, iou = _loss(seen, asked.target, asked.known, asked.areas, followed)
+            loss = loss + part * len(asked.rows) / len(batch.kinds)
+            for kind, name in NAMES.items() if reported else ():
+                if bool((asked.kinds == kind).any()):
+                    report[f"{name}{i + 1}"] = float(iou[asked.kinds == kind].mean())
+            if i + 1 < rounds:
+                asked = _next_round(asked, seen, batch, generator)
+        return StepResult(loss, report)
 
 
 def _first_round(model: CloseUp, batch: WindowBatch) -> _Round:
     images = batch.images.permute(0, 3, 1, 2).float()
     n, side = len(batch.kinds), images.shape[-1]
     asked = _Round(
-        rows=torch.arange(n),
+        rows=torch.arange(n, device=images.device),
         images=images,
         grey=batch.before_images.float(),
         masks=batch.before_masks.float(),
         points=batch.points,
         labels=batch.labels,
-        earlier=torch.zeros(n, side, side),
+        earlier=images.new_zeros(n, side, side),
         target=batch.targets,
         known=batch.known,
         areas=batch.whole_areas,
         kinds=batch.kinds,
-        carried=torch.zeros(n, dtype=torch.bool),
+        carried=torch.zeros_like(batch.kinds, dtype=torch.bool),
     )
     if side > SIDE:
         # A second look: what the first one saw is known.
@@ -131,7 +137,8 @@ def _first_look(model: CloseUp, asked: _Round) -> Tensor:
     factor = asked.images.shape[-1] // SIDE
     points = (asked.points + 0.5) / factor - 0.5
     images = F.avg_pool2d(asked.images, factor)
-    with torch.autocast(images.device.type, torch.bfloat16):
+    # Weights that were cast without gradients must not be those of the rounds.
+    with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
         seen = model(window_maps(images, prompt_maps(points, asked.labels, None)))
     model.train(learning)
     drawn = F.interpolate(
@@ -144,10 +151,11 @@ def _next_round(
     asked: _Round, seen: SeenObject, batch: WindowBatch, generator: torch.Generator
 ) -> _Round:
     n = max(int(len(asked.rows) * CORRECTED), 1)
-    keep = torch.randperm(len(asked.rows), generator=generator)[:n]
+    device = asked.rows.device
+    keep = torch.randperm(len(asked.rows), generator=generator, device=device)[:n]
     shown, present = seen.logits.detach()[keep], seen.present.detach()[keep]
     part = asked.part(keep)
-    chance = torch.rand(n, generator=generator)
+    chance = torch.rand(n, generator=generator, device=device)
     on = (part.kinds == FOLLOW) & (batch.then_areas[part.rows] >= 0)
     on &= (chance < CARRIED) & ~part.carried
     at, clicked = sample_error_clicks(part.target, shown > 0, generator, margin=2)
@@ -157,7 +165,7 @@ def _next_round(
     points = torch.cat((part.points, at), 1)
     labels = torch.cat((part.labels, clicked), 1)
     # Of masks that are older only the outline is remembered.
-    hard = torch.rand(n, 1, 1, generator=generator) < HARDENED
+    hard = torch.rand(n, 1, 1, generator=generator, device=device) < HARDENED
     drawn = torch.where(hard, shown.sign(), torch.tanh(shown / 2))
     earlier = torch.where(on[:, None, None], 0.0, drawn)
     # A frame on which the object is not seen is skipped; what was known stays.

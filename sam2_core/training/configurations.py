@@ -14,12 +14,13 @@ import torch
 import typer
 
 from sam2_core.config import NANO
+from sam2_core.devices import choose_device
 from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, MAPS, SIDE, WIDTHS, CloseUp, folded
-from sam2_core.training.closeup import CloseUpTrainer, training_batches
+from sam2_core.training.closeup import CloseUpTrainer, train, training_batches
 from sam2_core.training.evaluate import Effort, evaluate_folder
-from sam2_core.training.options import images_and_stacks, training_parser, use_threads
+from sam2_core.training.options import images_and_stacks, set_up, training_parser
 from sam2_core.training.scores import mean
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ FOLLOWED = 20  # objects
 def main(argv: Sequence[str] | None = None) -> None:
     """Train and try each size; print the table as it grows."""
     options = _parser().parse_args(argv)
-    use_threads(options)
+    set_up(options)
     data = images_and_stacks(options, options.data / "train")
     typer.echo(
         "| network | parameters | steps | 1 click | box | click, ms | 20 objects, ms "
@@ -57,10 +58,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             options.seed,
             widths,
             deep,
+            choose_device(options.device),
         )
         seed = options.seed + trainer.step
-        trainer.run(training_batches(*data, options.batch, seed))
-        network = folded(trainer.average.eval()).eval()
+        train([trainer], training_batches(*data, options, seed))
+        network = folded(trainer.average.cpu().eval()).eval()
         click, box = _quality(network, options.data / "dev", options.max_objects)
         count = sum(p.numel() for p in network.parameters())
         times = [
@@ -103,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--minutes", type=float, default=20, help="of training, for each size")
+    add("--device", default="auto", help="auto, cpu or cuda")
     add("--max-objects", type=int, default=15, help="of each set that are tried")
     return parser
 

@@ -37,11 +37,15 @@ class Muon(torch.optim.AdamW):
     def __init__(
         self, model: nn.Module, lr: float, weight_decay: float, least: int = 16
     ) -> None:
-        self.wide = [
+        wide = [
             module.weight
             for module in model.modules()
             if isinstance(module, nn.Conv2d) and min(module.weight.shape[:2]) >= least
         ]
+        # Weights of one shape are moved together, which a GPU does in fewer calls.
+        self.alike: dict[torch.Size, list[Tensor]] = {}
+        for weight in wide:
+            self.alike.setdefault(weight.shape, []).append(weight)
         super().__init__(
             model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay
         )
@@ -50,30 +54,36 @@ class Muon(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Move all parameters."""
         group = self.param_groups[0]
-        for weight in self.wide:
-            if weight.grad is None:
+        for shape, members in self.alike.items():
+            weights = [weight for weight in members if weight.grad is not None]
+            if not weights:
                 continue
-            state = self.state[weight]
-            if not state:  # AdamW expects a step of every state that it reads back
-                state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(weight)}
-            momentum = state["momentum"]
-            momentum.lerp_(weight.grad, 1 - MOMENTUM)
-            ahead = weight.grad.lerp(momentum, MOMENTUM)
-            rows = ahead.flatten(1)
-            size = LIKE_ADAM * max(rows.shape) ** 0.5
-            weight.mul_(1 - group["lr"] * group["weight_decay"])
-            move = orthogonal(rows).view_as(weight)
-            weight.sub_(move, alpha=group["lr"] * size)
-            weight.grad = None  # AdamW passes over it
+            grads = [torch.as_tensor(weight.grad) for weight in weights]
+            moments = [self._momentum(weight) for weight in weights]
+            torch._foreach_lerp_(moments, grads, 1 - MOMENTUM)
+            ahead = torch._foreach_lerp(grads, moments, MOMENTUM)
+            moves = orthogonal(torch.stack(list(ahead)).flatten(2))
+            size = LIKE_ADAM * max(moves.shape[1:]) ** 0.5
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            steps = list(moves.view(-1, *shape).unbind())
+            torch._foreach_add_(weights, steps, alpha=-group["lr"] * size)
+            for weight in weights:
+                weight.grad = None  # AdamW passes over it
         return super().step(closure)
 
+    def _momentum(self, weight: Tensor) -> Tensor:
+        state = self.state[weight]
+        if not state:  # AdamW expects a step of every state that it reads back
+            state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(weight)}
+        return torch.as_tensor(state["momentum"])
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix (M, N) with all its singular values brought near 1, roughly."""
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = matrix if wide else matrix.T
-    x = (x / (x.norm() + 1e-7)).bfloat16()
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices (..., M, N) with all singular values brought near 1, roughly."""
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = matrices if wide else matrices.mT
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(ITERATIONS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = A * x + (B * gram + C * gram @ gram) @ x
-    return torch.as_tensor(x if wide else x.T, dtype=matrix.dtype)
+    return torch.as_tensor(x if wide else x.mT, dtype=matrices.dtype)

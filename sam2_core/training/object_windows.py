@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from sam2_core.errors import ImageError
 from sam2_core.nn.closeup import SIDE
@@ -61,7 +61,7 @@ ATTEMPTS = 200
 
 
 class ObjectWindows(IterableDataset[WindowBatch]):
-    """Endless batches of windows; each start draws its own.
+    """Endless batches of windows; each start and each worker draws its own.
 
     Parameters
     ----------
@@ -117,7 +117,8 @@ class ObjectWindows(IterableDataset[WindowBatch]):
 
     def __iter__(self) -> Iterator[WindowBatch]:
         """Yield batches for ever."""
-        rng = np.random.default_rng(self.seed)
+        worker = get_worker_info()
+        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
         while True:
             fine = self._has_large and rng.random() < FINE_BATCHES
             yield self.draw(rng, fine)

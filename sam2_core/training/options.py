@@ -49,14 +49,17 @@ def training_parser(
     add("--synthetic", type=int, default=synthetic[0], help="synthetic images")
     add("--synthetic-stacks", type=int, default=synthetic[1])
     add("--threads", type=int, default=threads)
+    add("--workers", type=int, default=1, help="processes that make training images")
     add("--seed", type=int, default=0)
     return parser
 
 
-def use_threads(options: argparse.Namespace) -> None:
-    """Set torch up for training on a CPU."""
+def set_up(options: argparse.Namespace) -> None:
+    """Set torch up for training."""
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # denormals in dying units make a CPU crawl
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True  # windows come in few sizes
 
 
 def images_and_stacks(
@@ -78,8 +81,15 @@ def images_and_stacks(
     images = list(split.images)
     for stack in split.stacks:
         images += stack_slices(stack, every=3)
-    images += generate_pool(options.synthetic, seed=seed, cache=pool)
+    images += generate_pool(
+        options.synthetic, seed=seed, processes=options.workers, cache=pool
+    )
     stacks = split.stacks + generate_stack_pool(
-        options.synthetic_stacks, size=256, length=12, seed=seed, cache=pool
+        options.synthetic_stacks,
+        size=256,
+        length=12,
+        seed=seed,
+        processes=options.workers,
+        cache=pool,
     )
     return images, stacks

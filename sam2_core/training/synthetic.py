@@ -154,10 +154,10 @@ def _lower_priority() -> None:
 
 
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write arrays to a compressed file that is there completely or not at all."""
+    """Write arrays to a file that is there completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.stem}.{os.getpid()}.npz")
-    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
     partial.replace(path)
 
 

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -261,7 +261,7 @@ class Tuner:
             return self.whole.step(self.generator, corrections)
         assert self.windows is not None
         assert self.model.closeup is not None
-        batch = _on_device(next(self.windows), self.model.device)
+        batch = next(self.windows).to(self.model.device)
         return closeup_step(self.model.closeup, batch, self.generator)
 
     def _with(
@@ -283,9 +283,3 @@ class Tuner:
     def _load(self, weights: Sequence[torch.Tensor]) -> None:
         for parameter, value in zip(self.learned, weights, strict=True):
             parameter.copy_(value)
-
-
-def _on_device(batch: WindowBatch, device: torch.device) -> WindowBatch:
-    """The batch with its tensors on a device."""
-    moved: dict[str, Any] = {k: v.to(device) for k, v in vars(batch).items()}
-    return replace(batch, **moved)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 CLICK, BOX, FOLLOW = range(3)
 
@@ -57,6 +57,19 @@ class WindowBatch:
     then_images: Tensor
     then_targets: Tensor
     then_areas: Tensor
+
+    def to(self, device: torch.device | str) -> WindowBatch:
+        """On another device; from pinned memory, without waiting for it."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> WindowBatch:
+        """In memory from which a GPU can fetch."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> WindowBatch:
+        return WindowBatch(
+            **{name: change(value) for name, value in vars(self).items()}
+        )
 
     @classmethod
     def of(cls, windows: Sequence[TrainingWindow]) -> WindowBatch:

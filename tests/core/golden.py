@@ -8,6 +8,8 @@ folder of recordings:
 
     pytest tests/core -k parity -m ""
     SAM2_GOLDENS=/path/to/goldens pytest tests/core -k parity -m "" --timeout 3600
+
+SAM2_GOLDENS_DEVICE=cuda runs them on a GPU, in plain float32.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from sam2_core.nn.sam2 import Sam2
 
 FOLDER = Path(__file__).parents[1] / "data" / "goldens"
 ALL = Path(os.environ.get("SAM2_GOLDENS", FOLDER))
+DEVICE = os.environ.get("SAM2_GOLDENS_DEVICE", "cpu")
+torch.backends.cudnn.allow_tf32 = False  # the recordings are in float32
 VARIANT_OF = {
     f"{prefix}_hiera_{short}": f"{prefix}_hiera_{size}"
     for prefix in ("sam2", "sam2.1")
@@ -49,6 +53,12 @@ TOLERANCE = {
     "tensor": 1e-3,
     "flipped": 2e-4,  # fraction of pixels
 }
+
+
+def array(value, dtype=None) -> np.ndarray:
+    """A tensor of any device, or what is an array already."""
+    value = value.cpu() if isinstance(value, torch.Tensor) else value
+    return np.asarray(value, dtype)
 
 
 def unit(key: str, n: int, seed: int = 0) -> np.ndarray:
@@ -176,7 +186,7 @@ class Golden:
 
     def check_close(self, key: str, value, expected: str, kind: str) -> None:
         want = self.arrays[f"{key}.{expected}"]
-        got = np.asarray(value, np.float64).reshape(want.shape)
+        got = array(value, np.float64).reshape(want.shape)
         worst = np.abs(got - want).max()
         assert worst <= TOLERANCE[kind], f"{key}.{expected} is off by {worst:.3g}"
 
@@ -187,12 +197,12 @@ class Golden:
         without, a few are.
         """
         want = self.arrays[f"{key}.maskmem_sub"]
-        off = np.abs(np.asarray(value)[:, ::4, ::8, ::8] - want) > TOLERANCE["maskmem"]
+        off = np.abs(array(value)[:, ::4, ::8, ::8] - want) > TOLERANCE["maskmem"]
         assert off.mean() <= 0.01, f"{key}: {off.mean():.2%} of the memory is off"
 
     def check_tensor(self, key: str, value) -> None:
         """A tensor, of which a strided part and a projection of all were recorded."""
-        value = np.asarray(value)
+        value = array(value)
         steps = self.log["info"][f"{key}.strides"]
         part = value[tuple(slice(None, None, step) for step in steps)]
         self.check_close(key, part, "sub", "tensor")
@@ -202,12 +212,12 @@ class Golden:
         assert abs(projection / value.size**0.5 - want) <= 2e-2, key
 
     def check_low(self, key: str, logits) -> None:
-        logits = np.asarray(logits)
+        logits = array(logits)
         self.check_close(key, logits[..., ::4, ::4], "low_sub4", "low")
         self.check_bits(key, logits > 0, "low_bits")
 
     def check_bits(self, key: str, mask, expected: str) -> None:
-        mask = np.asarray(mask, bool)
+        mask = array(mask, bool)
         bits = np.unpackbits(self.arrays[f"{key}.{expected}"])[: mask.size]
         flipped = (bits.astype(bool) != mask.ravel()).mean()
         assert flipped <= TOLERANCE["flipped"], (

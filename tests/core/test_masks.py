@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sam2_core.masks import (
+    few_pixels,
     fill_holes,
     remove_specks,
     small_components,
@@ -45,6 +46,15 @@ def test_small_components_match_a_flood_fill(density, limit):
     areas = flood_areas(mask)
     expected = mask & (areas <= limit)
     np.testing.assert_array_equal(small_components(mask, limit), expected)
+
+
+@pytest.mark.parametrize("density", [0.2, 0.4, 0.6])
+@pytest.mark.parametrize("limit", [1, 2, 5, 8, 16])
+def test_steps_for_a_gpu_find_the_same(density, limit):
+    masks = np.random.default_rng(5).random((3, 40, 33)) < density
+    found = few_pixels(torch.from_numpy(masks), limit).numpy()
+    for mask, small in zip(masks, found, strict=True):
+        np.testing.assert_array_equal(small, mask & (flood_areas(mask) <= limit))
 
 
 def test_no_component_at_all():

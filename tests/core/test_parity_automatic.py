@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from golden import TOLERANCE, Golden, cases, inputs
+from golden import DEVICE, TOLERANCE, Golden, cases, inputs
 
 from sam2_core.compat import SAM2AutomaticMaskGenerator, build_sam2
 
@@ -17,7 +17,7 @@ def rows(masks: list[dict], key: str) -> np.ndarray:
 def replay(golden: Golden, folder) -> None:
     torch.save({"model": golden.weights}, folder / "weights.pt")
     config = f"configs/{golden.log['config']}.yaml"
-    model = build_sam2(config, folder / "weights.pt", device="cpu")
+    model = build_sam2(config, folder / "weights.pt", device=DEVICE)
     (folder / "weights.pt").unlink()
     generator = SAM2AutomaticMaskGenerator(model, **golden.log["kwargs"])
     masks = generator.generate(inputs()[golden.log["image"]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from golden import Golden, cases, checksum, inputs
+from golden import DEVICE, Golden, cases, checksum, inputs
 
 from sam2_core.compat import SAM2ImagePredictor, build_sam2
 
@@ -13,7 +13,7 @@ from sam2_core.compat import SAM2ImagePredictor, build_sam2
 def replay(golden: Golden, folder) -> None:
     torch.save({"model": golden.weights}, folder / "weights.pt")
     config = f"configs/{golden.log['config']}.yaml"
-    model = build_sam2(config, folder / "weights.pt", device="cpu")
+    model = build_sam2(config, folder / "weights.pt", device=DEVICE)
     (folder / "weights.pt").unlink()
     predictor = SAM2ImagePredictor(model)
     results = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from golden import Golden, cases, inputs
+from golden import DEVICE, Golden, cases, inputs
 from PIL import Image
 
 from sam2_core.compat import build_sam2_video_predictor
@@ -39,7 +39,7 @@ def replay(golden: Golden, folder, encoded) -> None:
     predictor = build_sam2_video_predictor(
         f"configs/{log['config']}.yaml",
         folder / "weights.pt",
-        device="cpu",
+        device=DEVICE,
         hydra_overrides_extra=[*log.get("hydra_overrides", []), *holes],
     )
     state = None

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from sam2_core.nn.closeup import MAPS, CloseUp, SeenObject
-from sam2_core.training.closeup import CloseUpTrainer, joined
+from sam2_core.training.closeup import CloseUpTrainer, joined, train
 from sam2_core.training.closeup_step import _loss, closeup_step
 from sam2_core.training.dataset import LabelledImage
 from sam2_core.training.object_windows import ObjectWindows
@@ -40,6 +40,21 @@ def test_a_few_steps_lower_the_loss(windows):
         losses.append(float(result.loss.detach()))
     assert losses[-1] < 0.8 * losses[0]
     assert {"click1", "box1", "click2"} <= set(result.report)
+
+
+def test_everything_learns_from_windows_of_twice_the_side():
+    rows, columns = np.mgrid[:120, :120]
+    labels = ((rows - 60) ** 2 + (columns - 55) ** 2 < 30**2).astype(np.int32)
+    image = np.where(labels > 0, 200, 40).astype(np.uint8)
+    large = ObjectWindows([LabelledImage("a", "disc", image, labels)], [], 8, seed=0)
+    batch = large.draw(np.random.default_rng(0), fine=True)
+    model = CloseUp(learning=True).train()
+    result = closeup_step(model, batch, torch.Generator().manual_seed(0))
+    torch.autograd.backward(result.loss)
+    for name, parameter in model.named_parameters():
+        if name.endswith("weight"):
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
 
 
 STILL = torch.zeros(1, dtype=torch.bool)
@@ -101,7 +116,7 @@ def test_training_resumes_where_it_stopped(tmp_path, windows, monkeypatch):
 
     first = CloseUpTrainer(tmp_path, minutes=60, lr=1e-3, seed=0)
     with pytest.raises(Stop):
-        first.run(stream(3))
+        train([first], stream(3))
     first.save()
     again = CloseUpTrainer(tmp_path, minutes=60, lr=1e-3, seed=0)
     assert again.step == 3
@@ -109,7 +124,7 @@ def test_training_resumes_where_it_stopped(tmp_path, windows, monkeypatch):
     for name, value in again.model.state_dict().items():
         torch.testing.assert_close(value, first.model.state_dict()[name])
     with pytest.raises(Stop):
-        again.run(stream(1))
+        train([again], stream(1))
     log = (tmp_path / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in log]
     assert steps == [0, 1, 2, 3]
@@ -119,7 +134,7 @@ def test_training_resumes_where_it_stopped(tmp_path, windows, monkeypatch):
 
 def test_a_run_that_is_over_does_nothing(tmp_path, windows):
     trainer = CloseUpTrainer(tmp_path, minutes=0, lr=1e-3, seed=0)
-    trainer.run(iter([windows.draw(np.random.default_rng(0))]))
+    train([trainer], iter([windows.draw(np.random.default_rng(0))]))
     assert trainer.step == 0
     assert trainer.weights.is_file()
 

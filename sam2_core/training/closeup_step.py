@@ -36,8 +36,8 @@ class _Round:
     ``images`` (N, 3, S, S), ``grey`` and ``masks`` (N, 2, S, S) float as
     :func:`frame_maps` takes them, ``points``, ``labels`` and ``earlier`` as
     :func:`prompt_maps` does, and what is true: ``target``, ``known`` (N, S, S) bool,
-    ``areas``, ``kinds`` (N,). ``rows`` (N,) are places in the batch, ``carried`` (N,)
-    bool tells those that have gone on to the next frame.
+    ``areas``, ``kinds``, ``strangers`` (N,). ``rows`` (N,) are places in the batch,
+    ``carried`` (N,) bool tells those that have gone on to the next frame.
     """
 
     rows: Tensor
@@ -51,6 +51,7 @@ class _Round:
     known: Tensor
     areas: Tensor
     kinds: Tensor
+    strangers: Tensor
     carried: Tensor
 
     def part(self, keep: Tensor) -> _Round:
@@ -92,8 +93,7 @@ def closeup_step(
             maps = window_maps(asked.images, prompts, before)
             with torch.autocast(asked.images.device.type, torch.bfloat16):
                 seen = model(maps)
-            followed = asked.kinds == FOLLOW
-            part, iou = _loss(seen, asked.target, asked.known, asked.areas, followed)
+            part, iou = _loss(seen, asked)
             loss = loss + part * len(asked.rows) / len(batch.kinds)
             for kind, name in NAMES.items() if reported else ():
                 if bool((asked.kinds == kind).any()):
@@ -118,6 +118,7 @@ def _first_round(model: CloseUp, batch: WindowBatch) -> _Round:
         known=batch.known,
         areas=batch.whole_areas,
         kinds=batch.kinds,
+        strangers=batch.strangers,
         carried=torch.zeros_like(batch.kinds, dtype=torch.bool),
     )
     if side > SIDE:
@@ -194,36 +195,37 @@ def _next_round(
         earlier=earlier,
         target=moved(batch.then_targets[rows], part.target),
         areas=moved(batch.then_areas[rows], part.areas),
+        strangers=part.strangers & on,  # who is clicked on is meant
         carried=part.carried | on,
     )
 
 
-def _loss(
-    seen: SeenObject,
-    target: Tensor,
-    known: Tensor,
-    whole_areas: Tensor,
-    followed: Tensor,
-) -> tuple[Tensor, Tensor]:
+def _loss(seen: SeenObject, asked: _Round) -> tuple[Tensor, Tensor]:
     """Mean loss and the IoU of each mask with its whole object.
 
-    Presence is learned where objects are followed; a prompted one is always there.
+    Presence is learned where objects are followed; a prompted one is always there. A
+    stranger's mask is good, but not of what was prompted.
     """
-    wanted = target.float()
+    target, wanted = asked.target, asked.target.float()
     # Beyond the image there is nothing to be wrong about.
-    logits = torch.where(known, seen.logits, -20.0)[:, None]
-    present = target.flatten(1).any(1)
+    logits = torch.where(asked.known, seen.logits, -20.0)[:, None]
+    visible = target.flatten(1).any(1)
     cross = balanced_cross_entropy(logits, wanted)[:, 0]
-    dice = dice_loss(logits, wanted)[:, 0] * present
+    dice = dice_loss(logits, wanted)[:, 0] * visible
     with torch.no_grad():
         mask = logits[:, 0] > 0
         both = (mask & target).flatten(1).sum(1).float()
-        unseen = (whole_areas - wanted.flatten(1).sum(1)).clamp(min=0)
+        unseen = (asked.areas - wanted.flatten(1).sum(1)).clamp(min=0)
         union = (mask | target).flatten(1).sum(1).float() + unseen
         iou = both / union.clamp(min=1)
-    score = F.binary_cross_entropy_with_logits(seen.iou, iou)
+    meant = ~asked.strangers
+    score = F.binary_cross_entropy_with_logits(seen.iou, iou * meant)
+    followed = asked.kinds == FOLLOW
     presence = F.binary_cross_entropy_with_logits(
-        seen.present, present.float(), weight=followed.float(), reduction="sum"
+        seen.present,
+        (visible & meant).float(),
+        weight=followed.float(),
+        reduction="sum",
     ) / followed.sum().clamp(min=1)
     total = (
         (0.5 * cross + dice).mean() + SCORE_WEIGHT * score + PRESENCE_WEIGHT * presence

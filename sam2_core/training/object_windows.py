@@ -57,6 +57,9 @@ STEPS = (0.75, 0.15, 0.06, 0.04)  # shares of 1 to 4 frames between the two of a
 SINCE_PROMPT = 10  # frames, at most, from the prompted one to the first of a pair
 AT_PROMPT, UNKNOWN_PROMPT = 0.3, 0.15  # shares of pairs; of the others it is drawn
 ENDING, LONG_GONE = 0.35, 12  # share of pairs whose object ends; frames since then
+# Share of pairs in which another object than the prompted one, of so many neighbours,
+# was followed to the former frame: its mask is to be carried on, but it is not there.
+STRANGERS, NEARBY = 0.15, 3
 ATTEMPTS = 200
 
 
@@ -206,6 +209,9 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             return None
         chosen = int(rng.choice(np.flatnonzero(odds)))
         number = int(table.ids[chosen])
+        if rng.random() < STRANGERS:
+            chosen = _neighbour(rng, table, chosen)
+        followed = int(table.ids[chosen])
         box = table.boxes_yxyx[chosen]
         shape = stack.labels.shape[1:]
         warp = _warp(rng, shape, box, (box[:2] + box[2:]) / 2, FOLLOW, side)
@@ -214,7 +220,7 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         third = second + ahead
         if 0 <= third < len(stack):
             order.append(third)
-        masks = warp_labels(stack.labels[order], warp) == number
+        masks = warp_labels(stack.labels[order], warp) == followed
         if np.count_nonzero(masks[0]) < MIN_PIXELS:
             return None
         # What it looked like where it was prompted, at the place of the first frame.
@@ -233,13 +239,14 @@ class ObjectWindows(IterableDataset[WindowBatch]):
 
         def area(frame: int) -> float:
             later = stack.objects(frame)
-            return float(later.areas[later.ids == number].sum()) / unit
+            return float(later.areas[later.ids == followed].sum()) / unit
 
         before = np.zeros((2, side, side), np.int8)
         before[0] = np.where(imperfect(rng, masks[0]), 1, -1)
-        if prompted == first:
+        stranger = followed != number
+        if prompted == first and not stranger:
             before[1] = before[0]
-        elif rng.random() >= UNKNOWN_PROMPT and known.any():
+        elif (stranger or rng.random() >= UNKNOWN_PROMPT) and known.any():
             before[1] = np.where(imperfect(rng, known), 1, -1)
         window = TrainingWindow(
             pixels[1],
@@ -249,11 +256,20 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             FOLLOW,
             before_images=pixels[[0, -1]].mean(3).astype(np.uint8),
             before_masks=before,
+            stranger=stranger and bool(known.any()),
         )
         if len(order) == 3:
             window.then_image, window.then_target = pixels[2], masks[2]
             window.then_area = area(third)
         return window
+
+
+def _neighbour(rng: np.random.Generator, table: ObjectTable, chosen: int) -> int:
+    """Another object that is not far, or the same where it is alone."""
+    middles = (table.boxes_yxyx[:, :2] + table.boxes_yxyx[:, 2:]) / 2
+    away = np.square(middles - middles[chosen]).sum(1)
+    near = np.argsort(away, kind="stable")[1 : NEARBY + 1]
+    return int(rng.choice(near)) if len(near) else chosen
 
 
 def _prompted(

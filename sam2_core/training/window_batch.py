@@ -43,6 +43,9 @@ class WindowBatch:
         none.
     then_areas : Tensor
         (N,) float32, of the whole object on the frame after; -1 where there is none.
+    strangers : Tensor
+        (N,) bool: targets show the object of the frame before, which is another one
+        than the one that was prompted.
     """
 
     images: Tensor
@@ -57,6 +60,7 @@ class WindowBatch:
     then_images: Tensor
     then_targets: Tensor
     then_areas: Tensor
+    strangers: Tensor
 
     def to(self, device: torch.device | str) -> WindowBatch:
         """On another device; from pinned memory, without waiting for it."""
@@ -96,6 +100,7 @@ class WindowBatch:
             then_images=stacked("then_image", side, side, 3),
             then_targets=stacked("then_target", dtype=bool),
             then_areas=torch.tensor([w.then_area for w in windows]),
+            strangers=torch.tensor([w.stranger for w in windows]),
         )
 
 
@@ -119,3 +124,4 @@ class TrainingWindow:
     then_image: npt.NDArray[np.uint8] | None = None
     then_target: npt.NDArray[np.bool_] | None = None
     then_area: float = -1.0
+    stranger: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sam2_core.training.closeup import CloseUpTrainer, joined, train
 from sam2_core.training.closeup_step import _loss, closeup_step
 from sam2_core.training.dataset import LabelledImage
 from sam2_core.training.object_windows import ObjectWindows
+from sam2_core.training.window_batch import CLICK, FOLLOW
 from sam2_core.weights import model_path, read_state_dict
 
 
@@ -57,21 +59,46 @@ def test_everything_learns_from_windows_of_twice_the_side():
             assert parameter.grad.abs().sum() > 0, name
 
 
-STILL = torch.zeros(1, dtype=torch.bool)
+def asked(target, known=None, area=0.0, followed=False, stranger=False):
+    """One window as the loss sees it."""
+    return SimpleNamespace(
+        target=target,
+        known=torch.ones_like(target) if known is None else known,
+        areas=torch.tensor([area]),
+        kinds=torch.tensor([FOLLOW if followed else CLICK]),
+        strangers=torch.tensor([stranger]),
+    )
 
 
 def test_presence_is_learned_where_objects_are_followed():
     target = torch.zeros(1, 32, 32, dtype=torch.bool)  # it is gone
-    known = torch.ones_like(target)
     empty = torch.full((1, 32, 32), -9.0)
     losses = []
-    for followed in (STILL, ~STILL):
+    for followed in (False, True):
         for logit in (-4.0, 4.0):
             said = SeenObject(empty, torch.zeros(1), torch.full((1,), logit))
-            loss, _ = _loss(said, target, known, torch.zeros(1), followed)
+            loss, _ = _loss(said, asked(target, followed=followed))
             losses.append(float(loss))
     assert losses[0] == pytest.approx(losses[1])
     assert losses[3] > losses[2] + 1
+
+
+def test_a_stranger_is_to_be_drawn_but_is_not_there():
+    target = torch.zeros(1, 32, 32, dtype=torch.bool)
+    target[0, 8:24, 8:24] = True
+    drawn = torch.where(target, 9.0, -9.0)
+    said = {
+        (mask, sure): float(
+            _loss(
+                SeenObject(logits, torch.full((1,), sure), torch.full((1,), sure)),
+                asked(target, area=256.0, followed=True, stranger=True),
+            )[0]
+        )
+        for mask, logits in (("drawn", drawn), ("empty", -drawn.abs()))
+        for sure in (-4.0, 4.0)
+    }
+    assert min(said, key=said.get) == ("drawn", -4.0)
+    assert said["drawn", 4.0] > said["drawn", -4.0] + 1
 
 
 def seen(logits):
@@ -83,9 +110,8 @@ def test_the_iou_counts_what_lies_outside_the_window():
     target = torch.zeros(1, 32, 32, dtype=torch.bool)
     target[0, 8:24, 16:32] = True  # 256 pixels, cut off by the right border
     logits = torch.where(target, 9.0, -9.0)
-    known = torch.ones_like(target)
-    _, whole = _loss(seen(logits), target, known, torch.tensor([256.0]), STILL)
-    _, half = _loss(seen(logits), target, known, torch.tensor([512.0]), STILL)
+    _, whole = _loss(seen(logits), asked(target, area=256.0))
+    _, half = _loss(seen(logits), asked(target, area=512.0))
     assert whole.item() == pytest.approx(1.0)
     assert half.item() == pytest.approx(0.5)
 
@@ -98,8 +124,8 @@ def test_beyond_the_image_nothing_is_wrong():
     right = torch.where(target, 9.0, -9.0)
     spilled = right.clone()
     spilled[..., 16:] = 9.0
-    area = torch.tensor([64.0])
-    one, other = (_loss(seen(x), target, known, area, STILL) for x in (right, spilled))
+    window = asked(target, known, 64.0)
+    one, other = (_loss(seen(x), window) for x in (right, spilled))
     assert one[0] == pytest.approx(float(other[0]))
     assert other[1].item() == pytest.approx(1.0)
 

@@ -88,6 +88,26 @@ def test_the_prompted_frame_shows_the_object_where_the_frame_before_does(windows
     assert unknown > 0
 
 
+def test_a_stranger_is_another_object_than_the_prompted_one(windows):
+    ratios = {True: [], False: []}
+    for seed in range(4):
+        batch = windows.draw(np.random.default_rng(seed))
+        assert not batch.strangers[batch.kinds != FOLLOW].any()
+        for i in (batch.kinds == FOLLOW).nonzero()[:, 0].tolist():
+            followed, prompted = (batch.before_masks[i] > 0).flatten(1).sum(1).tolist()
+            if prompted:
+                ratios[bool(batch.strangers[i])].append(followed / prompted)
+                # What is to be drawn is what was followed, if it is still there.
+                target = batch.targets[i]
+                shared = target & (batch.before_masks[i, 0] > 0)
+                assert not target.any() or shared.any()
+    # The squares have sides of 12, 20 and 40: areas differ by a factor of 2.8 or more.
+    alike = {kind: np.abs(np.log(found)) < 0.8 for kind, found in ratios.items()}
+    assert len(ratios[True]) > 5
+    assert alike[True].mean() < 0.3
+    assert alike[False].mean() > 0.9
+
+
 def test_the_image_agrees_with_the_target(batch):
     """Inside and outside differ in grey value wherever augmentation left contrast."""
     apart = 0

@@ -79,6 +79,8 @@ def closeup_step(
     rounds : int
         In each after the first, half of the windows come again: with a corrective
         click, or on the next frame with the mask found on this one.
+    reported : bool
+        Without, no IoUs are told, and a GPU need not be waited for.
     """
     # Around all rounds, so that weights are brought to bfloat16 once.
     with torch.autocast(batch.images.device.type, enabled=False):

@@ -27,6 +27,8 @@ NOWHERE = -32.0
 ABOUT = 3.0  # pixels of the window from a click to what it is meant to change
 # How far that may reach from the click: so many times its depth there, and a margin.
 REACH, MARGIN = 10.0, 4.0
+# From a click that is so near to the outline of the old mask it reaches no farther.
+BESIDE, BESIDE_REACH = 2.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -192,8 +194,12 @@ def changed_at(new: Answer, old: Answer, xy: NDArray[np.float32]) -> Answer:
     if not len(meant):
         return new
     piece = np.isin(pieces, meant)
-    depth = distance_transform_edt(piece)[about].max()
-    near = piece & (away <= REACH * depth + MARGIN)
+    reach = REACH * distance_transform_edt(piece)[about].max() + MARGIN
+    # Whoever clicks beside the outline corrects it there.
+    beside = (before > 0).cpu().numpy()[away <= BESIDE]
+    if beside.any() and not beside.all():
+        reach = min(reach, BESIDE_REACH)
+    near = piece & (away <= reach)
     kept = torch.from_numpy(near | ~changed).to(before.device)
     return replace(new, logits=torch.where(kept, new.logits, before))
 

@@ -106,3 +106,17 @@ def test_a_correction_does_not_move_the_whole_outline():
     assert torch.equal(filled[:, 60:], old.logits[:, 60:] > 0)
     # Near by, up to ten times the depth of the change, it is as in the new one.
     assert torch.equal(filled[35:54, 15:24], new.logits[35:54, 15:24] > 0)
+
+
+def test_a_click_beside_the_outline_corrects_it_there():
+    """The whole side may have moved, but what is missing is a pixel."""
+    old = answer((20, 20, 70, 70), (0, 0, SIDE), 0.8)
+    new = answer((17, 20, 70, 70), (0, 0, SIDE), 0.9)
+    filled = changed_at(new, old, np.array([19.0, 45.0], np.float32)).logits > 0
+    moved = (filled != (old.logits > 0)).any(1).nonzero()[:, 0]
+    assert 38 <= int(moved.min()) < 42
+    assert 48 < int(moved.max()) <= 52
+    # A click well beyond it means as much as has changed.
+    wide = answer((8, 20, 70, 70), (0, 0, SIDE), 0.9)
+    filled = changed_at(wide, old, np.array([13.0, 45.0], np.float32)).logits > 0
+    assert torch.equal(filled, wide.logits > 0)

@@ -29,6 +29,9 @@ ABOUT = 3.0  # pixels of the window from a click to what it is meant to change
 REACH, MARGIN = 10.0, 4.0
 # From a click that is so near to the outline of the old mask it reaches no farther.
 BESIDE, BESIDE_REACH = 2.0, 6.0
+# A click that is not obeyed gets a spot of its own, between these distances from it.
+LEAST_SPOT, LARGEST_SPOT = 1.5, 4.0
+SPOT = 1.0  # its logit
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,40 @@ def changed_at(new: Answer, old: Answer, xy: NDArray[np.float32]) -> Answer:
     near = piece & (away <= reach)
     kept = torch.from_numpy(near | ~changed).to(before.device)
     return replace(new, logits=torch.where(kept, new.logits, before))
+
+
+def obedient(answer: Answer, xy: NDArray[np.float32], positive: bool) -> Answer:
+    """A mask that agrees with a click, by a spot about it if it does not.
+
+    The spot is what is at least as likely as the place of the click and hangs together
+    with it.
+
+    Parameters
+    ----------
+    answer : Answer
+    xy : ndarray
+        (2,) float32, the click in pixels of the image.
+    positive : bool
+        Whether the place is to be in the mask, or out of it.
+    """
+    size = len(answer.logits)
+    x, y = (float(v) for v in answer.window.points(xy, size))
+    row, column = round(y), round(x)
+    if not (0 <= row < size and 0 <= column < size):
+        return answer
+    sign = 1 if positive else -1
+    likely = (sign * answer.logits).cpu().numpy()
+    if likely[row, column] > 0:
+        return answer
+    rows, columns = np.ogrid[:size, :size]
+    away = np.hypot(columns - x, rows - y)
+    pieces = label(
+        (likely >= likely[row, column]) & (away <= LARGEST_SPOT), connectivity=1
+    )
+    spot = (pieces == pieces[row, column]) & (pieces > 0) | (away <= LEAST_SPOT)
+    where = torch.from_numpy(spot).to(answer.logits.device)
+    at_least = (sign * answer.logits).clamp(min=SPOT)
+    return replace(answer, logits=torch.where(where, sign * at_least, answer.logits))
 
 
 def overlap(a: Tensor, b: Tensor) -> float:

@@ -23,6 +23,7 @@ from sam2_core.answers import (
     changed_at,
     distinct,
     most_alike,
+    obedient,
 )
 from sam2_core.nn.closeup import SIDE, prompt_maps, window_maps
 from sam2_core.pictures import TiledPicture, whole_picture
@@ -191,6 +192,8 @@ class CloseUps:
             # something away from a mask that is there keeps the rest.
             if corrections >= LOCAL_FROM or (labels == NEGATIVE).all():
                 found = changed_at(found, start, xy[-1])
+            if labels[-1] in (POSITIVE, NEGATIVE):
+                found = obedient(found, xy[-1], bool(labels[-1] == POSITIVE))
             return [found]
         if not (labels >= POSITIVE).any():
             return []

@@ -12,6 +12,7 @@ from sam2_core.answers import (
     changed_at,
     distinct,
     most_alike,
+    obedient,
     overlap,
 )
 from sam2_core.windows import Window
@@ -120,3 +121,29 @@ def test_a_click_beside_the_outline_corrects_it_there():
     wide = answer((8, 20, 70, 70), (0, 0, SIDE), 0.9)
     filled = changed_at(wide, old, np.array([13.0, 45.0], np.float32)).logits > 0
     assert torch.equal(filled, wide.logits > 0)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_click_is_obeyed_whatever_the_network_says(positive):
+    """What is nearly in the mask comes along, what is not stays as it was."""
+    said = answer((20, 20, 60, 60), (0, 0, SIDE), 0.8)
+    sign = 1 if positive else -1
+    at = (64.0, 40.0) if positive else (56.0, 40.0)
+    nearly = slice(39, 43), slice(int(at[0]) - 2, int(at[0]) + 2)
+    said.logits[nearly] = -0.5 * sign
+    changed = obedient(said, np.array(at, np.float32), positive)
+    moved = (changed.logits > 0) != (said.logits > 0)
+    assert moved[nearly].all()
+    count = int(moved.sum())
+    assert count <= 4 * 4 + 4
+    # It is there where it is drawn in the image, too.
+    drawn = changed.over((SIDE, SIDE), SIDE)[int(at[1]), int(at[0])]
+    assert bool(drawn > 0) is positive
+
+
+def test_an_obeyed_click_changes_nothing_more():
+    said = answer((20, 20, 60, 60), (0, 0, SIDE), 0.8)
+    assert obedient(said, np.array([40.0, 40.0], np.float32), True) is said
+    assert obedient(said, np.array([80.0, 80.0], np.float32), False) is said
+    # Nor does one that the window does not show.
+    assert obedient(said, np.array([400.0, 40.0], np.float32), True) is said

@@ -123,11 +123,11 @@ class Local(Ours):
 
     scope = "local"
 
-    def __init__(self, name: str, dtype: str, side: float) -> None:
+    def __init__(self, name: str, dtype: str, side: float, device: str = "cpu") -> None:
         from sam2_core import local_tracker
         from sam2_core.cell_windows import Area
 
-        super().__init__(name, dtype)
+        super().__init__(name, dtype, device)
         self.name += " local"
         # Random weights draw no objects. So windows are those of objects as wide as
         # `side`, which is a part of the frame; where they are does not change the cost.

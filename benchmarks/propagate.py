@@ -39,7 +39,9 @@ def main() -> None:
     if chosen.scope == "local":
         lean, page = "local", "scope"
         disc = 2 / 3 / 12  # of a frame, as `stack` draws its 12 x 12 cells
-        engines += [Local(chosen.model, dtype, disc) for dtype in chosen.dtypes]
+        engines += [
+            Local(chosen.model, dtype, disc, chosen.device) for dtype in chosen.dtypes
+        ]
     lengths = dict(zip(chosen.objects, chosen.frames, strict=False))
     frames = stack(max(chosen.frames), chosen.side)
     clicks = [(x, y) for y, x in centres(chosen.side)]

@@ -11,7 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from sam2_core.nn.closeup import MAPS, CloseUp, SeenObject
-from sam2_core.training.closeup import CloseUpTrainer, joined, train
+from sam2_core.training.closeup import (
+    CloseUpTrainer,
+    _size,
+    joined,
+    train,
+    training_batches,
+)
 from sam2_core.training.closeup_step import _loss, closeup_step
 from sam2_core.training.dataset import LabelledImage
 from sam2_core.training.object_windows import ObjectWindows
@@ -19,12 +25,16 @@ from sam2_core.training.window_batch import CLICK, FOLLOW
 from sam2_core.weights import model_path, read_state_dict
 
 
+def disc(radius=20):
+    rows, columns = np.mgrid[:120, :120]
+    labels = ((rows - 60) ** 2 + (columns - 55) ** 2 < radius**2).astype(np.int32)
+    image = np.where(labels > 0, 200, 40).astype(np.uint8)
+    return LabelledImage("a", "disc", image, labels)
+
+
 @pytest.fixture(scope="module")
 def windows():
-    rows, columns = np.mgrid[:120, :120]
-    labels = ((rows - 60) ** 2 + (columns - 55) ** 2 < 20**2).astype(np.int32)
-    image = np.where(labels > 0, 200, 40).astype(np.uint8)
-    return ObjectWindows([LabelledImage("a", "disc", image, labels)], [], 8, seed=0)
+    return ObjectWindows([disc()], [], 8, seed=0)
 
 
 def test_a_few_steps_lower_the_loss(windows):
@@ -45,10 +55,7 @@ def test_a_few_steps_lower_the_loss(windows):
 
 
 def test_everything_learns_from_windows_of_twice_the_side():
-    rows, columns = np.mgrid[:120, :120]
-    labels = ((rows - 60) ** 2 + (columns - 55) ** 2 < 30**2).astype(np.int32)
-    image = np.where(labels > 0, 200, 40).astype(np.uint8)
-    large = ObjectWindows([LabelledImage("a", "disc", image, labels)], [], 8, seed=0)
+    large = ObjectWindows([disc(radius=30)], [], 8, seed=0)
     batch = large.draw(np.random.default_rng(0), fine=True)
     model = CloseUp(learning=True).train()
     result = closeup_step(model, batch, torch.Generator().manual_seed(0))
@@ -156,6 +163,37 @@ def test_training_resumes_where_it_stopped(tmp_path, windows, monkeypatch):
     assert steps == [0, 1, 2, 3]
     # The weights on disk are the average, and load as they are.
     CloseUp(learning=True).load_state_dict(load_file(tmp_path / "closeup.safetensors"))
+
+
+def test_several_sizes_learn_from_the_same_windows(tmp_path, windows):
+    widths, deep = _size("16,32,48,64:1")
+    assert (widths, deep) == ((16, 32, 48, 64), 1)
+    trainers = [
+        CloseUpTrainer(tmp_path / "usual", 60, 1e-3, 0),
+        CloseUpTrainer(tmp_path / "small", 60, 1e-3, 0, widths, deep),
+    ]
+    before = [load_copy(trainer) for trainer in trainers]
+    batches = iter([windows.draw(np.random.default_rng(0))])
+    with pytest.raises(StopIteration):
+        train(trainers, batches)
+    for trainer, old in zip(trainers, before, strict=True):
+        assert trainer.step == 1
+        assert trainer.seconds > 0
+        new = trainer.model.state_dict()
+        assert any(not torch.equal(new[name], value) for name, value in old.items())
+
+
+def load_copy(trainer):
+    return {name: v.clone() for name, v in trainer.model.state_dict().items()}
+
+
+def test_workers_draw_different_windows():
+    options = SimpleNamespace(batch=2, workers=2, device="cpu")
+    batches = training_batches([disc()], [], options, seed=0)
+    first, second = next(batches), next(batches)
+    assert first.images.shape != second.images.shape or not torch.equal(
+        first.images, second.images
+    )
 
 
 def test_a_run_that_is_over_does_nothing(tmp_path, windows):

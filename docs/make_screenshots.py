@@ -42,7 +42,7 @@ CELLS = (
     ("point", (497, 111), True),
     ("point", (518, 816), True),
 )
-AMBIGUOUS = (596, 369)  # beside a nucleus: the cell, or a part of it
+AMBIGUOUS = (598, 262)  # beside a nucleus: the cell, or a part of it
 
 
 def settle(seconds: float = 0.5) -> None:

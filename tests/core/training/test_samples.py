@@ -154,7 +154,7 @@ def test_clips_run_both_ways(stack: LabelledStack) -> None:
     numbered.labels[:, :32] = np.arange(1, 7)[:, None, None] + 10
     sampler = ClipSampler([numbered], size=64, length=3, native_fraction=1.0)
     runs = set()
-    for _ in range(30):
+    for _ in range(80):
         clip = sampler.sample()
         largest = [int(frame.max()) for frame in clip.labels]
         if min(largest) > 10:

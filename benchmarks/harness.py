@@ -121,8 +121,9 @@ def machine(options: argparse.Namespace) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             return "-"
 
-    on_gpu = options.device != "cpu"
-    more = {"device": describe_device(options.device)} if on_gpu else {}
+    # Benchmarks with options of their own are of the CPU.
+    device = getattr(options, "device", "cpu")
+    more = {} if device == "cpu" else {"device": describe_device(device)}
     return more | {
         "machine": describe_device("cpu"),
         "threads": str(options.threads),

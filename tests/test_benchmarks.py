@@ -37,12 +37,7 @@ def test_contestants_take_turns_and_medians_are_reported(harness):
 
 def test_pages_hold_the_table_the_plot_and_the_machine(harness, tmp_path, capsys):
     options = argparse.Namespace(
-        out=tmp_path,
-        threads=1,
-        clock="cpu",
-        model="sam2_nano",
-        dtypes=["float32"],
-        device="cpu",
+        out=tmp_path, threads=1, clock="cpu", model="sam2_nano", dtypes=["float32"]
     )
     rows = [{"engine": "ours", "seconds": 0.12345}, {"engine": "other", "seconds": 2.0}]
     curves = {"ours": [(1, 0.1), (5, 0.3)], "other": [(1, 2.0)]}

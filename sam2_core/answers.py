@@ -187,11 +187,10 @@ def changed_at(new: Answer, old: Answer, xy: NDArray[np.float32]) -> Answer:
     """
     size = len(new.logits)
     before = old.seen_in(new.window, size)
-    changed = ((new.logits > 0) != (before > 0)).cpu().numpy()
+    inside = before > 0
+    changed = ((new.logits > 0) != inside).cpu().numpy()
     pieces = label(changed, connectivity=1)
-    x, y = new.window.points(xy, size)
-    rows, columns = np.ogrid[:size, :size]
-    away = np.hypot(columns - x, rows - y)
+    away = _away(new.window.points(xy, size), size)
     about = away <= ABOUT
     meant = np.unique(pieces[about & changed])
     if not len(meant):
@@ -199,7 +198,7 @@ def changed_at(new: Answer, old: Answer, xy: NDArray[np.float32]) -> Answer:
     piece = np.isin(pieces, meant)
     reach = REACH * distance_transform_edt(piece)[about].max() + MARGIN
     # Whoever clicks beside the outline corrects it there.
-    beside = (before > 0).cpu().numpy()[away <= BESIDE]
+    beside = inside.cpu().numpy()[away <= BESIDE]
     if beside.any() and not beside.all():
         reach = min(reach, BESIDE_REACH)
     near = piece & (away <= reach)
@@ -222,23 +221,28 @@ def obedient(answer: Answer, xy: NDArray[np.float32], positive: bool) -> Answer:
         Whether the place is to be in the mask, or out of it.
     """
     size = len(answer.logits)
-    x, y = (float(v) for v in answer.window.points(xy, size))
-    row, column = round(y), round(x)
+    at = answer.window.points(xy, size)
+    column, row = (round(float(v)) for v in at)
     if not (0 <= row < size and 0 <= column < size):
         return answer
     sign = 1 if positive else -1
     likely = (sign * answer.logits).cpu().numpy()
     if likely[row, column] > 0:
         return answer
-    rows, columns = np.ogrid[:size, :size]
-    away = np.hypot(columns - x, rows - y)
+    away = _away(at, size)
     pieces = label(
         (likely >= likely[row, column]) & (away <= LARGEST_SPOT), connectivity=1
     )
-    spot = (pieces == pieces[row, column]) & (pieces > 0) | (away <= LEAST_SPOT)
+    spot = (pieces == pieces[row, column]) | (away <= LEAST_SPOT)
     where = torch.from_numpy(spot).to(answer.logits.device)
     at_least = (sign * answer.logits).clamp(min=SPOT)
     return replace(answer, logits=torch.where(where, sign * at_least, answer.logits))
+
+
+def _away(xy: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    """Distance of each pixel of a window of that size from a place in it."""
+    rows, columns = np.ogrid[:size, :size]
+    return np.asarray(np.hypot(columns - xy[0], rows - xy[1]), np.float64)
 
 
 def overlap(a: Tensor, b: Tensor) -> float:

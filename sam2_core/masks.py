@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NO_OVERLAP_LOGIT = -10.0
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 # Components of at most so many pixels are found on a GPU, one step for each pixel;
-# larger ones by labelling on the CPU, which takes milliseconds a mask.
+# larger ones by labelling on the CPU, which takes about a millisecond a mask.
 _FEW_PIXELS = 16
 
 

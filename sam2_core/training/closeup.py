@@ -187,10 +187,10 @@ def main(argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     set_up(options)
-    trainers = [_trainer(options, options.out)]
+    trainers = [new_trainer(options, options.out)]
     for widths, deep in options.also:
         folder = options.out / "-".join(map(str, (*widths, deep)))
-        trainers.append(_trainer(options, folder, widths, deep))
+        trainers.append(new_trainer(options, folder, widths, deep))
     first = trainers[0]
     if options.start_from and first.step == 0:
         first.start_from(options.start_from)
@@ -205,12 +205,21 @@ def main(argv: list[str] | None = None) -> None:
             save_weights(trainer.folder / f"{NANO.name}.safetensors", model)
 
 
-def _trainer(
+def new_trainer(
     options: argparse.Namespace,
     folder: Path,
     widths: tuple[int, ...] = WIDTHS,
     deep: int = DEEP,
 ) -> CloseUpTrainer:
+    """A trainer of a network of some size, told the rest on the command line.
+
+    Parameters
+    ----------
+    options : Namespace
+        ``minutes``, ``lr``, ``seed`` and ``device``.
+    folder, widths, deep
+        See :class:`CloseUpTrainer`.
+    """
     return CloseUpTrainer(
         folder,
         options.minutes,

@@ -14,11 +14,10 @@ import torch
 import typer
 
 from sam2_core.config import NANO
-from sam2_core.devices import choose_device
 from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, MAPS, SIDE, WIDTHS, CloseUp, folded
-from sam2_core.training.closeup import CloseUpTrainer, train, training_batches
+from sam2_core.training.closeup import new_trainer, train, training_batches
 from sam2_core.training.evaluate import Effort, evaluate_folder
 from sam2_core.training.options import images_and_stacks, set_up, training_parser
 from sam2_core.training.scores import mean
@@ -51,15 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "|---|---|---|---|---|---|---|"
     )
     for name, widths, deep in SIZES:
-        trainer = CloseUpTrainer(
-            options.out / name.replace(" ", "_"),
-            options.minutes,
-            options.lr,
-            options.seed,
-            widths,
-            deep,
-            choose_device(options.device),
-        )
+        folder = options.out / name.replace(" ", "_")
+        trainer = new_trainer(options, folder, widths, deep)
         seed = options.seed + trainer.step
         train([trainer], training_batches(*data, options, seed))
         network = folded(trainer.average.cpu().eval()).eval()

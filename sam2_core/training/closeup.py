@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import logging
-import math
-import os
-import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from sam2_core.config import NANO
 from sam2_core.devices import choose_device
+from sam2_core.errors import CheckpointError, Sam2Error
+from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
-from sam2_core.training.checkpoints import resume, save_checkpoint
-from sam2_core.training.closeup_step import closeup_step
-from sam2_core.training.muon import Muon
+from sam2_core.training import together
+from sam2_core.training.closeup_trainer import CloseUpTrainer, train
 from sam2_core.training.object_windows import ObjectWindows
 from sam2_core.training.options import images_and_stacks, set_up, training_parser
+from sam2_core.training.unfolding import unfolded
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack
     from sam2_core.training.window_batch import WindowBatch
@@ -38,167 +36,41 @@ SET_WEIGHTS = {
     "usiigaci_phase": 1.5,  # spread cells, branched and long ones are few and hard
     "omnipose_bacteria": 1.5,
 }
-WARMUP = 200
-EMA = 0.998
-SAVE_EVERY = 120  # seconds
-REPORT_EVERY = 20  # steps on a GPU, which would have to be waited for
-
-
-class CloseUpTrainer:
-    """Trains the network for a given time and survives being stopped.
-
-    Parameters
-    ----------
-    folder : Path
-        Where ``checkpoint.pt``, ``log.jsonl`` and ``closeup.safetensors`` go; an
-        existing checkpoint is resumed.
-    minutes : float
-        Whole length over all starts; sets the learning-rate schedule.
-    lr : float
-        Peak learning rate.
-    seed : int
-        Of weights and corrective clicks.
-    widths, deep
-        Of the network, see :class:`CloseUp`.
-    device : torch.device or str
-        Where it learns.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        minutes: float,
-        lr: float,
-        seed: int,
-        widths: tuple[int, ...] = WIDTHS,
-        deep: int = DEEP,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        torch.manual_seed(seed)
-        self.folder = folder
-        self.seconds_planned = 60 * minutes
-        self.lr = lr
-        self.device = torch.device(device)
-        self.model = CloseUp(learning=True, widths=widths, deep=deep).to(self.device)
-        if self.device.type == "cuda":
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.step = 0
-        self.seconds = 0.0
-        self.optimizer = Muon(self.model, lr=lr, weight_decay=0.02)
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.checkpoint.exists():
-            resume(self.checkpoint, self)
-
-    @property
-    def checkpoint(self) -> Path:
-        """File from which training goes on."""
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def weights(self) -> Path:
-        """The moving average of the weights, float32."""
-        return self.folder / "closeup.safetensors"
-
-    def start_from(self, weights: Path) -> None:
-        """Begin with the weights of an earlier run."""
-        self.model.load_state_dict(load_file(weights))
-        self.average.load_state_dict(self.model.state_dict())
-
-    def learn(self, batch: WindowBatch) -> None:
-        """Take one step."""
-        self.model.train()
-        reported = self.device.type == "cpu" or self.step % REPORT_EVERY == 0
-        result = closeup_step(self.model, batch, self.generator, reported=reported)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(result.loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-            self._follow()
-        if reported:
-            entry = {"step": self.step, "seconds": round(self.seconds, 1)}
-            entry |= {"loss": round(float(result.loss.detach()), 4)}
-            entry |= {name: round(iou, 3) for name, iou in result.report.items()}
-            with (self.folder / "log.jsonl").open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-        self.step += 1
-
-    def save(self) -> None:
-        """Write checkpoint and weights, each atomically."""
-        save_checkpoint(self.checkpoint, self)
-        average = {
-            k: v.cpu().contiguous() for k, v in self.average.state_dict().items()
-        }
-        part = self.weights.with_suffix(".part")
-        save_file(average, part)
-        os.replace(part, self.weights)
-
-    def _rate(self) -> float:
-        rise = min((self.step + 1) / WARMUP, 1.0)
-        done = min(self.seconds / self.seconds_planned, 1.0)
-        return self.lr * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        decay = min(EMA, (1 + self.step) / (10 + self.step))
-        new = self.model.state_dict()
-        floats: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
-        for name, kept in self.average.state_dict().items():
-            if kept.is_floating_point():
-                floats[0].append(kept)
-                floats[1].append(new[name])
-            else:
-                kept.copy_(new[name])
-        torch._foreach_lerp_(*floats, 1 - decay)
-
-
-def train(trainers: Sequence[CloseUpTrainer], batches: Iterator[WindowBatch]) -> None:
-    """Train networks on the same batches until the time of the first is over.
-
-    Parameters
-    ----------
-    trainers : sequence of CloseUpTrainer
-        On the same device.
-    batches : iterator of WindowBatch
-    """
-    last = saved = time.time()
-    while trainers[0].seconds < trainers[0].seconds_planned:
-        batch = next(batches).to(trainers[0].device)
-        for trainer in trainers:
-            trainer.learn(batch)
-        now = time.time()
-        for trainer in trainers:
-            trainer.seconds += now - last
-        last = now
-        if now - saved > SAVE_EVERY:
-            for trainer in trainers:
-                trainer.save()
-            saved = now
-    for trainer in trainers:
-        trainer.save()
+OF_PROCESS = 1_000_003  # between the seeds of processes that train together
+MEASURED = 12  # batches from which normalisation is made anew
 
 
 def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and write the weights."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        _train(options)
+    except Sam2Error as error:
+        raise SystemExit(str(error)) from error
+
+
+def _train(options: argparse.Namespace) -> None:
     set_up(options)
-    trainers = [new_trainer(options, options.out)]
+    rank = together.join_others()
+    more = {"keep_norms": options.keep_norms, "rank": rank}
+    trainers = [new_trainer(options, options.out, **more)]
     for widths, deep in options.also:
         folder = options.out / "-".join(map(str, (*widths, deep)))
-        trainers.append(new_trainer(options, folder, widths, deep))
+        trainers.append(new_trainer(options, folder, widths, deep, **more))
     first = trainers[0]
-    if options.start_from and first.step == 0:
-        first.start_from(options.start_from)
     images, stacks = images_and_stacks(options, options.data)
     # Another seed after each resume, or the same windows would come again.
-    seed = options.seed + first.step
-    train(trainers, training_batches(images, stacks, options, seed))
+    seed = options.seed + first.step + OF_PROCESS * rank
+    batches = training_batches(images, stacks, options, seed)
+    if options.start_from and first.step == 0:
+        first.start_from(earlier_weights(options.start_from, batches))
     for trainer in trainers:
+        together.as_first(trainer.model)
+        together.as_first(trainer.average)
+    train(trainers, batches, options.accumulate)
+    together.leave_others()
+    for trainer in trainers if rank == 0 else ():
         # Other sizes are for comparing; the bundled model has one.
         if (trainer.model.widths, trainer.model.deep) == (WIDTHS, DEEP):
             model = joined(options.base or model_path(NANO.name), trainer.average)
@@ -210,6 +82,8 @@ def new_trainer(
     folder: Path,
     widths: tuple[int, ...] = WIDTHS,
     deep: int = DEEP,
+    keep_norms: bool = False,
+    rank: int = 0,
 ) -> CloseUpTrainer:
     """A trainer of a network of some size, told the rest on the command line.
 
@@ -217,7 +91,7 @@ def new_trainer(
     ----------
     options : Namespace
         ``minutes``, ``lr``, ``seed`` and ``device``.
-    folder, widths, deep
+    folder, widths, deep, keep_norms, rank
         See :class:`CloseUpTrainer`.
     """
     return CloseUpTrainer(
@@ -228,7 +102,38 @@ def new_trainer(
         widths,
         deep,
         choose_device(options.device),
+        keep_norms,
+        rank,
     )
+
+
+def earlier_weights(source: str, batches: Iterator[WindowBatch]) -> dict[str, Tensor]:
+    """Weights to go on from.
+
+    Parameters
+    ----------
+    source : str
+        ``closeup.safetensors`` of a run, or name or path of a model with close-ups,
+        whose normalisation is made anew.
+    batches : iterator of WindowBatch
+        Some are taken for that.
+
+    Raises
+    ------
+    CheckpointError
+        The model has no close-ups, or is not there.
+    """
+    if Path(source).is_file():
+        state = read_state_dict(source)
+        if "draw.weight" in state:
+            return state
+    model = load_model(source, device="cpu", dtype="float32")
+    if model.closeup is None:
+        raise CheckpointError(
+            f"{source} has no close-ups to go on from: give {NANO.name} or one made "
+            "from it."
+        )
+    return unfolded(model.closeup, islice(batches, MEASURED)).state_dict()
 
 
 def training_batches(
@@ -280,10 +185,21 @@ def _parser() -> argparse.ArgumentParser:
         "python -m sam2_core.training.closeup", __doc__, 2e-3, 32, (1200, 160)
     )
     add = parser.add_argument
-    add("--start-from", type=Path, help="weights to begin with instead of random ones")
+    add(
+        "--start-from",
+        metavar="WEIGHTS",
+        help="closeup.safetensors of an earlier run, or name or path of a model, to "
+        "begin with instead of random weights",
+    )
     add("--base", type=Path, help="weights of all else (default: the bundled ones)")
     add("--minutes", type=float, default=90, help="whole length over all starts")
     add("--device", default="auto", help="auto, cpu or cuda")
+    add("--accumulate", type=int, default=1, help="batches a step, one after the other")
+    add(
+        "--keep-norms",
+        action="store_true",
+        help="normalise by the statistics of --start-from instead of the batch's",
+    )
     add(
         "--also",
         type=_size,

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from disc_windows import disc, disc_windows
 
 from sam2_core.nn.closeup import MAPS, CloseUp, SeenObject
-from sam2_core.training.closeup import (
-    CloseUpTrainer,
-    _size,
-    joined,
-    train,
-    training_batches,
-)
+from sam2_core.training.closeup import joined, main, training_batches
 from sam2_core.training.closeup_step import _loss, closeup_step
-from sam2_core.training.dataset import LabelledImage
 from sam2_core.training.object_windows import ObjectWindows
 from sam2_core.training.window_batch import CLICK, FOLLOW
 from sam2_core.weights import model_path, read_state_dict
 
 
-def disc(radius=20):
-    rows, columns = np.mgrid[:120, :120]
-    labels = ((rows - 60) ** 2 + (columns - 55) ** 2 < radius**2).astype(np.int32)
-    image = np.where(labels > 0, 200, 40).astype(np.uint8)
-    return LabelledImage("a", "disc", image, labels)
-
-
 @pytest.fixture(scope="module")
 def windows():
-    return ObjectWindows([disc()], [], 8, seed=0)
+    return disc_windows()
 
 
 def test_a_few_steps_lower_the_loss(windows):
@@ -137,56 +122,6 @@ def test_beyond_the_image_nothing_is_wrong():
     assert other[1].item() == pytest.approx(1.0)
 
 
-def test_training_resumes_where_it_stopped(tmp_path, windows, monkeypatch):
-    class Stop(Exception):
-        pass
-
-    def stream(count):
-        rng = np.random.default_rng(0)
-        for _ in range(count):
-            yield windows.draw(rng)
-        raise Stop
-
-    first = CloseUpTrainer(tmp_path, minutes=60, lr=1e-3, seed=0)
-    with pytest.raises(Stop):
-        train([first], stream(3))
-    first.save()
-    again = CloseUpTrainer(tmp_path, minutes=60, lr=1e-3, seed=0)
-    assert again.step == 3
-    assert again.seconds == pytest.approx(first.seconds)
-    for name, value in again.model.state_dict().items():
-        torch.testing.assert_close(value, first.model.state_dict()[name])
-    with pytest.raises(Stop):
-        train([again], stream(1))
-    log = (tmp_path / "log.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in log]
-    assert steps == [0, 1, 2, 3]
-    # The weights on disk are the average, and load as they are.
-    CloseUp(learning=True).load_state_dict(load_file(tmp_path / "closeup.safetensors"))
-
-
-def test_several_sizes_learn_from_the_same_windows(tmp_path, windows):
-    widths, deep = _size("16,32,48,64:1")
-    assert (widths, deep) == ((16, 32, 48, 64), 1)
-    trainers = [
-        CloseUpTrainer(tmp_path / "usual", 60, 1e-3, 0),
-        CloseUpTrainer(tmp_path / "small", 60, 1e-3, 0, widths, deep),
-    ]
-    before = [load_copy(trainer) for trainer in trainers]
-    batches = iter([windows.draw(np.random.default_rng(0))])
-    with pytest.raises(StopIteration):
-        train(trainers, batches)
-    for trainer, old in zip(trainers, before, strict=True):
-        assert trainer.step == 1
-        assert trainer.seconds > 0
-        new = trainer.model.state_dict()
-        assert any(not torch.equal(new[name], value) for name, value in old.items())
-
-
-def load_copy(trainer):
-    return {name: v.clone() for name, v in trainer.model.state_dict().items()}
-
-
 def test_workers_draw_different_windows():
     options = SimpleNamespace(batch=2, workers=2, device="cpu")
     batches = training_batches([disc()], [], options, seed=0)
@@ -194,13 +129,6 @@ def test_workers_draw_different_windows():
     assert first.images.shape != second.images.shape or not torch.equal(
         first.images, second.images
     )
-
-
-def test_a_run_that_is_over_does_nothing(tmp_path, windows):
-    trainer = CloseUpTrainer(tmp_path, minutes=0, lr=1e-3, seed=0)
-    train([trainer], iter([windows.draw(np.random.default_rng(0))]))
-    assert trainer.step == 0
-    assert trainer.weights.is_file()
 
 
 def test_the_bundled_model_gets_the_new_close_ups():
@@ -216,3 +144,10 @@ def test_the_bundled_model_gets_the_new_close_ups():
         torch.testing.assert_close(
             model.closeup(maps).iou, network.eval()(maps).iou, rtol=1e-3, atol=1e-3
         )
+
+
+def test_a_missing_model_is_one_sentence(folder, tmp_path):
+    command = ["--data", str(folder), "--out", str(tmp_path / "run"), "--minutes", "0"]
+    command += ["--synthetic", "1", "--synthetic-stacks", "1", "--device", "cpu"]
+    with pytest.raises(SystemExit, match=r"nothing\.pt"):
+        main([*command, "--start-from", str(tmp_path / "nothing.pt")])

@@ -1,4 +1,7 @@
-"""Objects of one frame found on the next one, each in its window."""
+"""Objects of one frame found on the next one, each in its window.
+
+Those that seem to have moved are looked for in two places; the better answer counts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sam2_core.closeups import AT_ONCE
+from sam2_core.displacements import moved_windows
 from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
 from sam2_core.portraits import signs
 from sam2_core.questions import window_of_mask
@@ -15,10 +19,14 @@ from sam2_core.windows import cut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from sam2_core.answers import Answer
     from sam2_core.closeups import CloseUps
     from sam2_core.portraits import Portrait
     from sam2_core.windows import Window
+
+STAYING = 0.9  # what an object is worth where it was, beside where it seems to be
 
 
 def follow(
@@ -60,24 +68,44 @@ def _follow_together(
     windows: Sequence[Window],
     portraits: Sequence[Portrait | None],
 ) -> list[Answer]:
-    pictures = cut(now.image, windows, SIDE)
-    grey = cut(before.image, windows, SIDE).mean(1)
-    rows = list(zip(answers, windows, portraits, strict=True))
-    masks = torch.stack(
-        [signs(answer.seen_in(window, SIDE)) for answer, window, _ in rows]
+    shown = cut(before.image, windows, SIDE).mean(1)
+    drawn = torch.stack(
+        [
+            signs(answer.seen_in(window, SIDE))
+            for answer, window in zip(answers, windows, strict=True)
+        ]
     )
-    nothing_known = (torch.zeros_like(grey[0]), torch.zeros_like(masks[0]))
+    nothing_known = (torch.zeros_like(shown[0]), torch.zeros_like(drawn[0]))
     recalled = [
         nothing_known if portrait is None else portrait.beside(answer, window)
-        for answer, window, portrait in rows
+        for answer, window, portrait in zip(answers, windows, portraits, strict=True)
     ]
-    memory = frame_maps(
-        pictures,
-        torch.stack((grey, torch.stack([shown for shown, _ in recalled])), 1),
-        torch.stack((masks, torch.stack([mask for _, mask in recalled])), 1),
-    )
+    grey = torch.stack((shown, torch.stack([part for part, _ in recalled])), 1)
+    masks = torch.stack((drawn, torch.stack([part for _, part in recalled])), 1)
+    found = _seen(now, windows, grey, masks)
+    moved = moved_windows(now.image, now.hw, shown, drawn, windows)
+    places = {row: place for row, place in enumerate(moved) if place is not None}
+    if places:
+        rows = list(places)
+        again = _seen(now, list(places.values()), grey[rows], masks[rows])
+        for row, answer in zip(rows, again, strict=True):
+            if _worth(answer) > STAYING * _worth(found[row]):
+                found[row] = answer
+    return found
+
+
+def _seen(
+    now: CloseUps, windows: Sequence[Window], grey: Tensor, masks: Tensor
+) -> list[Answer]:
+    """What is seen in windows of a frame; the others as `frame_maps` takes them."""
+    pictures = cut(now.image, windows, SIDE)
     n = len(windows)
     points = torch.zeros(n, 1, 2, device=pictures.device)
     nothing = torch.full((n, 1), -1, device=pictures.device)
     prompts = prompt_maps(points, nothing, None)
-    return before.answered(windows, window_maps(pictures, prompts, memory))
+    memory = frame_maps(pictures, grey, masks)
+    return now.answered(windows, window_maps(pictures, prompts, memory))
+
+
+def _worth(answer: Answer) -> float:
+    return answer.score * answer.present

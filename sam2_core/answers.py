@@ -62,6 +62,15 @@ class Answer:
         return int((self.logits > 0).sum()) * step**2
 
     @property
+    def circularity(self) -> float:
+        """Of the mask: area times 4 pi by squared perimeter, about 1 for a disc."""
+        inside = self.logits > 0
+        across, down = inside[:, 1:] != inside[:, :-1], inside[1:] != inside[:-1]
+        # Steps of a pixelated outline are longer than the outline, by this on average.
+        perimeter = np.pi / 4 * int(across.sum() + down.sum())
+        return float(4 * np.pi * int(inside.sum()) / max(perimeter**2, 1.0))
+
+    @property
     def cut_off(self) -> bool:
         """Whether the mask reaches the border of its window."""
         inside = self.logits > 0

@@ -13,7 +13,7 @@ from sam2_core.closeups import AT_ONCE
 from sam2_core.displacements import moved_windows
 from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
 from sam2_core.portraits import signs
-from sam2_core.questions import window_of_mask
+from sam2_core.questions import size_to_follow, window_of_mask
 from sam2_core.windows import cut
 
 if TYPE_CHECKING:
@@ -52,13 +52,24 @@ def follow(
         In the same order; ``present`` says whether the object is still there.
     """
     windows = [window_of_mask(answer, before.hw) for answer in answers]
-    found: list[Answer] = []
-    for start in range(0, len(windows), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        found += _follow_together(
-            before, now, answers[part], windows[part], portraits[part]
-        )
-    return found
+    alike: dict[int, list[int]] = {}
+    for row, (answer, window) in enumerate(zip(answers, windows, strict=True)):
+        alike.setdefault(size_to_follow(answer, window), []).append(row)
+    found: dict[int, Answer] = {}
+    for size, rows in alike.items():
+        at_once = AT_ONCE * SIDE**2 // size**2
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            seen = _follow_together(
+                before,
+                now,
+                [answers[row] for row in part],
+                [windows[row] for row in part],
+                [portraits[row] for row in part],
+                size,
+            )
+            found.update(zip(part, seen, strict=True))
+    return [found[row] for row in range(len(answers))]
 
 
 def _follow_together(
@@ -67,17 +78,18 @@ def _follow_together(
     answers: Sequence[Answer],
     windows: Sequence[Window],
     portraits: Sequence[Portrait | None],
+    size: int,
 ) -> list[Answer]:
-    shown = cut(before.image, windows, SIDE).mean(1)
+    shown = cut(before.image, windows, size).mean(1)
     drawn = torch.stack(
         [
-            signs(answer.seen_in(window, SIDE))
+            signs(answer.seen_in(window, size))
             for answer, window in zip(answers, windows, strict=True)
         ]
     )
     nothing_known = (torch.zeros_like(shown[0]), torch.zeros_like(drawn[0]))
     recalled = [
-        nothing_known if portrait is None else portrait.beside(answer, window)
+        nothing_known if portrait is None else portrait.beside(answer, window, size)
         for answer, window, portrait in zip(answers, windows, portraits, strict=True)
     ]
     grey = torch.stack((shown, torch.stack([part for part, _ in recalled])), 1)
@@ -98,11 +110,11 @@ def _seen(
     now: CloseUps, windows: Sequence[Window], grey: Tensor, masks: Tensor
 ) -> list[Answer]:
     """What is seen in windows of a frame; the others as `frame_maps` takes them."""
-    pictures = cut(now.image, windows, SIDE)
-    n = len(windows)
+    n, _, size, _ = grey.shape
+    pictures = cut(now.image, windows, size)
     points = torch.zeros(n, 1, 2, device=pictures.device)
     nothing = torch.full((n, 1), -1, device=pictures.device)
-    prompts = prompt_maps(points, nothing, None)
+    prompts = prompt_maps(points, nothing, None, size)
     memory = frame_maps(pictures, grey, masks)
     return now.answered(windows, window_maps(pictures, prompts, memory))
 

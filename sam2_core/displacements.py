@@ -46,8 +46,8 @@ def moved_windows(
     image_hw : tuple of int
         H and W.
     grey, masks : Tensor
-        (N, SIDE, SIDE) float grey levels of the windows on the frame where the objects
-        are known, and the objects there, above 0.
+        (N, S, S) float grey levels of the windows on the frame where the objects are
+        known, and the objects there, above 0.
     windows : sequence of Window
         N of them.
 
@@ -56,10 +56,11 @@ def moved_windows(
     list of (Window or None)
         None for objects that stay where they are, as far as can be told.
     """
+    factor = grey.shape[-1] // REDUCED
     wide = [Window(w.x - w.side / 2, w.y - w.side / 2, 2 * w.side) for w in windows]
     shifts = displacements(
-        F.avg_pool2d(grey[:, None], 2)[:, 0],
-        F.max_pool2d((masks > 0).float()[:, None], 2)[:, 0] > 0,
+        F.avg_pool2d(grey[:, None], factor)[:, 0],
+        F.max_pool2d((masks > 0).float()[:, None], factor)[:, 0] > 0,
         cut(now, wide, 2 * REDUCED).mean(1),
     ).tolist()
     found: list[Window | None] = []

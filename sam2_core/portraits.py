@@ -55,7 +55,9 @@ class Portrait:
         grey = cut(image, [wide], REACH * SIDE)[0].mean(0, keepdim=True)
         return cls((grey + 0.5).to(torch.uint8), wide, answer)
 
-    def beside(self, other: Answer, window: Window) -> tuple[Tensor, Tensor]:
+    def beside(
+        self, other: Answer, window: Window, size: int = SIDE
+    ) -> tuple[Tensor, Tensor]:
         """The object as large, and at the same place of the window, as another mask.
 
         Parameters
@@ -65,11 +67,13 @@ class Portrait:
             takes its place.
         window : Window
             In which that one is seen.
+        size : int
+            S.
 
         Returns
         -------
         tuple of Tensor
-            (SIDE, SIDE) float32 grey levels, and the mask, -1 and 1.
+            (S, S) float32 grey levels, and the mask, -1 and 1.
         """
         x, y = self.answer.corners().mean(0).tolist()
         if len(ends := other.corners()):
@@ -87,8 +91,8 @@ class Portrait:
             (moved.y - self.window.y) / step - 0.5,
             moved.side / step,
         )
-        return cut(self.grey, [kept], SIDE)[0, 0], signs(
-            self.answer.seen_in(moved, SIDE)
+        return cut(self.grey, [kept], size)[0, 0], signs(
+            self.answer.seen_in(moved, size)
         )
 
 

@@ -26,6 +26,7 @@ BOX_SHARES = (0.45, 0.6)  # of a window, for the longer side of a box
 MASK_SHARE = 0.5
 MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
 FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
+INTRICATE = 0.5  # circularity below which large objects are followed finer
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,16 @@ def window_of_mask(answer: Answer, image_hw: tuple[int, int]) -> Window:
         return answer.window
     nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
     return closer_look(answer, *nothing, image_hw).window
+
+
+def size_to_follow(answer: Answer, window: Window) -> int:
+    """Side of the window as the network sees it, for an object followed in it.
+
+    Of large ones only those are worth four times the work that have branches or hang
+    by a thread: in cells and rods nothing is gained.
+    """
+    large = window.side > FINE_FROM * SIDE
+    return FINE_SIDE if large and answer.circularity < INTRICATE else SIDE
 
 
 def fitting(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch.nn.functional as F
 from scipy import ndimage
 
 from sam2_core.nn.closeup import SIDE
@@ -121,4 +122,6 @@ def _likeness(former: _Former, new: Answer) -> float:
 
 
 def _inside(logits: Tensor) -> NDArray[np.bool_]:
-    return np.asarray((logits > 0).cpu().numpy(), bool)
+    """The mask, in a window of SIDE."""
+    reduced = F.avg_pool2d(logits[None], len(logits) // SIDE)[0]
+    return np.asarray((reduced > 0).cpu().numpy(), bool)

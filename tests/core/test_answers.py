@@ -70,6 +70,23 @@ def test_alike_and_empty_answers_are_left_out_and_scores_fall():
     assert len(distinct([empty])) == 1
 
 
+def test_circularity_tells_discs_from_branches():
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    away = np.hypot(rows - 48, columns - 48)
+    cross = (np.minimum(abs(rows - 48), abs(columns - 48)) < 3) & (away < 40)
+    rod = (abs(rows - 48) < 10) & (abs(columns - 48) < 30)
+
+    def circularity(mask):
+        logits = torch.from_numpy(np.where(mask, 5.0, -5.0))
+        return Answer(Window(0, 0, SIDE), logits, 0.5, 1.0).circularity
+
+    assert circularity(away < 30) == pytest.approx(1, abs=0.1)
+    # Of a rectangle a x b it is pi a b / (a + b)^2, were its outline counted exactly.
+    assert circularity(rod) == pytest.approx(np.pi * 3 / 16 * (4 / np.pi) ** 2, abs=0.1)
+    assert circularity(cross) < 0.3
+    assert circularity(away < 0) == 0
+
+
 def test_a_coarse_copy_finds_its_original():
     sharp = [answer(COLONY, (0, 0, 100), 0.7), answer(CELL, (30, 30, 40), 0.6)]
     copy = answer((38, 38, 63, 63), (10, 10, 80), 0.0)

@@ -11,7 +11,7 @@ from micro import micro_model
 from sam2_core.close_following import follow
 from sam2_core.closeups import CloseUps
 from sam2_core.image import ImagePredictor, answered
-from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, PROMPT_MAPS
+from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, PROMPT_MAPS, SIDE
 from sam2_core.portraits import Portrait
 from sam2_core.questions import FINE_SIDE, window_of_mask
 
@@ -198,6 +198,24 @@ def test_the_network_sees_the_frame_before_and_the_prompted_one(network):
     assert iou(outline > 0, mask > 0) > 0.9
     assert 0.5 < iou(mask > 0, now > 0) < 0.95  # it has moved since
     torch.testing.assert_close(portrayed.max(), grey.max(), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize(("branched", "size"), [(True, FINE_SIDE), (False, SIDE)])
+def test_large_objects_with_branches_are_followed_finer(network, branched, size):
+    rows, columns = np.mgrid[:200, :220]
+    x, y = abs(columns - 110), abs(rows - 100)
+    shape = (np.minimum(x, y) < 4) & (np.maximum(x, y) < 70)
+    if not branched:
+        shape = np.hypot(x, y) < 70
+    image = np.where(shape, 200, 20)[..., None].repeat(3, 2).astype(np.uint8)
+    close = CloseUps(network, image)
+    given = close.from_logits(np.where(shape, 9.0, -9.0)[None].astype(np.float32))
+    portrait = Portrait.of(close.image, given, window_of_mask(given, close.hw))
+    found = follow(close, close, [given], [portrait])[0]
+    assert network.maps.shape[-1] == found.logits.shape[-1] == size
+    known = network.maps[0, list(FRAMES)[1::2]] > 0  # frame before, prompted frame
+    assert iou(known[0], known[1]) > 0.9
+    assert iou((close.draw(found) > 0).numpy(), shape) > 0.8
 
 
 def test_an_object_that_is_gone_is_not_present(network):

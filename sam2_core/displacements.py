@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from sam2_core.pictures import Picture
 
-REDUCED = SIDE // 2  # side of a window here; the search is in one of twice that
+REDUCED = SIDE // 2  # side of a window here; the search is in one of three times that
 RIM = 4  # pixels around the object that are searched for with it
 PENALTY = 0.2  # of correlation, for a move by the object's size, the root of its area
-FARTHEST, LEAST = 0.9, 0.1  # sizes that it may move, and that matter
+LEAST, NEAR = 0.1, 0.9  # sizes that matter, and that it may move
+# Where nothing near is as much alike as that, it may have gone so many sizes.
+UNLIKE, FAR = 0.5, 2.0
 GAIN = 0.05  # of correlation, below which it is taken to have stayed
 NOISE = 1.0  # grey levels
 
@@ -57,11 +59,11 @@ def moved_windows(
         None for objects that stay where they are, as far as can be told.
     """
     factor = grey.shape[-1] // REDUCED
-    wide = [Window(w.x - w.side / 2, w.y - w.side / 2, 2 * w.side) for w in windows]
+    wide = [Window(w.x - w.side, w.y - w.side, 3 * w.side) for w in windows]
     shifts = displacements(
         F.avg_pool2d(grey[:, None], factor)[:, 0],
         F.max_pool2d((masks > 0).float()[:, None], factor)[:, 0] > 0,
-        cut(now, wide, 2 * REDUCED).mean(1),
+        cut(now, wide, 3 * REDUCED).mean(1),
     ).tolist()
     found: list[Window | None] = []
     for (dx, dy), window in zip(shifts, windows, strict=True):
@@ -85,14 +87,14 @@ def displacements(grey: Tensor, masks: Tensor, around: Tensor) -> Tensor:
     masks : Tensor
         (N, S, S) bool, an object in each.
     around : Tensor
-        (N, 2 * S, 2 * S) float grey levels of the other images, S / 2 more each way.
+        (N, 3 * S, 3 * S) float grey levels of the other images, S more each way.
 
     Returns
     -------
     Tensor
-        (N, 2) int64 xy in pixels, at most S / 2 each; 0 where nothing is gained.
+        (N, 2) int64 xy in pixels, at most S each; 0 where nothing is gained.
     """
-    side, reach = around.shape[-1], grey.shape[-1] // 2
+    side, reach = around.shape[-1], grey.shape[-1]
     inside = masks.float()
     rim = F.max_pool2d(inside[:, None], 2 * RIM + 1, stride=1, padding=RIM)
     weight = F.pad(rim[:, 0], (reach,) * 4)
@@ -118,7 +120,9 @@ def displacements(grey: Tensor, masks: Tensor, around: Tensor) -> Tensor:
     at = torch.arange(-reach, reach + 1, device=grey.device)
     away = torch.hypot(at[None, :].float(), at[:, None].float())
     away = away / inside.sum((1, 2), keepdim=True).sqrt().clamp(min=1)
-    likely = torch.where(away <= FARTHEST, alike - PENALTY * away, -2.0).flatten(1)
+    near = torch.where(away <= NEAR, alike, -1.0).amax((1, 2), keepdim=True)
+    within = torch.where(near < UNLIKE, FAR, NEAR)
+    likely = torch.where(away <= within, alike - PENALTY * away, -2.0).flatten(1)
     best = likely.argmax(1)
 
     def chosen(values: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ S = 48
 
 @pytest.fixture(scope="module")
 def texture():
-    noise = np.random.default_rng(0).normal(size=(200, 200))
+    noise = np.random.default_rng(0).normal(size=(300, 300))
     smooth = ndimage.gaussian_filter(noise, 2)
     return torch.from_numpy(128 + 300 * smooth).float()
 
@@ -31,8 +31,8 @@ def disc(radius):
 
 def moved_by(texture, *shifts):
     """A disc of texture, and the surroundings after the texture has moved."""
-    grey = texture[100:148, 100:148]
-    around = [texture[76 - y : 172 - y, 76 - x : 172 - x] for x, y in shifts]
+    grey = texture[126:174, 126:174]
+    around = [texture[78 - y : 222 - y, 78 - x : 222 - x] for x, y in shifts]
     n = len(shifts)
     masks = torch.from_numpy(np.stack([disc(12)] * n))
     return displacements(grey.expand(n, S, S), masks, torch.stack(around)).tolist()
@@ -49,30 +49,46 @@ def test_what_stays_or_moves_hardly_at_all_has_not_moved(texture):
 
 def test_light_and_contrast_do_not_count(texture):
     masks = torch.from_numpy(disc(12))[None]
-    around = 0.3 * texture[80:176, 70:166] + 60
-    found = displacements(texture[None, 100:148, 100:148], masks, around[None])
+    around = 0.3 * texture[82:226, 72:216] + 60
+    found = displacements(texture[None, 126:174, 126:174], masks, around[None])
     assert found.tolist() == [[6, -4]]
 
 
-def test_beyond_an_object_s_size_nothing_is_searched_for(texture):
-    """A disc of radius 4 has the size 7."""
+def test_the_search_ends_at_twice_the_object_s_size(texture):
+    """A disc of radius 4 has the size 7; about it is nothing."""
     masks = torch.from_numpy(disc(4))[None]
-    for x, found in ((5, True), (10, False)):
-        around = texture[None, 76:172, 76 - x : 172 - x]
-        shift = displacements(texture[None, 100:148, 100:148], masks, around)
-        assert (shift.tolist() == [[x, 0]]) is found
+    cell = texture[140:160, 140:160]
+    known, around = torch.full((1, S, S), 128.0), torch.full((1, 3 * S, 3 * S), 128.0)
+    known[:, 14:34, 14:34] = cell
+    for x, found in ((5, True), (12, True), (18, False)):
+        now = around.clone()
+        now[:, 62:82, 62 + x : 82 + x] = cell
+        assert (displacements(known, masks, now).tolist() == [[x, 0]]) is found
+
+
+def test_far_away_only_what_nothing_near_is_like_is_looked_for(texture):
+    """A copy to the right is clearer, but the noisy one near is like enough."""
+    noise = torch.randn((144, 144), generator=torch.Generator().manual_seed(1))
+    near = texture[78:222, 76:220] + 20 * noise  # moved by 2
+    near[:, 84:104] = texture[78:222, 142:162]  # moved by 20
+    masks = torch.from_numpy(disc(6))[None]
+    known = texture[None, 126:174, 126:174]
+    assert displacements(known, masks, near[None]).tolist() == [[2, 0]]
+    gone = near.clone()
+    gone[:, :83] = 128 + 20 * noise[:, :83]
+    assert displacements(known, masks, gone[None]).tolist() == [[20, 0]]
 
 
 def test_flat_images_and_empty_masks_say_nothing():
     flat = torch.full((2, S, S), 90.0)
-    around = torch.full((2, 2 * S, 2 * S), 90.0)
+    around = torch.full((2, 3 * S, 3 * S), 90.0)
     around += torch.randn(around.shape, generator=torch.Generator().manual_seed(0)) / 9
     masks = torch.from_numpy(np.stack([disc(12), np.zeros((S, S), bool)]))
     assert displacements(flat, masks, around).tolist() == [[0, 0], [0, 0]]
 
 
 def test_windows_move_in_pixels_of_the_image_and_stay_within(texture):
-    image = texture.clamp(0, 255)[None]
+    image = texture[:200, :200].clamp(0, 255)[None]
     now = torch.roll(image, (10, -6), (1, 2))  # 10 down, 6 to the left
     windows = [Window(60.0, 70.0, 48.0), Window(-0.5, 70.0, 48.0)]
     grey = cut(image, windows, SIDE)[:, 0]

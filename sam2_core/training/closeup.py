@@ -53,7 +53,11 @@ def main(argv: list[str] | None = None) -> None:
 def _train(options: argparse.Namespace) -> None:
     set_up(options)
     rank = together.join_others()
-    more = {"keep_norms": options.keep_norms, "rank": rank}
+    more = {
+        "keep_norms": options.keep_norms,
+        "judge_only": options.judge_only,
+        "rank": rank,
+    }
     trainers = [new_trainer(options, options.out, **more)]
     for widths, deep in options.also:
         folder = options.out / "-".join(map(str, (*widths, deep)))
@@ -83,6 +87,7 @@ def new_trainer(
     widths: tuple[int, ...] = WIDTHS,
     deep: int = DEEP,
     keep_norms: bool = False,
+    judge_only: bool = False,
     rank: int = 0,
 ) -> CloseUpTrainer:
     """A trainer of a network of some size, told the rest on the command line.
@@ -91,7 +96,7 @@ def new_trainer(
     ----------
     options : Namespace
         ``minutes``, ``lr``, ``seed`` and ``device``.
-    folder, widths, deep, keep_norms, rank
+    folder, widths, deep, keep_norms, judge_only, rank
         See :class:`CloseUpTrainer`.
     """
     return CloseUpTrainer(
@@ -103,6 +108,7 @@ def new_trainer(
         deep,
         choose_device(options.device),
         keep_norms,
+        judge_only,
         rank,
     )
 
@@ -199,6 +205,11 @@ def _parser() -> argparse.ArgumentParser:
         "--keep-norms",
         action="store_true",
         help="normalise by the statistics of --start-from instead of the batch's",
+    )
+    add(
+        "--judge-only",
+        action="store_true",
+        help="keep the masks of --start-from, learn what is said of them",
     )
     add(
         "--also",

@@ -53,11 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 def _train(options: argparse.Namespace) -> None:
     set_up(options)
     rank = together.join_others()
-    more = {
-        "keep_norms": options.keep_norms,
-        "judge_only": options.judge_only,
-        "rank": rank,
-    }
+    more = {"keep_norms": options.keep_norms, "rank": rank}
     trainers = [new_trainer(options, options.out, **more)]
     for widths, deep in options.also:
         folder = options.out / "-".join(map(str, (*widths, deep)))
@@ -87,7 +83,6 @@ def new_trainer(
     widths: tuple[int, ...] = WIDTHS,
     deep: int = DEEP,
     keep_norms: bool = False,
-    judge_only: bool = False,
     rank: int = 0,
 ) -> CloseUpTrainer:
     """A trainer of a network of some size, told the rest on the command line.
@@ -96,7 +91,7 @@ def new_trainer(
     ----------
     options : Namespace
         ``minutes``, ``lr``, ``seed`` and ``device``.
-    folder, widths, deep, keep_norms, judge_only, rank
+    folder, widths, deep, keep_norms, rank
         See :class:`CloseUpTrainer`.
     """
     return CloseUpTrainer(
@@ -108,7 +103,6 @@ def new_trainer(
         deep,
         choose_device(options.device),
         keep_norms,
-        judge_only,
         rank,
     )
 
@@ -205,11 +199,6 @@ def _parser() -> argparse.ArgumentParser:
         "--keep-norms",
         action="store_true",
         help="normalise by the statistics of --start-from instead of the batch's",
-    )
-    add(
-        "--judge-only",
-        action="store_true",
-        help="keep the masks of --start-from, learn what is said of them",
     )
     add(
         "--also",

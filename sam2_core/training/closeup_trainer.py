@@ -52,8 +52,6 @@ class CloseUpTrainer:
     keep_norms : bool
         Normalise by the statistics that the weights came with, not by those of the
         batch: then several small batches are as good as a large one.
-    judge_only : bool
-        Masks stay as they are; only what is said about them is learned.
     rank : int
         Number of this process among those that train together; the first one writes.
     """
@@ -68,12 +66,11 @@ class CloseUpTrainer:
         deep: int = DEEP,
         device: torch.device | str = "cpu",
         keep_norms: bool = False,
-        judge_only: bool = False,
         rank: int = 0,
     ) -> None:
         torch.manual_seed(seed)
         self.folder = folder
-        self.keep_norms = keep_norms or judge_only
+        self.keep_norms = keep_norms
         self.writes = rank == 0
         self.seconds_planned = 60 * minutes
         self.lr = lr
@@ -81,8 +78,6 @@ class CloseUpTrainer:
         self.model = CloseUp(learning=True, widths=widths, deep=deep).to(self.device)
         if self.device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if judge_only:
-            self.model.requires_grad_(False).judge.requires_grad_(True)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.generator = torch.Generator(self.device).manual_seed(seed + rank)
         self.step = 0

@@ -95,14 +95,6 @@ def test_kept_norms_make_small_batches_as_good_as_a_large_one(tmp_path, windows)
     assert not torch.equal(changed.model.state_dict()[norm], kept[norm])
 
 
-def test_a_judge_learns_alone(tmp_path, windows):
-    trainer = CloseUpTrainer(tmp_path, 60, 1e-3, 0, judge_only=True)
-    before = load_copy(trainer)
-    trainer.learn([windows.draw(np.random.default_rng(0))])
-    for name, value in trainer.model.state_dict().items():
-        assert torch.equal(value, before[name]) is not name.startswith("judge."), name
-
-
 TOGETHER = """
 import sys
 from pathlib import Path

@@ -57,9 +57,6 @@ STEPS = (0.75, 0.15, 0.06, 0.04)  # shares of 1 to 4 frames between the two of a
 SINCE_PROMPT = 10  # frames, at most, from the prompted one to the first of a pair
 AT_PROMPT, UNKNOWN_PROMPT = 0.3, 0.15  # shares of pairs; of the others it is drawn
 ENDING, LONG_GONE = 0.35, 12  # share of pairs whose object ends; frames since then
-# In so many of the other pairs objects that become smaller are chosen rather: in the
-# last slices of a body masks that do not shrink are worth nothing.
-SHRINKING, MOST_FAVOUR = 0.3, 16.0
 # Share of pairs in which another object than the prompted one, of so many neighbours,
 # was followed to the former frame: its mask is to be carried on, but it is not there.
 STRANGERS, NEARBY = 0.15, 3
@@ -202,18 +199,15 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         first = int(rng.integers(len(stack) - step)) + (0 if ahead > 0 else step)
         second = first + ahead * step
         table = stack.objects(first)
-        odds = np.ones(len(table))
+        odds = np.ones(len(table), bool)
         if side > SIDE:
-            odds *= _longer_sides(table) >= FINE_OBJECT
-        left = _left(table, stack.objects(second))
-        if ending and (odds * (left == 0)).any():
-            odds *= left == 0
-        elif rng.random() < SHRINKING:
-            favour = np.square(1 / np.where(left > 0, left, 1))
-            odds *= np.clip(favour, 1, MOST_FAVOUR)
+            odds &= _longer_sides(table) >= FINE_OBJECT
+        gone = ~np.isin(table.ids, stack.objects(second).ids)
+        if ending and (odds & gone).any():
+            odds &= gone
         if not odds.any():
             return None
-        chosen = int(rng.choice(len(table), p=odds / odds.sum()))
+        chosen = int(rng.choice(np.flatnonzero(odds)))
         number = int(table.ids[chosen])
         if rng.random() < STRANGERS:
             chosen = _neighbour(rng, table, chosen)
@@ -268,12 +262,6 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             window.then_image, window.then_target = pixels[2], masks[2]
             window.then_area = area(third)
         return window
-
-
-def _left(table: ObjectTable, later: ObjectTable) -> npt.NDArray[np.float64]:
-    """What is left of the areas of objects on a later frame, 0 where they are gone."""
-    areas = dict(zip(later.ids.tolist(), later.areas.tolist(), strict=True))
-    return np.array([areas.get(i, 0) for i in table.ids.tolist()]) / table.areas
 
 
 def _neighbour(rng: np.random.Generator, table: ObjectTable, chosen: int) -> int:

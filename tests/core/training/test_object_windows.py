@@ -8,7 +8,6 @@ import torch
 
 from sam2_core.errors import ImageError
 from sam2_core.nn.closeup import SIDE
-from sam2_core.training import object_windows
 from sam2_core.training.dataset import LabelledImage, LabelledStack
 from sam2_core.training.object_windows import ObjectWindows, imperfect
 from sam2_core.training.window_batch import BOX, CLICK, FOLLOW
@@ -107,32 +106,6 @@ def test_a_stranger_is_another_object_than_the_prompted_one(windows):
     assert len(ratios[True]) > 5
     assert alike[True].mean() < 0.3
     assert alike[False].mean() > 0.9
-
-
-def test_objects_that_shrink_are_followed_more_often(monkeypatch):
-    """Of five bodies one becomes smaller: a fifth of the pairs without the favour."""
-    labels = np.zeros((8, 60, 300), np.int32)
-    for t in range(8):
-        for number in range(1, 6):
-            half = round(12 * 0.8**t) if number == 1 else 12
-            x = 60 * number - 30
-            labels[t, 30 - half : 30 + half, x - half : x + half] = number
-    frames = np.where(labels > 0, 200, 40).astype(np.uint8)
-    stack = LabelledStack("s", "bodies", frames, labels, "t")
-    image = LabelledImage("a", "one", frames[0], labels[0])
-
-    def shrunken(favoured):
-        monkeypatch.setattr(object_windows, "SHRINKING", favoured)
-        windows = ObjectWindows([image], [stack], 900, seed=0)
-        drawn = windows.draw(np.random.default_rng(1))
-        kept = drawn.kinds == FOLLOW
-        kept &= ~drawn.strangers & drawn.targets.flatten(1).any(1)
-        before = (drawn.before_masks[kept, 0] > 0).flatten(1).sum(1)
-        now = drawn.targets[kept].flatten(1).sum(1)
-        return float((now < 0.75 * before).double().mean())
-
-    usual, favoured = shrunken(0.0), shrunken(1.0)
-    assert favoured > usual + 0.05
 
 
 def test_the_image_agrees_with_the_target(batch):

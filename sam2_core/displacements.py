@@ -67,13 +67,13 @@ def moved_windows(
     ).tolist()
     found: list[Window | None] = []
     for (dx, dy), window in zip(shifts, windows, strict=True):
+        if not (dx or dy):
+            found.append(None)
+            continue
         step = window.side / REDUCED
-        middle = (
-            window.x + window.side / 2 + dx * step,
-            window.y + window.side / 2 + dy * step,
-        )
-        moved = Window.around(middle, window.side, image_hw)
-        found.append(moved if dx or dy else None)
+        x, y = window.x + window.side / 2, window.y + window.side / 2
+        middle = (x + dx * step, y + dy * step)
+        found.append(Window.around(middle, window.side, image_hw))
     return found
 
 

@@ -1,8 +1,8 @@
 """Processes that train one network, each on windows of its own.
 
 Started by ``torchrun --nproc-per-node N -m ...``; without it everything here does
-nothing. Two threads on one batch of small convolutions are hardly faster than one; two
-processes are twice as fast.
+nothing. Two threads share one batch of small convolutions badly; two processes are
+nearly twice as fast as one.
 """
 
 from __future__ import annotations

@@ -59,7 +59,11 @@ def _train(options: argparse.Namespace) -> None:
         folder = options.out / "-".join(map(str, (*widths, deep)))
         trainers.append(new_trainer(options, folder, widths, deep, **more))
     first = trainers[0]
+    if rank > 0:  # what the first one makes lies in the pool then
+        together.wait_for_others()
     images, stacks = images_and_stacks(options, options.data)
+    if rank == 0:
+        together.wait_for_others()
     # Another seed after each resume, or the same windows would come again.
     seed = options.seed + first.step + OF_PROCESS * rank
     batches = training_batches(images, stacks, options, seed)

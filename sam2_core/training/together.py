@@ -33,6 +33,12 @@ def leave_others() -> None:
         dist.destroy_process_group()
 
 
+def wait_for_others() -> None:
+    """Go on when all processes have come here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def as_first(module: nn.Module) -> None:
     """Give a module the parameters and buffers that it has in the first process."""
     if dist.is_initialized():

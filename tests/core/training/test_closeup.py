@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -151,3 +155,27 @@ def test_a_missing_model_is_one_sentence(folder, tmp_path):
     command += ["--synthetic", "1", "--synthetic-stacks", "1", "--device", "cpu"]
     with pytest.raises(SystemExit, match=r"nothing\.pt"):
         main([*command, "--start-from", str(tmp_path / "nothing.pt")])
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_from_the_bundled_model(folder, tmp_path):
+    """The command of docs/training.md, for a few seconds."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "sam2_core.training.closeup"]
+    command += ["--data", str(folder), "--out", str(run), "--minutes", "0.03"]
+    command += ["--synthetic", "2", "--synthetic-stacks", "2", "--device", "cpu"]
+    command += ["--batch", "2", "--accumulate", "2", "--keep-norms"]
+    command += ["--start-from", "sam2_nano"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    log = (run / "log.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in log]
+    assert steps == list(range(len(steps)))  # written by one of them
+    assert len(steps) > 0
+    old = read_state_dict(model_path("sam2_nano"))
+    new = read_state_dict(run / "sam2_nano.safetensors")
+    name = "closeup.draw.weight"
+    torch.testing.assert_close(new[name], old[name], rtol=0.2, atol=0.02)
+    assert not torch.equal(new[name], old[name])

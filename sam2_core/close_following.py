@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sam2_core.closeups import AT_ONCE
+from sam2_core.closeups import in_batches
 from sam2_core.displacements import moved_windows
-from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
+from sam2_core.nn.closeup import frame_maps, prompt_maps, window_maps
 from sam2_core.portraits import signs
 from sam2_core.questions import size_to_follow, window_of_mask
 from sam2_core.windows import cut
@@ -52,23 +52,18 @@ def follow(
         In the same order; ``present`` says whether the object is still there.
     """
     windows = [window_of_mask(answer, before.hw) for answer in answers]
-    alike: dict[int, list[int]] = {}
-    for row, (answer, window) in enumerate(zip(answers, windows, strict=True)):
-        alike.setdefault(size_to_follow(answer, window), []).append(row)
+    sizes = list(map(size_to_follow, answers, windows))
     found: dict[int, Answer] = {}
-    for size, rows in alike.items():
-        at_once = AT_ONCE * SIDE**2 // size**2
-        for start in range(0, len(rows), at_once):
-            part = rows[start : start + at_once]
-            seen = _follow_together(
-                before,
-                now,
-                [answers[row] for row in part],
-                [windows[row] for row in part],
-                [portraits[row] for row in part],
-                size,
-            )
-            found.update(zip(part, seen, strict=True))
+    for size, rows in in_batches(sizes):
+        seen = _follow_together(
+            before,
+            now,
+            [answers[row] for row in rows],
+            [windows[row] for row in rows],
+            [portraits[row] for row in rows],
+            size,
+        )
+        found.update(zip(rows, seen, strict=True))
     return [found[row] for row in range(len(answers))]
 
 

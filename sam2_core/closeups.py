@@ -29,7 +29,6 @@ from sam2_core.nn.closeup import SIDE, prompt_maps, window_maps
 from sam2_core.pictures import TiledPicture, whole_picture
 from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.questions import (
-    FINE_SIDE,
     MASK_SHARE,
     closer_look,
     farther_questions,
@@ -39,7 +38,7 @@ from sam2_core.questions import (
 from sam2_core.windows import cut, paste
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from sam2_core.questions import Question
     from sam2_core.windows import Window
 
-AT_ONCE = 32  # windows
+AT_ONCE = 32  # windows of SIDE, fewer larger ones
 KEPT = 256  # answers to clicks, on which further clicks build
 LOCAL_FROM = 2  # corrections, from which on they change what lies about them only
 
@@ -236,12 +235,9 @@ class CloseUps:
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """Answers in the same order."""
         answers: dict[int, Answer] = {}
-        for size, at_once in ((SIDE, AT_ONCE), (FINE_SIDE, AT_ONCE // 4)):
-            rows = [i for i, question in enumerate(questions) if question.size == size]
-            for start in range(0, len(rows), at_once):
-                part = rows[start : start + at_once]
-                found = self._ask_together([questions[i] for i in part], size)
-                answers.update(zip(part, found, strict=True))
+        for size, rows in in_batches([question.size for question in questions]):
+            found = self._ask_together([questions[i] for i in rows], size)
+            answers.update(zip(rows, found, strict=True))
         return [answers[i] for i in range(len(questions))]
 
     def _ask_together(self, questions: Sequence[Question], size: int) -> list[Answer]:
@@ -292,6 +288,15 @@ class CloseUps:
             part, (rows, columns) = paste(answer.logits[None], answer.window, self.hw)
             plane[rows, columns] = part[0]
         return drawn
+
+
+def in_batches(sizes: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Which windows, of these sizes, are looked at together: their size and rows."""
+    for size in sorted(set(sizes)):
+        rows = [row for row, own in enumerate(sizes) if own == size]
+        at_once = AT_ONCE * SIDE**2 // size**2
+        for start in range(0, len(rows), at_once):
+            yield size, rows[start : start + at_once]
 
 
 def _digest(logits: NDArray[np.float32]) -> bytes:

@@ -103,8 +103,7 @@ def closer_look(
     low, high = both.min(0), both.max(0)
     side = float((high - low).max() + step) / MASK_SHARE
     window = fitting(side, ((low + high) / 2).astype(np.float32), image_hw)
-    size = SIDE if window.side <= FINE_FROM * SIDE else FINE_SIDE
-    return Question(window, xy, labels, earlier, size)
+    return Question(window, xy, labels, earlier, _size(window))
 
 
 def window_of_mask(answer: Answer, image_hw: tuple[int, int]) -> Window:
@@ -121,8 +120,12 @@ def size_to_follow(answer: Answer, window: Window) -> int:
     Of large ones only those are worth four times the work that have branches or hang
     by a thread: in cells and rods nothing is gained.
     """
-    large = window.side > FINE_FROM * SIDE
-    return FINE_SIDE if large and answer.circularity < INTRICATE else SIDE
+    size = _size(window)
+    return SIDE if size > SIDE and answer.circularity >= INTRICATE else size
+
+
+def _size(window: Window) -> int:
+    return FINE_SIDE if window.side > FINE_FROM * SIDE else SIDE
 
 
 def fitting(

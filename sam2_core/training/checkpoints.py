@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,18 +15,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Resumable(Protocol):
-    """The state that a trainer keeps."""
+class Resumable:
+    """The state that a trainer keeps, in a folder of its own."""
 
-    model: Any
-    average: Any
-    optimizer: Any
+    folder: Path
+    model: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
     generator: torch.Generator
     step: int
     seconds: float
 
+    @property
+    def checkpoint(self) -> Path:
+        """File from which training goes on."""
+        return self.folder / "checkpoint.pt"
 
-def save_checkpoint(path: Path, trainer: Resumable, **more: object) -> None:
+
+def save_checkpoint(trainer: Resumable, **more: object) -> None:
     """Write a trainer's state, and more beside it, atomically."""
     state = {
         "model": trainer.model.state_dict(),
@@ -36,14 +43,17 @@ def save_checkpoint(path: Path, trainer: Resumable, **more: object) -> None:
         "seconds": trainer.seconds,
         **more,
     }
-    part = path.with_suffix(".part")
+    part = trainer.checkpoint.with_suffix(".part")
     torch.save(state, part)
-    os.replace(part, path)
+    os.replace(part, trainer.checkpoint)
 
 
-def resume(path: Path, trainer: Resumable) -> None:
-    """Bring a trainer to the state that was saved."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+def resume(trainer: Resumable) -> None:
+    """Bring a trainer to the state that was saved, if one was; make its folder."""
+    trainer.folder.mkdir(parents=True, exist_ok=True)
+    if not trainer.checkpoint.exists():
+        return
+    state = torch.load(trainer.checkpoint, map_location="cpu", weights_only=True)
     trainer.model.load_state_dict(state["model"])
     trainer.average.load_state_dict(state["average"])
     trainer.optimizer.load_state_dict(state["optimizer"])

@@ -52,20 +52,17 @@ def main(argv: list[str] | None = None) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     set_up(options)
-    rank = together.join_others()
-    more = {"keep_norms": options.keep_norms, "rank": rank}
-    trainers = [new_trainer(options, options.out, **more)]
+    together.join_others()
+    keep = options.keep_norms
+    trainers = [new_trainer(options, options.out, keep_norms=keep)]
     for widths, deep in options.also:
         folder = options.out / "-".join(map(str, (*widths, deep)))
-        trainers.append(new_trainer(options, folder, widths, deep, **more))
+        trainers.append(new_trainer(options, folder, widths, deep, keep))
     first = trainers[0]
-    if rank > 0:  # what the first one makes lies in the pool then
-        together.wait_for_others()
-    images, stacks = images_and_stacks(options, options.data)
-    if rank == 0:
-        together.wait_for_others()
+    with together.first_alone():  # what it makes lies in the pool then
+        images, stacks = images_and_stacks(options, options.data)
     # Another seed after each resume, or the same windows would come again.
-    seed = options.seed + first.step + OF_PROCESS * rank
+    seed = options.seed + first.step + OF_PROCESS * together.rank()
     batches = training_batches(images, stacks, options, seed)
     if options.start_from and first.step == 0:
         first.start_from(earlier_weights(options.start_from, batches))
@@ -74,7 +71,9 @@ def _train(options: argparse.Namespace) -> None:
         together.as_first(trainer.average)
     train(trainers, batches, options.accumulate)
     together.leave_others()
-    for trainer in trainers if rank == 0 else ():
+    for trainer in trainers:
+        if not trainer.writes:
+            continue
         # Other sizes are for comparing; the bundled model has one.
         if (trainer.model.widths, trainer.model.deep) == (WIDTHS, DEEP):
             model = joined(options.base or model_path(NANO.name), trainer.average)
@@ -87,7 +86,6 @@ def new_trainer(
     widths: tuple[int, ...] = WIDTHS,
     deep: int = DEEP,
     keep_norms: bool = False,
-    rank: int = 0,
 ) -> CloseUpTrainer:
     """A trainer of a network of some size, told the rest on the command line.
 
@@ -95,7 +93,7 @@ def new_trainer(
     ----------
     options : Namespace
         ``minutes``, ``lr``, ``seed`` and ``device``.
-    folder, widths, deep, keep_norms, rank
+    folder, widths, deep, keep_norms
         See :class:`CloseUpTrainer`.
     """
     return CloseUpTrainer(
@@ -107,7 +105,6 @@ def new_trainer(
         deep,
         choose_device(options.device),
         keep_norms,
-        rank,
     )
 
 

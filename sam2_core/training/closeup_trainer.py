@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp
 from sam2_core.training import together
-from sam2_core.training.checkpoints import resume, save_checkpoint
+from sam2_core.training.checkpoints import Resumable, resume, save_checkpoint
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.muon import Muon
 
@@ -31,7 +31,7 @@ SAVE_EVERY = 120  # seconds
 REPORT_EVERY = 20  # steps on a GPU, which would have to be waited for
 
 
-class CloseUpTrainer:
+class CloseUpTrainer(Resumable):
     """Trains the network for a given time and survives being stopped.
 
     Parameters
@@ -52,9 +52,10 @@ class CloseUpTrainer:
     keep_norms : bool
         Normalise by the statistics that the weights came with, not by those of the
         batch: then several small batches are as good as a large one.
-    rank : int
-        Number of this process among those that train together; the first one writes.
     """
+
+    model: CloseUp
+    average: CloseUp
 
     def __init__(
         self,
@@ -66,12 +67,11 @@ class CloseUpTrainer:
         deep: int = DEEP,
         device: torch.device | str = "cpu",
         keep_norms: bool = False,
-        rank: int = 0,
     ) -> None:
         torch.manual_seed(seed)
         self.folder = folder
         self.keep_norms = keep_norms
-        self.writes = rank == 0
+        self.writes = together.rank() == 0  # of those that train together
         self.seconds_planned = 60 * minutes
         self.lr = lr
         self.device = torch.device(device)
@@ -79,18 +79,12 @@ class CloseUpTrainer:
         if self.device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.generator = torch.Generator(self.device).manual_seed(seed + rank)
+        own_seed = seed + together.rank()
+        self.generator = torch.Generator(self.device).manual_seed(own_seed)
         self.step = 0
         self.seconds = 0.0
         self.optimizer = Muon(self.model, lr=lr, weight_decay=0.02)
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.checkpoint.exists():
-            resume(self.checkpoint, self)
-
-    @property
-    def checkpoint(self) -> Path:
-        """File from which training goes on."""
-        return self.folder / "checkpoint.pt"
+        resume(self)
 
     @property
     def weights(self) -> Path:
@@ -127,7 +121,7 @@ class CloseUpTrainer:
         """Write checkpoint and weights, each atomically, in the first process."""
         if not self.writes:
             return
-        save_checkpoint(self.checkpoint, self)
+        save_checkpoint(self)
         average = {
             k: v.cpu().contiguous() for k, v in self.average.state_dict().items()
         }

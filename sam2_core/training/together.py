@@ -8,22 +8,25 @@ nearly twice as fast as one.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def join_others() -> int:
-    """Meet the other processes, if there are any.
 
-    Returns
-    -------
-    int
-        Number of this process, from 0.
-    """
+def join_others() -> None:
+    """Meet the other processes, if there are any."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("gloo")
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -33,9 +36,13 @@ def leave_others() -> None:
         dist.destroy_process_group()
 
 
-def wait_for_others() -> None:
-    """Go on when all processes have come here."""
-    if dist.is_initialized():
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """The first process does something before the others do."""
+    if rank() > 0:
+        dist.barrier()
+    yield
+    if dist.is_initialized() and rank() == 0:
         dist.barrier()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from sam2_core.training.checkpoints import resume, save_checkpoint
+from sam2_core.training.checkpoints import Resumable, resume, save_checkpoint
 from sam2_core.training.clip_step import clip_step
 from sam2_core.training.image_step import StepResult, image_step
 
@@ -62,7 +62,7 @@ class Schedule:
         return self.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-class Trainer:
+class Trainer(Resumable):
     """Trains a model and survives being stopped.
 
     Parameters
@@ -77,6 +77,9 @@ class Trainer:
         For corrective clicks and the mixing of steps.
     """
 
+    model: Sam2
+    average: Sam2
+
     def __init__(
         self, model: Sam2, schedule: Schedule, folder: Path, seed: int
     ) -> None:
@@ -90,14 +93,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=schedule.lr, betas=(0.9, 0.98)
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.checkpoint.exists():
-            resume(self.checkpoint, self)
-
-    @property
-    def checkpoint(self) -> Path:
-        """File from which training goes on."""
-        return self.folder / "checkpoint.pt"
+        resume(self)
 
     def run(
         self,
@@ -126,7 +122,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint atomically."""
-        save_checkpoint(self.checkpoint, self, schedule=asdict(self.schedule))
+        save_checkpoint(self, schedule=asdict(self.schedule))
 
     def _loss(
         self,

@@ -65,10 +65,11 @@ def unfolded(
         With the same answers when it does not learn, on the device of `network`.
     """
     device = next(network.parameters()).device
-    pairs = {n: m for n, m in network.named_modules() if isinstance(m, Pair)}
     spreads: dict[tuple[str, int], _Spread] = {}
     hooks = []
-    for name, pair in pairs.items():
+    for name, pair in network.named_modules():
+        if not isinstance(pair, Pair):
+            continue
         for number, conv in ((1, pair.conv1), (2, pair.conv2)):
             spreads[name, number] = spread = _Spread()
             hooks.append(conv.register_forward_hook(spread))

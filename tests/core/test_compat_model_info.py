@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from micro import micro_model, moving_disc
+from micro import moving_disc
 from torch import nn
 
-from sam2_core import models
 from sam2_core.compat import SAM
 from sam2_core.compat.sam import find_weights
 from sam2_core.config import VARIANTS
@@ -17,17 +16,6 @@ from sam2_core.image import ImagePredictor
 from sam2_core.nn.sam2 import Sam2
 
 FRAMES = moving_disc(3)
-
-
-@pytest.fixture(scope="module")
-def network():
-    return micro_model()
-
-
-@pytest.fixture
-def sam(network, monkeypatch):
-    monkeypatch.setattr(models, "load_model", lambda *_, **__: network)
-    return SAM("sam2_nano")
 
 
 def test_names_of_ultralytics(monkeypatch, tmp_path):

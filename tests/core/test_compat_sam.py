@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from micro import micro_model, moving_disc
+from micro import moving_disc
 from PIL import Image
 
-from sam2_core import models
 from sam2_core.automatic import AutomaticMaskGenerator
-from sam2_core.compat import SAM
 from sam2_core.compat.sam_prompts import SamPrompts
 from sam2_core.errors import (
     ImageError,
@@ -26,17 +24,6 @@ HW = (40, 56)
 FRAMES = moving_disc(3)
 BGR = np.ascontiguousarray(FRAMES[0][..., ::-1])
 ALL = {"conf": -1.0}  # scores of random weights mean nothing
-
-
-@pytest.fixture(scope="module")
-def network():
-    return micro_model()
-
-
-@pytest.fixture
-def sam(network, monkeypatch):
-    monkeypatch.setattr(models, "load_model", lambda *_, **__: network)
-    return SAM("sam2_nano")
 
 
 @pytest.fixture

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from micro import micro_model, moving_disc
+from micro import moving_disc
 
-from sam2_core import models
-from sam2_core.compat import SAM
 from sam2_core.compat.ultralytics import SAM2VideoPredictor
 from sam2_core.errors import ImageError, PromptError, Sam2Error
 from sam2_core.video import VideoSession
 
 FRAMES = moving_disc(3)
-
-
-@pytest.fixture(scope="module")
-def network():
-    return micro_model()
-
-
-@pytest.fixture
-def sam(network, monkeypatch):
-    monkeypatch.setattr(models, "load_model", lambda *_, **__: network)
-    return SAM("sam2_nano")
 
 
 def test_video_predictor_follows_the_prompts_of_the_first_frame(sam, network):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import socket
@@ -13,8 +12,8 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
+from payload import FOREIGN, NAME, PAYLOAD, cache_of
 
 from sam2_core import download as module
 from sam2_core import registry, verification
@@ -22,10 +21,7 @@ from sam2_core.config import NANO
 from sam2_core.download import download, verify
 from sam2_core.errors import Cancelled, CheckpointError
 
-NAME = "sam2.1_hiera_tiny"
 MIB = 1 << 20
-PAYLOAD = np.random.default_rng(0).bytes(4 * MIB + 12_345)
-FOREIGN = bytes(len(PAYLOAD))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -106,14 +102,7 @@ def folder(tmp_path, monkeypatch):
     """An empty cache, and a registry whose tiny model is the payload."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("NAPARI_SAM2_HOME", str(tmp_path / "models"))
-    entry = replace(
-        registry.CHECKPOINTS[NAME],
-        bytes=len(PAYLOAD),
-        sha256=hashlib.sha256(PAYLOAD).hexdigest(),
-    )
-    monkeypatch.setitem(registry.CHECKPOINTS, NAME, entry)
-    return tmp_path / "models"
+    return cache_of(tmp_path, monkeypatch)
 
 
 def visible(folder: Path) -> list[str]:

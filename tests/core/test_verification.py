@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import replace
 
-import numpy as np
 import pytest
+from payload import FOREIGN, NAME, PAYLOAD, cache_of
 
-from sam2_core import registry, verification
+from sam2_core import verification
 from sam2_core.errors import CheckpointError
 from sam2_core.verification import verify
-
-NAME = "sam2.1_hiera_tiny"
-PAYLOAD = np.random.default_rng(0).bytes(4 * 2**20 + 12_345)
-FOREIGN = bytes(len(PAYLOAD))
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty cache, and a registry whose tiny model is the payload."""
-    monkeypatch.setenv("NAPARI_SAM2_HOME", str(tmp_path / "models"))
-    entry = replace(
-        registry.CHECKPOINTS[NAME],
-        bytes=len(PAYLOAD),
-        sha256=hashlib.sha256(PAYLOAD).hexdigest(),
-    )
-    monkeypatch.setitem(registry.CHECKPOINTS, NAME, entry)
-    return tmp_path / "models"
+    return cache_of(tmp_path, monkeypatch)
 
 
 def test_verify_names_what_is_wrong(folder):

@@ -104,11 +104,12 @@ from disc_windows import disc_windows
 from sam2_core.training import together
 from sam2_core.training.closeup_trainer import CloseUpTrainer
 
-rank = together.join_others()
+together.join_others()
+rank = together.rank()
 windows = disc_windows()
 batches = [windows.draw(np.random.default_rng(k)) for k in range(2)]
 folder = Path(sys.argv[1])
-trainer = CloseUpTrainer(folder, 60, 1e-3, seed=rank, keep_norms=True, rank=rank)
+trainer = CloseUpTrainer(folder, 60, 1e-3, seed=rank, keep_norms=True)
 together.as_first(trainer.model)
 trainer.generator.manual_seed(rank)
 trainer.learn([batches[rank]])

@@ -5,6 +5,7 @@ Those that seem to have moved are looked for in two places; the better answer co
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,6 +52,7 @@ def follow(
     list of Answer
         In the same order; ``present`` says whether the object is still there.
     """
+    _learn_slips(now, [p for p in portraits if p is not None and p.slips is None])
     windows = [window_of_mask(answer, before.hw) for answer in answers]
     sizes = list(map(size_to_follow, answers, windows))
     found: dict[int, Answer] = {}
@@ -82,36 +84,74 @@ def _follow_together(
             for answer, window in zip(answers, windows, strict=True)
         ]
     )
-    nothing_known = (torch.zeros_like(shown[0]), torch.zeros_like(drawn[0]))
-    recalled = [
-        nothing_known if portrait is None else portrait.beside(answer, window, size)
-        for answer, window, portrait in zip(answers, windows, portraits, strict=True)
-    ]
-    grey = torch.stack((shown, torch.stack([part for part, _ in recalled])), 1)
-    masks = torch.stack((drawn, torch.stack([part for _, part in recalled])), 1)
-    found = _seen(now, windows, grey, masks)
+    recalled = torch.stack(
+        [
+            _recalled(portrait, answer, window, size)
+            if portrait is not None
+            else shown.new_zeros(3, size, size)
+            for answer, window, portrait in zip(
+                answers, windows, portraits, strict=True
+            )
+        ]
+    )
+    grey = torch.stack((shown, recalled[:, 0]), 1)
+    masks = torch.stack((drawn, recalled[:, 1]), 1)
+    slips = recalled[:, 2]
+    found = _seen(now, windows, grey, masks, slips)
     moved = moved_windows(now.image, now.hw, shown, drawn, windows)
     places = {row: place for row, place in enumerate(moved) if place is not None}
     if places:
         rows = list(places)
-        again = _seen(now, list(places.values()), grey[rows], masks[rows])
+        again = _seen(now, list(places.values()), grey[rows], masks[rows], slips[rows])
         for row, answer in zip(rows, again, strict=True):
             if _worth(answer) > STAYING * _worth(found[row]):
                 found[row] = answer
     return found
 
 
+def _recalled(portrait: Portrait, answer: Answer, window: Window, size: int) -> Tensor:
+    """Grey levels, mask and slips of a portrait beside another mask, (3, S, S)."""
+    shown = portrait.beside(answer, window, size)
+    return torch.stack((*shown, portrait.slips_at(answer, window, size)))
+
+
+def _learn_slips(close: CloseUps, portraits: Sequence[Portrait]) -> None:
+    """Ask what the network would draw of portraits, being told what they show."""
+    windows = [portrait.own for portrait in portraits]
+    answers = [portrait.answer for portrait in portraits]
+    for size, rows in in_batches(list(map(size_to_follow, answers, windows))):
+        shown = [portraits[i].beside(answers[i], windows[i], size) for i in rows]
+        grey, masks = (torch.stack(part) for part in zip(*shown, strict=True))
+        pictures = grey[:, None].expand(-1, 3, -1, -1)
+        twice = (part[:, None].expand(-1, 2, -1, -1) for part in (grey, masks))
+        drawn = close.answered([windows[i] for i in rows], _maps(pictures, *twice))
+        for i, answer in zip(rows, drawn, strict=True):
+            portraits[i].learn(answer.logits)
+
+
 def _seen(
-    now: CloseUps, windows: Sequence[Window], grey: Tensor, masks: Tensor
+    now: CloseUps,
+    windows: Sequence[Window],
+    grey: Tensor,
+    masks: Tensor,
+    slips: Tensor,
 ) -> list[Answer]:
     """What is seen in windows of a frame; the others as `frame_maps` takes them."""
+    pictures = cut(now.image, windows, grey.shape[-1])
+    answers = now.answered(windows, _maps(pictures, grey, masks))
+    return [
+        replace(answer, logits=answer.logits + slip)
+        for answer, slip in zip(answers, slips, strict=True)
+    ]
+
+
+def _maps(pictures: Tensor, grey: Tensor, masks: Tensor) -> Tensor:
+    """What the network looks at where nothing is prompted."""
     n, _, size, _ = grey.shape
-    pictures = cut(now.image, windows, size)
     points = torch.zeros(n, 1, 2, device=pictures.device)
     nothing = torch.full((n, 1), -1, device=pictures.device)
     prompts = prompt_maps(points, nothing, None, size)
-    memory = frame_maps(pictures, grey, masks)
-    return now.answered(windows, window_maps(pictures, prompts, memory))
+    return window_maps(pictures, prompts, frame_maps(pictures, grey, masks))
 
 
 def _worth(answer: Answer) -> float:

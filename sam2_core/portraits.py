@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
 
 from sam2_core.nn.closeup import SIDE
 from sam2_core.windows import Window, cut
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from sam2_core.answers import Answer
     from sam2_core.pictures import Picture
 
 REACH = 2  # sides of the object's own window that are kept
+SURE = 4.0  # largest logit of the true mask that slips are measured against
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Portrait:
     """One object on the frame on which it was prompted.
 
@@ -31,11 +36,16 @@ class Portrait:
         Where they were cut.
     answer : Answer
         The object there.
+    slips : Tensor, optional
+        (S, S) float16, what has to be added to the network's logits on this very frame
+        where it does not draw the mask that it was given; known once the object is
+        followed from here.
     """
 
     grey: Tensor
     window: Window
     answer: Answer
+    slips: Tensor | None = None
 
     @classmethod
     def of(cls, image: Picture, answer: Answer, window: Window) -> Portrait:
@@ -54,6 +64,50 @@ class Portrait:
         wide = Window(window.x - away, window.y - away, window.side * REACH)
         grey = cut(image, [wide], REACH * SIDE)[0].mean(0, keepdim=True)
         return cls((grey + 0.5).to(torch.uint8), wide, answer)
+
+    @property
+    def own(self) -> Window:
+        """The window in which the object has the size it is followed at."""
+        side = self.window.side / REACH
+        away = side * (REACH - 1) / 2
+        return Window(self.window.x + away, self.window.y + away, side)
+
+    def learn(self, drawn: Tensor) -> None:
+        """Note where the network's own mask of this frame is not the object.
+
+        Parameters
+        ----------
+        drawn : Tensor
+            (S, S) float32 logits in the object's own window, by a network that was told
+            what it is.
+        """
+        inside = self.answer.seen_in(self.own, len(drawn)) > 0
+        wrong = inside != (drawn > 0)
+        wanted = _depths(inside).clamp(-SURE, SURE)
+        self.slips = torch.where(wrong, wanted - drawn, 0.0).half()
+
+    def slips_at(self, other: Answer, window: Window, size: int = SIDE) -> Tensor:
+        """The slips, where they lie about another mask.
+
+        Parameters
+        ----------
+        other, window, size
+            As in :meth:`beside`; they become as large as that object.
+
+        Returns
+        -------
+        Tensor
+            (S, S) float32, 0 where nothing is known.
+        """
+        if self.slips is None:
+            return torch.zeros(size, size, device=self.grey.device)
+        here = (_middle(self.answer, self.own) - self.own.middle) / self.own.side
+        there = (_middle(other, window) - window.middle) / window.side
+        dx, dy = 2 * (here - there).astype(float)
+        turn = torch.tensor([[[1, 0, dx], [0, 1, dy]]], device=self.grey.device)
+        grid = F.affine_grid(turn.float(), [1, 1, size, size], align_corners=False)
+        slips = self.slips.float()[None, None]
+        return F.grid_sample(slips, grid, align_corners=False)[0, 0]
 
     def beside(
         self, other: Answer, window: Window, size: int = SIDE
@@ -75,15 +129,8 @@ class Portrait:
         tuple of Tensor
             (S, S) float32 grey levels, and the mask, -1 and 1.
         """
-        x, y = self.answer.corners().mean(0).tolist()
-        if len(ends := other.corners()):
-            there_x, there_y = ends.mean(0).tolist()
-        else:
-            there_x, there_y = (
-                start + window.side / 2 for start in (window.x, window.y)
-            )
-        dx, dy = x - there_x, y - there_y
-        moved = Window(window.x + dx, window.y + dy, window.side)
+        dx, dy = _middle(self.answer, self.own) - _middle(other, window)
+        moved = Window(window.x + float(dx), window.y + float(dy), window.side)
         step = self.window.side / self.grey.shape[-1]
         # The same window in pixels of what was kept.
         kept = Window(
@@ -94,6 +141,19 @@ class Portrait:
         return cut(self.grey, [kept], size)[0, 0], signs(
             self.answer.seen_in(moved, size)
         )
+
+
+def _middle(answer: Answer, window: Window) -> NDArray[np.float64]:
+    """Of a mask, (2,) xy; of the window where it is empty."""
+    ends = answer.corners()
+    return np.asarray(ends.mean(0) if len(ends) else window.middle, np.float64)
+
+
+def _depths(inside: Tensor) -> Tensor:
+    """Signed distance of each pixel to the outline, positive in the object."""
+    mask = inside.cpu().numpy()
+    depths = distance_transform_edt(mask) - distance_transform_edt(~mask)
+    return torch.from_numpy(depths.astype(np.float32)).to(inside.device)
 
 
 def signs(logits: Tensor) -> Tensor:

@@ -51,6 +51,11 @@ class Window:
             corner.append(min(max(start, low), high) if low < high else middle)
         return cls(corner[0], corner[1], side)
 
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """(2,) xy of its centre."""
+        return np.array((self.x, self.y)) + self.side / 2
+
     def points(self, xy: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         """Points (..., 2) xy of the image in pixels of the window of ``size``."""
         corner = np.array((self.x, self.y), np.float32)

@@ -218,6 +218,21 @@ def test_large_objects_with_branches_are_followed_finer(network, branched, size)
     assert iou((close.draw(found) > 0).numpy(), shape) > 0.8
 
 
+@pytest.mark.parametrize("moved", [0, 4])
+def test_a_mask_that_the_network_would_not_draw_is_carried_on(network, moved):
+    """It draws all that is bright; half of it was meant."""
+    image = picture("large")
+    x, y, r = DISCS["large"]
+    half = disc(x, y, r) & (np.arange(HW[1]) >= x)
+    first = CloseUps(network, image)
+    given = first.from_logits(np.where(half, 9.0, -9.0)[None].astype(np.float32))
+    portrait = Portrait.of(first.image, given, window_of_mask(given, first.hw))
+    later = CloseUps(network, np.roll(image, moved, axis=1))
+    found = follow(first, later, [given], [portrait])[0]
+    drawn = (later.draw(found) > 0).numpy()
+    assert iou(drawn, np.roll(half, moved, axis=1)) > 0.85
+
+
 def test_an_object_that_is_gone_is_not_present(network):
     close = CloseUps(network, picture("small"))
     later = CloseUps(network, np.full((*HW, 3), 20, np.uint8))

@@ -67,3 +67,28 @@ def test_it_is_small(portrait):
 
 def test_signs():
     assert signs(torch.tensor([-3.0, 0.0, 0.1])).tolist() == [-1, -1, 1]
+
+
+def test_slips_are_what_the_network_gets_wrong(portrait):
+    true = portrait.answer.seen_in(portrait.own, SIDE) > 0
+    drawn = seen(square(64, 70), portrait.own).logits  # too far to the right
+    assert not portrait.slips_at(portrait.answer, portrait.own).any()  # not known yet
+    portrait.learn(drawn)
+    slips = portrait.slips_at(portrait.answer, portrait.own)
+    assert torch.equal(drawn + slips > 0, true)
+    assert torch.equal(slips.abs() > 0.1, (drawn > 0) != true)
+
+
+@pytest.mark.parametrize("side", [40, 60])
+def test_slips_lie_about_another_mask(portrait, side):
+    """At its size, and where it is not in the middle of its window."""
+    # Drawn too far to the left by 4 of its 21 pixels.
+    portrait.learn(seen(square(56, 70), portrait.own).logits)
+    half = side // 4
+    x = HW[1] - half - 1
+    window = Window.around((x, 90), side, HW)  # moved into the image
+    other = seen(square(x, 90, half), window)
+    columns = (portrait.slips_at(other, window) < 0).nonzero()[:, 1]
+    first = (other.logits > 0).nonzero()[:, 1].min()
+    assert columns.max() == pytest.approx(int(first), abs=1.5)
+    assert columns.min() == pytest.approx(int(first) - 4 / 21 * SIDE / 2, abs=2)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sam2_core.windows import Window
 
 STAYING = 0.9  # what an object is worth where it was, beside where it seems to be
+TURNS = 4  # quarter turns in which a window can be shown
 
 
 def follow(
@@ -35,6 +36,7 @@ def follow(
     now: CloseUps,
     answers: Sequence[Answer],
     portraits: Sequence[Portrait | None],
+    turn: int = 0,
 ) -> list[Answer]:
     """Find objects of one frame on the next one.
 
@@ -46,6 +48,9 @@ def follow(
         The objects on the former.
     portraits : sequence of (Portrait or None)
         What they looked like where they were prompted.
+    turn : int
+        Quarter turns by which the windows are shown. Another number for each frame
+        keeps small errors to one side from adding up.
 
     Returns
     -------
@@ -64,6 +69,7 @@ def follow(
             [windows[row] for row in rows],
             [portraits[row] for row in rows],
             size,
+            turn,
         )
         found.update(zip(rows, seen, strict=True))
     return [found[row] for row in range(len(answers))]
@@ -76,6 +82,7 @@ def _follow_together(
     windows: Sequence[Window],
     portraits: Sequence[Portrait | None],
     size: int,
+    turn: int,
 ) -> list[Answer]:
     shown = cut(before.image, windows, size).mean(1)
     drawn = torch.stack(
@@ -97,12 +104,13 @@ def _follow_together(
     grey = torch.stack((shown, recalled[:, 0]), 1)
     masks = torch.stack((drawn, recalled[:, 1]), 1)
     slips = recalled[:, 2]
-    found = _seen(now, windows, grey, masks, slips)
+    found = _seen(now, windows, grey, masks, slips, turn)
     moved = moved_windows(now.image, now.hw, shown, drawn, windows)
     places = {row: place for row, place in enumerate(moved) if place is not None}
     if places:
         rows = list(places)
-        again = _seen(now, list(places.values()), grey[rows], masks[rows], slips[rows])
+        others = grey[rows], masks[rows], slips[rows]
+        again = _seen(now, list(places.values()), *others, turn)
         for row, answer in zip(rows, again, strict=True):
             if _worth(answer) > STAYING * _worth(found[row]):
                 found[row] = answer
@@ -124,9 +132,13 @@ def _learn_slips(close: CloseUps, portraits: Sequence[Portrait]) -> None:
         grey, masks = (torch.stack(part) for part in zip(*shown, strict=True))
         pictures = grey[:, None].expand(-1, 3, -1, -1)
         twice = (part[:, None].expand(-1, 2, -1, -1) for part in (grey, masks))
-        drawn = close.answered([windows[i] for i in rows], _maps(pictures, *twice))
-        for i, answer in zip(rows, drawn, strict=True):
-            portraits[i].learn(answer.logits)
+        maps = _maps(pictures, *twice)
+        turned = [
+            _answered(close, [windows[i] for i in rows], maps, turn)
+            for turn in range(TURNS)
+        ]
+        for i, answers_ in zip(rows, zip(*turned, strict=True), strict=True):
+            portraits[i].learn(torch.stack([a.logits for a in answers_]).mean(0))
 
 
 def _seen(
@@ -135,13 +147,24 @@ def _seen(
     grey: Tensor,
     masks: Tensor,
     slips: Tensor,
+    turn: int,
 ) -> list[Answer]:
     """What is seen in windows of a frame; the others as `frame_maps` takes them."""
     pictures = cut(now.image, windows, grey.shape[-1])
-    answers = now.answered(windows, _maps(pictures, grey, masks))
+    answers = _answered(now, windows, _maps(pictures, grey, masks), turn)
     return [
         replace(answer, logits=answer.logits + slip)
         for answer, slip in zip(answers, slips, strict=True)
+    ]
+
+
+def _answered(
+    close: CloseUps, windows: Sequence[Window], maps: Tensor, turn: int
+) -> list[Answer]:
+    """What the network says of windows that are shown to it turned."""
+    answers = close.answered(windows, maps.rot90(turn, (2, 3)))
+    return [
+        replace(answer, logits=answer.logits.rot90(-turn, (0, 1))) for answer in answers
     ]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sam2_core.answers import Answer
-from sam2_core.close_following import follow
+from sam2_core.close_following import TURNS, follow
 from sam2_core.closeups import CloseUps
 from sam2_core.memory import Memory, Outline, logits_of
 from sam2_core.pictures import picture_of
@@ -213,7 +213,7 @@ class CloseTracker:
             known = [a for row in rows if (a := before[row].answer) is not None]
             portraits = [_portrait(banks[row], frame_index, reverse) for row in rows]
             now = self[frame_index]
-            answers = follow(self[seen_on], now, known, portraits)
+            answers = follow(self[seen_on], now, known, portraits, frame_index % TURNS)
             answers = redetected(now, known, answers)
             for row, answer in zip(rows, answers, strict=True):
                 trust = _trust(before[row], answer.present)

@@ -13,10 +13,12 @@ from micro import micro_model
 
 from sam2_core.answers import Answer
 from sam2_core.close_tracker import PATIENCE, CloseMemory
+from sam2_core.nn.closeup import IMAGE_MAPS, PROMPT_MAPS
 from sam2_core.video import VideoSession
 from sam2_core.windows import Window
 
 HW = (100, 140)
+FRAME_BEFORE = IMAGE_MAPS + PROMPT_MAPS + 1  # its mask, in the network's input
 RADIUS = 12
 LENGTH = 14
 
@@ -55,6 +57,25 @@ def test_a_moving_object_is_found_on_every_frame(model):
     for t, result in results.items():
         assert iou(result.masks[1], disc(t)) > 0.85
         assert result.object_scores[1] > 0.9
+
+
+class Leaning(Bright):
+    """Carries a mask on by a pixel of its window too far to the right, each time."""
+
+    def forward(self, maps):
+        seen = super().forward(maps)
+        known = maps[:, FRAME_BEFORE]
+        if known.any():
+            seen.logits = 4 * known.roll(1, -1)
+        return seen
+
+
+def test_leanings_to_one_side_do_not_add_up(model):
+    model.closeup = Leaning().eval()
+    frames = np.tile(stack()[:1], (40, 1, 1, 1))
+    results = list(prompted(model, frames).propagate(direction="forward"))
+    for result in results[1:]:
+        assert iou(result.masks[1], disc(0)) > 0.8
 
 
 def test_the_whole_frame_is_never_encoded(model, monkeypatch):

@@ -70,11 +70,17 @@ class Answer:
         perimeter = np.pi / 4 * int(across.sum() + down.sum())
         return float(4 * np.pi * int(inside.sum()) / max(perimeter**2, 1.0))
 
-    @property
-    def cut_off(self) -> bool:
-        """Whether the mask reaches the border of its window."""
-        inside = self.logits > 0
-        return bool(inside[[0, -1]].any() | inside[:, [0, -1]].any())
+    def cut_off(self, image_hw: tuple[int, int]) -> bool:
+        """Whether the mask reaches a border of its window where the image goes on."""
+        inside, window = self.logits > 0, self.window
+        height, width = image_hw
+        borders = (
+            (inside[0], window.y > 0),
+            (inside[-1], window.y + window.side < height - 1),
+            (inside[:, 0], window.x > 0),
+            (inside[:, -1], window.x + window.side < width - 1),
+        )
+        return any(more and bool(line.any()) for line, more in borders)
 
     def corners(self) -> NDArray[np.float32]:
         """First and last xy of the mask in the image, (2, 2); (0, 2) if it is empty."""

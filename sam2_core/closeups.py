@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32  # windows of SIDE, fewer larger ones
 KEPT = 256  # answers to clicks, on which further clicks build
+WIDER_LOOKS = 3  # at most, at a mask that its window cuts off
 LOCAL_FROM = 2  # corrections, from which on they change what lies about them only
 
 
@@ -163,7 +164,28 @@ class CloseUps:
             first, *others = found[i]
             better = sorted((first, answer), key=lambda a: -a.score)
             found[i] = [*better, *others]
+        # A box says how far its object reaches.
+        clicked = [i for i, (_, told) in enumerate(prompts) if BOX_TOP_LEFT not in told]
+        best = [found[i][0] for i in clicked]
+        whole = self._whole(best, [prompts[i] for i in clicked])
+        for i, answer in zip(clicked, whole, strict=True):
+            found[i][0] = answer
         return [distinct(row) for row in found]
+
+    def _whole(
+        self,
+        answers: Sequence[Answer],
+        prompts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]],
+    ) -> list[Answer]:
+        """Masks that their windows cut off, looked at in wider ones."""
+        whole = list(answers)
+        for _ in range(WIDER_LOOKS):
+            narrow = [i for i, answer in enumerate(whole) if answer.cut_off(self.hw)]
+            wider = [closer_look(whole[i], *prompts[i], self.hw) for i in narrow]
+            for i, answer in zip(narrow, self.ask(wider), strict=True):
+                if bool((answer.logits > 0).any()):
+                    whole[i] = answer
+        return whole
 
     def _find(
         self,
@@ -191,6 +213,8 @@ class CloseUps:
             # something away from a mask that is there keeps the rest.
             if corrections >= LOCAL_FROM or (labels == NEGATIVE).all():
                 found = changed_at(found, start, xy[-1])
+            else:
+                found = self._whole([found], [(xy, labels)])[0]
             if labels[-1] in (POSITIVE, NEGATIVE):
                 found = obedient(found, xy[-1], bool(labels[-1] == POSITIVE))
             return [found]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sam2_core.nn.closeup import SIDE
-from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE
+from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from sam2_core.windows import Window
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ NEARBY = 1280.0  # side of the largest window that is read for a click unasked
 BOX_SHARES = (0.45, 0.6)  # of a window, for the longer side of a box
 MASK_SHARE = 0.5
 MIN_SIDE, MAX_OF_IMAGE = 14.0, 1.2  # of windows: pixels, times the image
-FINE_SIDE, FINE_FROM = 2 * SIDE, 1.25  # for windows so many times larger
+# For windows so many times larger than they are shown.
+FINE_SIDE, FINEST_SIDE, FINE_FROM = 2 * SIDE, 4 * SIDE, 1.25
 INTRICATE = 0.5  # circularity below which large objects are followed finer
 
 
@@ -81,7 +82,7 @@ def farther_questions(
     """The scales of a click that were left out, if the object seems to need them."""
     if BOX_TOP_LEFT in labels:
         return []
-    beyond = best.cut_off and best.window.side * LADDER >= NEARBY
+    beyond = best.cut_off(image_hw) and best.window.side * LADDER >= NEARBY
     if best.area and not beyond:
         return []
     sides = [side for side in _ladder(image_hw) if side > NEARBY]
@@ -96,14 +97,18 @@ def closer_look(
 ) -> Question:
     """A mask so far, with all prompts, where it and all that is said to be object lie.
 
-    Large ones are shown finer, where pixels would be lost.
+    Large ones are shown finer, where pixels would be lost, and twice as fine again
+    where a click says which of them are meant.
     """
     step = earlier.window.side / len(earlier.logits)
     both = np.concatenate((xy[labels > NEGATIVE], earlier.corners()))
     low, high = both.min(0), both.max(0)
     side = float((high - low).max() + step) / MASK_SHARE
     window = fitting(side, ((low + high) / 2).astype(np.float32), image_hw)
-    return Question(window, xy, labels, earlier, _size(window))
+    size = _size(window)
+    if size == FINE_SIDE and window.side > FINE_FROM * size and POSITIVE in labels:
+        size = FINEST_SIDE
+    return Question(window, xy, labels, earlier, size)
 
 
 def window_of_mask(answer: Answer, image_hw: tuple[int, int]) -> Window:

@@ -8,12 +8,20 @@ import torch
 from bright import Bright, iou
 from micro import micro_model
 
+from sam2_core.answers import Answer
 from sam2_core.close_following import follow
 from sam2_core.closeups import CloseUps
 from sam2_core.image import ImagePredictor, answered
 from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, PROMPT_MAPS, SIDE
 from sam2_core.portraits import Portrait
-from sam2_core.questions import FINE_SIDE, window_of_mask
+from sam2_core.questions import (
+    FINE_SIDE,
+    FINEST_SIDE,
+    closer_look,
+    first_questions,
+    window_of_mask,
+)
+from sam2_core.windows import Window
 
 HW = (120, 160)
 # Where the network's input has what.
@@ -70,6 +78,48 @@ def test_a_box_says_the_scale(network):
     best = close.answers(corners, np.array([2, 3], np.int32))[0]
     assert iou((close.draw(best) > 0).numpy(), disc(x, y, r)) > 0.95
     assert network.calls in ([2], [2, 1])  # the two scales, perhaps a finer look
+
+
+class Nearsighted(Bright):
+    """Trusts most what fills its window."""
+
+    def forward(self, maps):
+        seen = super().forward(maps)
+        seen.iou = 8 * (seen.logits > 0).float().mean((1, 2)) - 4
+        return seen
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_mask_that_its_window_cuts_off_is_looked_at_wider(corrected):
+    network = Nearsighted().eval()
+    close = CloseUps(network, picture("large"))
+    x, y, r = DISCS["large"]
+    xy, labels = np.array([[x + r - 6, y]], np.float32), np.ones(1, np.int32)
+    narrow = close.ask(first_questions(xy, labels, HW)[:1])[0]
+    assert narrow.cut_off(HW)
+    if corrected:
+        xy, labels = np.concatenate((xy, xy - 2)), np.ones(2, np.int32)
+    found = close.answers(xy, labels, narrow if corrected else None)[0]
+    assert not found.cut_off(HW)
+    assert iou((close.draw(found) > 0).numpy(), disc(x, y, r)) > 0.9
+
+
+def test_masks_at_the_border_of_the_image_are_not_cut_off():
+    inside = torch.full((SIDE, SIDE), -4.0)
+    inside[:, 0] = 4
+    inside[[0, -1]] = -4
+    for window, cut_off in ((Window(-0.5, 30, 40), False), (Window(10, 30, 40), True)):
+        assert Answer(window, inside, 1.0, 1.0).cut_off(HW) == cut_off
+
+
+@pytest.mark.parametrize(("clicked", "size"), [(True, FINEST_SIDE), (False, FINE_SIDE)])
+def test_clicked_objects_are_looked_at_as_fine_as_they_are_large(clicked, size):
+    window = Window.around((400, 400), 300, (800, 800))
+    start = Answer(window, torch.full((SIDE, SIDE), -4.0), 0.9, 1.0)
+    start.logits[24:72, 24:72] = 4  # 150 pixels
+    xy = np.array([[400, 400]] if clicked else [[325, 325], [475, 475]], np.float32)
+    labels = np.array([1] if clicked else [2, 3], np.int32)
+    assert closer_look(start, xy, labels, (800, 800)).size == size
 
 
 def test_many_first_prompts_are_answered_together(network):

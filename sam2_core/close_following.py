@@ -93,7 +93,7 @@ def _follow_together(
     )
     recalled = torch.stack(
         [
-            _recalled(portrait, answer, window, size)
+            torch.stack(portrait.beside(answer, window, size))
             if portrait is not None
             else shown.new_zeros(3, size, size)
             for answer, window, portrait in zip(
@@ -117,19 +117,13 @@ def _follow_together(
     return found
 
 
-def _recalled(portrait: Portrait, answer: Answer, window: Window, size: int) -> Tensor:
-    """Grey levels, mask and slips of a portrait beside another mask, (3, S, S)."""
-    shown = portrait.beside(answer, window, size)
-    return torch.stack((*shown, portrait.slips_at(answer, window, size)))
-
-
 def _learn_slips(close: CloseUps, portraits: Sequence[Portrait]) -> None:
     """Ask what the network would draw of portraits, being told what they show."""
     windows = [portrait.own for portrait in portraits]
     answers = [portrait.answer for portrait in portraits]
     for size, rows in in_batches(list(map(size_to_follow, answers, windows))):
         shown = [portraits[i].beside(answers[i], windows[i], size) for i in rows]
-        grey, masks = (torch.stack(part) for part in zip(*shown, strict=True))
+        grey, masks, _ = (torch.stack(part) for part in zip(*shown, strict=True))
         pictures = grey[:, None].expand(-1, 3, -1, -1)
         twice = (part[:, None].expand(-1, 2, -1, -1) for part in (grey, masks))
         maps = _maps(pictures, *twice)
@@ -163,6 +157,8 @@ def _answered(
 ) -> list[Answer]:
     """What the network says of windows that are shown to it turned."""
     answers = close.answered(windows, maps.rot90(turn, (2, 3)))
+    if not turn:
+        return answers
     return [
         replace(answer, logits=answer.logits.rot90(-turn, (0, 1))) for answer in answers
     ]

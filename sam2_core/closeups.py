@@ -166,9 +166,9 @@ class CloseUps:
             found[i] = [*better, *others]
         # A box says how far its object reaches.
         clicked = [i for i, (_, told) in enumerate(prompts) if BOX_TOP_LEFT not in told]
-        best = [found[i][0] for i in clicked]
-        whole = self._whole(best, [prompts[i] for i in clicked])
-        for i, answer in zip(clicked, whole, strict=True):
+        narrow = [found[i][0] for i in clicked]
+        wide = self._whole(narrow, [prompts[i] for i in clicked])
+        for i, answer in zip(clicked, wide, strict=True):
             found[i][0] = answer
         return [distinct(row) for row in found]
 

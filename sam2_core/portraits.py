@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,32 +87,9 @@ class Portrait:
         wanted = _depths(inside).clamp(-SURE, SURE)
         self.slips = torch.where(wrong, wanted - drawn, 0.0).half()
 
-    def slips_at(self, other: Answer, window: Window, size: int = SIDE) -> Tensor:
-        """The slips, where they lie about another mask.
-
-        Parameters
-        ----------
-        other, window, size
-            As in :meth:`beside`; they become as large as that object.
-
-        Returns
-        -------
-        Tensor
-            (S, S) float32, 0 where nothing is known.
-        """
-        if self.slips is None:
-            return torch.zeros(size, size, device=self.grey.device)
-        here = (_middle(self.answer, self.own) - self.own.middle) / self.own.side
-        there = (_middle(other, window) - window.middle) / window.side
-        dx, dy = 2 * (here - there).astype(float)
-        turn = torch.tensor([[[1, 0, dx], [0, 1, dy]]], device=self.grey.device)
-        grid = F.affine_grid(turn.float(), [1, 1, size, size], align_corners=False)
-        slips = self.slips.float()[None, None]
-        return F.grid_sample(slips, grid, align_corners=False)[0, 0]
-
     def beside(
         self, other: Answer, window: Window, size: int = SIDE
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The object as large, and at the same place of the window, as another mask.
 
         Parameters
@@ -127,9 +105,11 @@ class Portrait:
         Returns
         -------
         tuple of Tensor
-            (S, S) float32 grey levels, and the mask, -1 and 1.
+            (S, S) float32 grey levels; the mask, -1 and 1; and the slips, as large as
+            the other mask, 0 where nothing is known.
         """
-        dx, dy = _middle(self.answer, self.own) - _middle(other, window)
+        there = _middle(other, window)
+        dx, dy = self._place - there
         moved = Window(window.x + float(dx), window.y + float(dy), window.side)
         step = self.window.side / self.grey.shape[-1]
         # The same window in pixels of what was kept.
@@ -138,9 +118,30 @@ class Portrait:
             (moved.y - self.window.y) / step - 0.5,
             moved.side / step,
         )
-        return cut(self.grey, [kept], size)[0, 0], signs(
-            self.answer.seen_in(moved, size)
+        return (
+            cut(self.grey, [kept], size)[0, 0],
+            signs(self.answer.seen_in(moved, size)),
+            self._slips_about(there, window, size),
         )
+
+    @cached_property
+    def _place(self) -> NDArray[np.float64]:
+        return _middle(self.answer, self.own)
+
+    def _slips_about(
+        self, there: NDArray[np.float64], window: Window, size: int
+    ) -> Tensor:
+        """The slips moved with the object, whose middle is there in a window."""
+        if self.slips is None:
+            return torch.zeros(size, size, device=self.grey.device)
+        here = (self._place - self.own.middle) / self.own.side
+        dx, dy = 2 * (here - (there - window.middle) / window.side)
+        at = (torch.arange(size, device=self.grey.device) + 0.5) * (2 / size) - 1
+        grid = torch.stack(
+            torch.meshgrid(at + float(dx), at + float(dy), indexing="xy"), -1
+        )
+        slips = self.slips.float()[None, None]
+        return F.grid_sample(slips, grid[None], align_corners=False)[0, 0]
 
 
 def _middle(answer: Answer, window: Window) -> NDArray[np.float64]:

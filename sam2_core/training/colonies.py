@@ -28,9 +28,10 @@ Vector = npt.NDArray[np.float64]
 def ramified(rng: np.random.Generator, size: int) -> Labels:
     """Microglia: small ragged bodies with short, thin, branching arms, some without."""
     labels = np.zeros((size, size), np.int32)
-    body, number = log_uniform(rng, 4, 15), 1
+    body, number = log_uniform(rng, 4, 24), 1
     reach, calm = log_uniform(rng, 1.5, 5), rng.uniform(0, 0.4)
-    for _ in range(int(rng.integers(4, 40))):
+    most = int(np.clip(size * size / (25 * body**2), 6, 40))
+    for _ in range(int(rng.integers(4, most))):
         r = body * np.exp(rng.normal(0, 0.25))
         centre = rng.uniform(-r, size + r, 2)
         spikes = int(rng.integers(0, 6))
@@ -62,7 +63,8 @@ def _grow_arm(
         count = max(int(length), 4)
         heading = angle + np.cumsum(rng.normal(0, 0.18, count))
         path = start + np.cumsum(np.stack([np.sin(heading), np.cos(heading)], 1), 0)
-        radii = np.maximum(np.linspace(width, 0.9, count), 0.9)
+        end = width * rng.uniform(0.1, 0.9)
+        radii = np.maximum(np.linspace(width, end, count), 0.9)
         radii = radii * np.exp(rng.normal(0, 0.12, count))
         window, part = stroke_mask(path, radii, len(mask))
         mask[window] |= part

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Vector = npt.NDArray[np.float64]
 GROWING_STYLES = {
-    "rods": ("zernike",) * 4 + ("fluorescence", "rims", "ring"),
+    "rods": ("zernike",) * 2 + ("glow",) * 3 + ("fluorescence", "rims", "ring"),
     "yeasts": ("rims",) * 4 + ("zernike", "projection", "dic"),
 }
 SHARE_DRAWN = 0.93  # of the radius, so that neighbours keep a gap
@@ -71,13 +71,23 @@ class Colony:
         Side of the image in pixels.
     kind : str
         ``"rods"`` or ``"yeasts"``.
+    radius : float, optional
+        Of the cells, in pixels; random by default.
+    most : int
+        Cells at the beginning, at most.
     """
 
-    def __init__(self, rng: np.random.Generator, size: int, kind: str) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        size: int,
+        kind: str,
+        radius: float | None = None,
+        most: int = 8,
+    ) -> None:
         self.rng, self.size, self.kind = rng, size, kind
-        self.radius = (
-            log_uniform(rng, 2.5, 9) if kind == "rods" else log_uniform(rng, 6, 20)
-        )
+        usual = log_uniform(rng, 2.5, 14) if kind == "rods" else log_uniform(rng, 6, 20)
+        self.radius = usual if radius is None else radius
         self.longest = self.radius * rng.uniform(5, 11) if kind == "rods" else 0.0
         # Doubling in 4 to 14 frames.
         self.rate = float(np.log(2) / rng.uniform(4, 14))
@@ -85,7 +95,7 @@ class Colony:
         self.next_number = 1
         self.cells: list[Capsule] = []
         middles = rng.uniform(0.25, 0.75, (int(rng.integers(1, 4)), 2)) * size
-        for _ in range(int(rng.integers(2, 9))):
+        for _ in range(int(rng.integers(min(most, 2), most + 1))):
             middle = middles[rng.integers(len(middles))]
             self._add(middle + rng.normal(0, min(3 * self.radius, 0.1 * size), 2))
         for _ in range(int(rng.integers(0, 16))):
@@ -210,3 +220,10 @@ class Colony:
             window, mask = stroke_mask(path, radii, self.size)
             put(labels, window, mask, cell.number, 0.7)
         return labels
+
+
+def microcolony(rng: np.random.Generator, size: int) -> Labels:
+    """A few large bacteria: alone, in pairs, chains and small groups."""
+    founders = int(rng.choice([1, 2, 4], p=[0.6, 0.25, 0.15]))
+    colony = Colony(rng, size, "rods", log_uniform(rng, 4, 22), founders)
+    return colony.draw(np.zeros(2))

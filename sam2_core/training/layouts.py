@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sam2_core.training import colonies, shapes
+from sam2_core.training import colonies, growing, shapes
 
 LAYOUTS: dict[str, shapes.Layout] = {
     "nuclei": shapes.nuclei,
@@ -15,6 +15,7 @@ LAYOUTS: dict[str, shapes.Layout] = {
     "ramified": colonies.ramified,
     "budding": colonies.budding,
     "colony": colonies.colony,
+    "microcolony": growing.microcolony,
     "strands": colonies.strands,
     "crowd": colonies.crowd,
     "vesicles": colonies.vesicles,
@@ -27,10 +28,11 @@ LAYOUT_WEIGHTS = {
     "tessellation": 2,
     "neurites": 2,
     "islands": 1,
-    "ramified": 2,
+    "ramified": 3,
     "budding": 2,
     "colony": 2,
-    "strands": 1,
+    "microcolony": 3,
+    "strands": 2,
     "crowd": 3,
     "vesicles": 1,
 }

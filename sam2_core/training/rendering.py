@@ -13,20 +13,23 @@ from sam2_core.training.shapes import Labels, boundary_distance, log_uniform
 from sam2_core.training.styles import STYLES, Look, Scene, random_texture
 
 # Their values are light between 0 and 1; the others are stretched to the range.
-FIXED_RANGE = ("stain", "phase", "dic", "grain", "em", "rims", "zernike")
+FIXED_RANGE = ("stain", "phase", "dic", "grain", "em", "rims", "zernike", "glow")
 STYLES_OF_LAYOUT: dict[str, tuple[str, ...]] = {
     "nuclei": ("fluorescence",) * 5
     + ("stain", "stain", "dic", "ring", "grain", "phase", "haze"),
     "cells": ("phase", "phase", "fluorescence", "two_channel", "dic", "grain", "ring"),
-    "rods": ("phase", "phase", "fluorescence", "ring", "dic", "stain"),
+    "rods": ("phase", "phase", "glow", "glow", "fluorescence", "ring", "dic", "stain"),
     "filaments": ("fluorescence", "fluorescence", "phase", "stain"),
     "tessellation": ("membrane", "membrane", "membrane", "stain", "fluorescence", "em"),
     "neurites": ("em", "em", "em", "membrane"),
     "islands": ("membrane", "fluorescence", "two_channel", "em", "phase"),
     "ramified": ("projection",) * 3 + ("fluorescence", "zernike", "stain"),
     "budding": ("rims",) * 4 + ("zernike", "dic", "projection", "ring"),
-    "colony": ("zernike",) * 4 + ("fluorescence", "rims", "ring", "membrane"),
-    "strands": ("zernike",) * 3 + ("projection", "rims", "dic"),
+    "colony": ("zernike",) * 3
+    + ("glow", "glow", "fluorescence", "rims", "ring", "membrane"),
+    "microcolony": ("glow",) * 5
+    + ("zernike", "zernike", "phase", "fluorescence", "rims", "ring"),
+    "strands": ("zernike", "zernike", "glow", "glow", "projection", "rims", "dic"),
     "crowd": ("haze",) * 4 + ("projection", "stain", "grain"),
     "vesicles": ("ring", "ring", "projection", "two_channel", "em", "rims"),
 }
@@ -36,7 +39,7 @@ def random_look(
     rng: np.random.Generator, style: str, size: int, max_label: int
 ) -> Look:
     """Choose a look for images of a size with labels up to ``max_label``."""
-    spread = rng.choice([0.05, 0.2, 0.5])
+    spread = rng.choice([0.05, 0.2, 0.5, 0.8], p=[0.3, 0.3, 0.28, 0.12])
     brightness = np.exp(rng.normal(0, spread, max_label + 1)).astype("f4")
     textures = np.stack([random_texture(rng, size, s) for s in _grain_sizes(rng)])
     seed = int(rng.integers(2**31))
@@ -115,8 +118,10 @@ def _exposure(planes: FloatArray, look: Look) -> tuple[float, float]:
 
 
 def _noisy(planes: FloatArray, look: Look, rng: np.random.Generator) -> FloatArray:
-    read = np.exp(look.value(22, np.log(0.004), np.log(0.07)))
-    photons = np.exp(look.value(23, np.log(25), np.log(3000)))
+    # There is more light where it goes through the sample than where it comes from it.
+    plenty = 5 if look.style in FIXED_RANGE and look.style != "em" else 1
+    read = np.exp(look.value(22, np.log(0.004 / plenty), np.log(0.07)))
+    photons = np.exp(look.value(23, np.log(25), np.log(3000 * plenty)))
     sigma = np.sqrt(read**2 + np.clip(planes, 0, 1) / photons).astype(np.float32)
     noise = rng.standard_normal(planes.shape, np.float32)
     return np.asarray(planes + sigma * noise, np.float32)

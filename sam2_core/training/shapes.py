@@ -231,7 +231,7 @@ def filaments(rng: np.random.Generator, size: int) -> Labels:
     """Ramified cells: a body with tapering, branching arms."""
     labels = np.zeros((size, size), np.int32)
     body, number = log_uniform(rng, 4, 16), 1
-    for _ in range(int(rng.integers(2, 14))):
+    for _ in range(int(rng.integers(1, 8))):
         centre = rng.uniform(0, size, 2)
         paths, widths = [centre[None]], [np.array([body])]
         arms = [(centre, rng.uniform(0, 2 * np.pi), body * 0.4)] * int(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Raised whenever the same seed gives other images, so that old caches are not read.
-VERSION = 3
+VERSION = 4
 SET_NAME = "synthetic"
 MIN_AREA = 16
 

@@ -41,7 +41,7 @@ def portrait():
 def test_it_lies_where_another_mask_does(portrait, side):
     """The object is elsewhere in its own image, and as large as it is there."""
     window = Window.around((150, 118), side, HW)
-    grey, mask = portrait.beside(seen(square(154, 121), window), window)
+    grey, mask, _ = portrait.beside(seen(square(154, 121), window), window)
     expected = seen(square(154, 121), window).logits > 0
     assert mask.unique().tolist() == [-1, 1]
     for shown in (mask > 0, grey > 120):
@@ -54,7 +54,7 @@ def test_it_lies_where_another_mask_does(portrait, side):
 def test_beside_an_empty_mask_it_is_in_the_middle(portrait):
     window = Window.around((150, 118), 40, HW)
     nothing = Answer(window, torch.full((SIDE, SIDE), -4.0), 0.0, 0.0)
-    _, mask = portrait.beside(nothing, window)
+    _, mask, _ = portrait.beside(nothing, window)
     rows, columns = (mask > 0).nonzero(as_tuple=True)
     for at in (rows, columns):
         assert at.float().mean() == pytest.approx((SIDE - 1) / 2, abs=1.5)
@@ -72,9 +72,9 @@ def test_signs():
 def test_slips_are_what_the_network_gets_wrong(portrait):
     true = portrait.answer.seen_in(portrait.own, SIDE) > 0
     drawn = seen(square(64, 70), portrait.own).logits  # too far to the right
-    assert not portrait.slips_at(portrait.answer, portrait.own).any()  # not known yet
+    assert not portrait.beside(portrait.answer, portrait.own)[2].any()  # not known yet
     portrait.learn(drawn)
-    slips = portrait.slips_at(portrait.answer, portrait.own)
+    slips = portrait.beside(portrait.answer, portrait.own)[2]
     assert torch.equal(drawn + slips > 0, true)
     assert torch.equal(slips.abs() > 0.1, (drawn > 0) != true)
 
@@ -88,7 +88,7 @@ def test_slips_lie_about_another_mask(portrait, side):
     x = HW[1] - half - 1
     window = Window.around((x, 90), side, HW)  # moved into the image
     other = seen(square(x, 90, half), window)
-    columns = (portrait.slips_at(other, window) < 0).nonzero()[:, 1]
+    columns = (portrait.beside(other, window)[2] < 0).nonzero()[:, 1]
     first = (other.logits > 0).nonzero()[:, 1].min()
     assert columns.max() == pytest.approx(int(first), abs=1.5)
     assert columns.min() == pytest.approx(int(first) - 4 / 21 * SIDE / 2, abs=2)

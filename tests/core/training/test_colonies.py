@@ -6,7 +6,14 @@ from scipy import ndimage
 from skimage.measure import regionprops
 
 from sam2_core.training.layouts import LAYOUTS
-from sam2_core.training.shapes import Blob, blob_mask, random_radii, stroke_mask
+from sam2_core.training.shapes import (
+    Blob,
+    blob_mask,
+    boundary_distance,
+    random_radii,
+    stroke_mask,
+)
+from sam2_core.training.styles import STYLES, Look, Scene
 from sam2_core.training.synthetic import generate_image
 
 
@@ -189,3 +196,26 @@ def test_rims_follow_the_outline() -> None:
         edge = smooth[away < 4].std()
         stronger.append(edge / smooth[away > 12].std())
     assert np.median(stronger) > 1.5
+
+
+def test_microcolonies_are_few_long_cells() -> None:
+    counts = [len(regions) for regions in _regions("microcolony", seeds=12)]
+    assert np.median(counts) < np.median([len(r) for r in _regions("colony")])
+    assert _median("microcolony", "eccentricity") > 0.85
+
+
+@pytest.mark.parametrize("radius", [5, 15])
+def test_glow_is_as_wide_as_objects_demand(radius: int) -> None:
+    rows, columns = np.mgrid[:128, :128]
+    away = np.hypot(rows - 64, columns - 64)
+    labels = (away < radius).astype(np.int32)
+    ones = np.ones(2, np.float32)
+    textures = np.zeros((2, 128, 128), np.float32)
+    look = Look("glow", np.full(24, 0.5), ones, textures, 0)
+    scene = Scene(labels, labels > 0, boundary_distance(labels), textures, ones)
+    picture = STYLES["glow"](scene, look)
+    body = picture[away < 0.6 * radius].mean()
+    near = picture[(away > 1.3 * radius) & (away < 1.8 * radius)].mean()
+    far = picture[away > 58].mean()
+    assert body < far - 0.1
+    assert near > far + 0.03

@@ -98,7 +98,7 @@ def closer_look(
     """A mask so far, with all prompts, where it and all that is said to be object lie.
 
     Large ones are shown finer, where pixels would be lost, and twice as fine again
-    where a click says which of them are meant.
+    where they are corrected; a first click is to be answered at once.
     """
     step = earlier.window.side / len(earlier.logits)
     both = np.concatenate((xy[labels > NEGATIVE], earlier.corners()))
@@ -106,7 +106,8 @@ def closer_look(
     side = float((high - low).max() + step) / MASK_SHARE
     window = fitting(side, ((low + high) / 2).astype(np.float32), image_hw)
     size = _size(window)
-    if size == FINE_SIDE and window.side > FINE_FROM * size and POSITIVE in labels:
+    corrected = POSITIVE in labels and len(labels) > 1
+    if corrected and size == FINE_SIDE and window.side > FINE_FROM * size:
         size = FINEST_SIDE
     return Question(window, xy, labels, earlier, size)
 

@@ -112,14 +112,20 @@ def test_masks_at_the_border_of_the_image_are_not_cut_off():
         assert Answer(window, inside, 1.0, 1.0).cut_off(HW) == cut_off
 
 
-@pytest.mark.parametrize(("clicked", "size"), [(True, FINEST_SIDE), (False, FINE_SIDE)])
-def test_clicked_objects_are_looked_at_as_fine_as_they_are_large(clicked, size):
+@pytest.mark.parametrize(
+    ("xy", "labels", "size"),
+    [
+        ([[400, 400]], [1], FINE_SIDE),
+        ([[400, 400], [450, 450]], [1, 1], FINEST_SIDE),
+        ([[325, 325], [475, 475]], [2, 3], FINE_SIDE),
+    ],
+)
+def test_corrected_objects_are_looked_at_as_fine_as_they_are_large(xy, labels, size):
     window = Window.around((400, 400), 300, (800, 800))
     start = Answer(window, torch.full((SIDE, SIDE), -4.0), 0.9, 1.0)
     start.logits[24:72, 24:72] = 4  # 150 pixels
-    xy = np.array([[400, 400]] if clicked else [[325, 325], [475, 475]], np.float32)
-    labels = np.array([1] if clicked else [2, 3], np.int32)
-    assert closer_look(start, xy, labels, (800, 800)).size == size
+    prompts = np.array(xy, np.float32), np.array(labels, np.int32)
+    assert closer_look(start, *prompts, (800, 800)).size == size
 
 
 def test_many_first_prompts_are_answered_together(network):

@@ -181,6 +181,8 @@ class CloseUps:
         whole = list(answers)
         for _ in range(WIDER_LOOKS):
             narrow = [i for i, answer in enumerate(whole) if answer.cut_off(self.hw)]
+            if not narrow:
+                break
             wider = [closer_look(whole[i], *prompts[i], self.hw) for i in narrow]
             for i, answer in zip(narrow, self.ask(wider), strict=True):
                 if bool((answer.logits > 0).any()):

@@ -105,10 +105,8 @@ def closer_look(
     low, high = both.min(0), both.max(0)
     side = float((high - low).max() + step) / MASK_SHARE
     window = fitting(side, ((low + high) / 2).astype(np.float32), image_hw)
-    size = _size(window)
     corrected = POSITIVE in labels and len(labels) > 1
-    if corrected and size == FINE_SIDE and window.side > FINE_FROM * size:
-        size = FINEST_SIDE
+    size = _size(window, FINEST_SIDE if corrected else FINE_SIDE)
     return Question(window, xy, labels, earlier, size)
 
 
@@ -126,12 +124,16 @@ def size_to_follow(answer: Answer, window: Window) -> int:
     Of large ones only those are worth four times the work that have branches or hang
     by a thread: in cells and rods nothing is gained.
     """
-    size = _size(window)
+    size = _size(window, FINE_SIDE)
     return SIDE if size > SIDE and answer.circularity >= INTRICATE else size
 
 
-def _size(window: Window) -> int:
-    return FINE_SIDE if window.side > FINE_FROM * SIDE else SIDE
+def _size(window: Window, finest: int) -> int:
+    """Side at which a window is shown: doubled while pixels would be lost."""
+    size = SIDE
+    while size < finest and window.side > FINE_FROM * size:
+        size *= 2
+    return size
 
 
 def fitting(

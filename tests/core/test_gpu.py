@@ -14,6 +14,7 @@ import tifffile
 import torch
 from micro import micro_model
 
+from sam2_core import transforms
 from sam2_core.automatic import AutomaticMaskGenerator
 from sam2_core.compiling import compile_parts
 from sam2_core.errors import OutOfMemoryError
@@ -125,6 +126,16 @@ def test_objects_followed_by_memories(options, tmp_path):
     )
     for expected, found in zip(here, there, strict=True):
         assert (found != expected).mean() < 0.01
+
+
+def test_frames_are_resized_as_on_a_cpu(stack):
+    frame = np.repeat(stack[20, ..., None], 3, -1).astype(np.uint8)
+    here, there = (
+        transforms.frame_to_input(frame, 512, torch.device(d)).cpu()
+        for d in ("cpu", GPU)
+    )
+    assert (here - there).abs().max() < 0.02  # a grey level is 0.017
+    assert (here != there).float().mean() < 0.01
 
 
 def test_everything(stack):

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from golden import Golden, inputs
 
 from sam2_core import transforms
@@ -41,6 +42,20 @@ def test_input_follows_pixel_centres(make):
     np.testing.assert_allclose(red[32, inner], x[inner], atol=0.6)
     np.testing.assert_allclose(green[inner, 32], 2 * y[inner], atol=0.6)
     np.testing.assert_allclose(blue, 77, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "hw", [(64, 64), (40, 128), (300, 90)], ids=["larger", "mixed", "smaller"]
+)
+def test_matrix_products_resize_as_pillow_does(hw):
+    # Noise of black and white overshoots most, so rounding and clipping both matter.
+    noise = np.random.default_rng(3).choice([0, 90, 255], (*hw, 3)).astype(np.uint8)
+    rows = Image.fromarray(noise).resize((128, hw[0]), Image.BICUBIC)
+    pillow = np.array(rows.resize((128, 128), Image.BICUBIC))
+    ours = transforms.bicubic(torch.from_numpy(noise), 128).numpy()
+    off = np.abs(ours - pillow)
+    assert off.max() <= 1
+    assert (off > 0).mean() < 1e-3
 
 
 def test_image_is_averaged_where_it_shrinks():

@@ -67,7 +67,7 @@ class SegmentController:
         self.sight = Sight(viewer, state)
         self.pending = Sync(self.tasks, self.starts, self.sight)
         self.placing = Placing(state, self.stage, self.notes)
-        self.painting = Painting(viewer, self.starts, self.steps, self.ledger)
+        self.painting = Painting(viewer, self.starts, self.steps)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
         self._highest = 0
         self._tag = ""

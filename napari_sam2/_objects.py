@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _screen
+from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
 from napari_sam2._visibility import Visibility
 from sam2_core.errors import PromptError
@@ -257,7 +258,8 @@ class Objects:
             if key.object_id in ids:
                 index = _layers.plane_index(key.plane, key.position)
                 mask = np.isin(np.asarray(labels.data[index]), ids)
-                masks[Key(key.plane, key.position, first)] = mask
+                united = Key(key.plane, key.position, first)
+                masks[united] = PackedMask.of(mask)
         return masks
 
     def _forget(self, object_id: int, what: str, into: int, step: Any) -> None:

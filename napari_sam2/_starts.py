@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_sam2._history import Step
     from napari_sam2._layers import View
@@ -85,11 +84,11 @@ class Starts:
         for object_id in ids:
             key = Key(view.plane, view.position, object_id)
             if key not in prompted:
-                masks[key] = plane_hw == object_id
+                masks[key] = PackedMask.of(plane_hw == object_id)
         self.keep(masks, step)
         return ids
 
-    def replace(self, masks: Mapping[Key, NDArray[Any]], step: Step | None) -> None:
+    def replace(self, masks: Mapping[Key, PackedMask], step: Step | None) -> None:
         """Masks were drawn by hand: they count, instead of all prompts so far.
 
         Empty masks leave nothing of the prompts.
@@ -98,14 +97,15 @@ class Starts:
         self.stage.remove_keys(set(masks))
         for key in masks:
             self.stage.masks.pop(key, None)
-        self.keep({key: mask for key, mask in masks.items() if mask.any()}, step)
-        for key, mask in masks.items():
-            if not mask.any():
+        empty = {key for key, mask in masks.items() if mask.bounds() is None}
+        self.keep({k: mask for k, mask in masks.items() if k not in empty}, step)
+        for key in masks:
+            if key in empty:
                 history.forget(key, step)
                 history.record.journal.note(key, ObjectPrompts(), step)
 
-    def keep(self, masks: Mapping[Key, NDArray[Any]], step: Step | None) -> None:
-        """Take masks, (H, W), for what the prompts of these keys lead to.
+    def keep(self, masks: Mapping[Key, PackedMask], step: Step | None) -> None:
+        """Take masks for what the prompts of these keys lead to.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Starts:
         drawn = self.prompts(with_masks=False)
         for key, mask in masks.items():
             answers = drawn.get(key, ObjectPrompts())
-            self.stage.masks[key] = MaskPrompt(PackedMask.of(mask), answers)
+            self.stage.masks[key] = MaskPrompt(mask, answers)
         self.steps.look()
         prompts = self.prompts()
         history = self.steps.history

@@ -208,22 +208,16 @@ class SegmentController:
 
     def undo(self) -> None:
         """Take back the last prompt, propagation, deletion or change of object."""
-        self.runner.cancel("predict", "clear")
-        if self.history.text == "propagation":
-            self.runner.cancel("propagate")
-        self._go(self.steps.undo(), "Nothing to undo.")
+        self._go(self.steps.undo())
 
     def redo(self) -> None:
         """Do again what was taken back last."""
-        self.runner.cancel("predict", "clear")
-        self._go(self.steps.redo(), "Nothing to do again.")
+        self._go(self.steps.redo())
 
-    def _go(self, moment: Moment | None, otherwise: str) -> None:
-        if moment is None:
-            self.state.status = otherwise
-            return
-        self.select_object(moment.object_id or self.state.object_id)
-        self.sync()
+    def _go(self, moment: Moment | None) -> None:
+        if moment is not None:
+            self.select_object(moment.object_id or self.state.object_id)
+            self.sync()
 
     def cancel(self) -> None:
         """Stop the running work; what is done stays."""

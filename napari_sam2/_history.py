@@ -307,6 +307,15 @@ class History:
         self._replay(labels, step, False)
         return step
 
+    def locked_in(self, step: Step) -> int:
+        """First locked object whose pixels or prompts a step has changed; 0 if none."""
+        locked = self.locked
+        found = {key.object_id for key in step.written} & locked
+        for patch in step.patches if locked else ():
+            values = np.union1d(patch.old, patch.new)
+            found |= locked.intersection(values.tolist())
+        return min(found, default=0)
+
     def _replay(self, labels: Labels | None, step: Step, back: bool) -> None:
         patches = step.patches[::-1] if back else step.patches
         for patch in patches if labels is not None else ():

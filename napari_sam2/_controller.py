@@ -257,10 +257,12 @@ class SegmentController:
         start: int | None = None,
         stop: int | None = None,
         changes: bool = False,
+        alone: bool | None = None,
     ) -> None:
         """Carry objects with prompts on this line of frames through the stack.
 
         What is None comes from the state. ``changes``: what has changed will do.
+        ``alone``: the current object, and no other.
 
         Raises
         ------
@@ -275,10 +277,13 @@ class SegmentController:
         limits = _plan.check_range(span[0], span[1], len(frames))
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
-        going = _plan.going(self.state, prompts)
+        alone = self.state.alone if alone is None else alone
+        going = _plan.going(self.state, prompts, alone)
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
-        plan = _plan.propagation(self.state, frames, going, record, span, here, changes)
+        plan = _plan.propagation(
+            self.state, frames, going, record, span, here, alone, changes
+        )
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)

@@ -307,6 +307,12 @@ class History:
         self._replay(labels, step, False)
         return step
 
+    def withdraw(self, undone: list[Step]) -> None:
+        """Forget the step that was taken back last; ``undone`` are those before it."""
+        self.undone = undone
+        self._nbytes = sum(step.nbytes for step in (*self.steps, *self.undone))
+        self.changed.emit()
+
     def locked_in(self, step: Step) -> int:
         """First locked object whose pixels or prompts a step has changed; 0 if none."""
         locked = self.locked

@@ -10,6 +10,7 @@ from napari_sam2 import _labels, _layers
 from napari_sam2._ledger import count_labels
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts, collect
+from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,12 +74,22 @@ class Starts:
         Returns
         -------
         list of int
-            All labels of the plane.
+            All labels of the plane that are not locked.
+
+        Raises
+        ------
+        PromptError
+            If there are none.
         """
         plane_hw = np.asarray(
             labels.data[_layers.plane_index(view.plane, view.position)]
         )
-        ids = sorted(count_labels(plane_hw))
+        present = sorted(count_labels(plane_hw))
+        if not present:
+            raise PromptError("There are no labels in this frame; make some first.")
+        ids = [i for i in present if i not in self.steps.notes.locked]
+        if not ids:
+            raise PromptError("All labels of this frame are locked; unlock one first.")
         prompted = self.prompts()
         masks = {}
         for object_id in ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -10,9 +11,10 @@ from napari_sam2 import _labels
 from napari_sam2._history import History, Moment, Step
 from napari_sam2._sharing import share
 from napari_sam2._snapshots import same_prompts
+from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from napari.layers import Labels
 
@@ -84,6 +86,18 @@ class Steps:
     def begin(self, text: str) -> Step:
         """Start a step; what is written on its behalf is undone with it."""
         return self.history.begin(text, self.now())
+
+    @contextmanager
+    def attempt(self, text: str) -> Iterator[Step]:
+        """Start a step that leaves nothing behind, here or in redo, if it fails."""
+        undone = self.history.undone.copy()
+        step = self.begin(text)
+        try:
+            yield step
+        except Sam2Error:
+            self.undo()
+            self.history.withdraw(undone)
+            raise
 
     def now(self) -> Moment:
         """What there was beside the labels when it was last looked at."""

@@ -11,6 +11,7 @@ import numpy as np
 from napari_sam2 import _labels
 from napari_sam2._layers import plane_index
 from napari_sam2._sharing import history_of
+from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,10 +90,19 @@ def add_objects(
 
 
 def take_back_added(labels: Labels | None) -> bool:
-    """Take back what was added last; False if something else was done since."""
+    """Take back what was added last; False if something else was done since.
+
+    Raises
+    ------
+    PromptError
+        If one of the objects has been locked.
+    """
     history = history_of(labels)
-    if labels is None or history.text != ADDED:
+    step = history.last
+    if labels is None or step is None or step.text != ADDED:
         return False
+    if locked := history.locked_in(step):
+        raise PromptError(f"Object {locked} is locked; unlock it to undo this step.")
     history.take_back(labels, history.now())
     _labels.refresh(labels)
     history.added.emit()

@@ -9,6 +9,7 @@ from napari_sam2._prompts import MaskPrompt
 if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
     from napari_sam2._glimpses import Choices
+    from napari_sam2._history import Moment
 
 
 class Ambiguity:
@@ -23,9 +24,13 @@ class Ambiguity:
     def __init__(self, controller: SegmentController) -> None:
         self.controller = controller
         self.state = controller.state
-        for name in ("object_id", "image", "labels"):
-            self.state.events[name].connect(self._check)
+        self._last: Choices | None = None
+        self.state.events.choices.connect(self._on_choices)
+        for name in ("image", "labels"):
+            self.state.events[name].connect(self._on_layers)
+        self.state.events.object_id.connect(self._check)
         controller.stage.prompts_changed.connect(self._check)
+        controller.steps.arrived.connect(self._on_arrived)
 
     @property
     def choices(self) -> Choices | None:
@@ -35,6 +40,7 @@ class Ambiguity:
 
     def cycle(self) -> None:
         """Show the next larger candidate; after the largest, the smallest."""
+        self._check()
         if self.choices is None:
             self.state.status = "There are no other masks; click once on a new object."
             return
@@ -42,10 +48,14 @@ class Ambiguity:
 
     def choose(self, number: int) -> None:
         """Show this candidate; it is what later prompts correct."""
+        self._check()
         found = self.choices
         if found is None or not 0 <= number < len(found.masks):
             return
         controller = self.controller
+        if found.key.object_id in controller.notes.locked:
+            self.state.status = controller.notes.refusal(found.key.object_id)
+            return
         controller.steps.begin("other mask")
         controller.stage.masks[found.key] = MaskPrompt(
             found.masks[number], found.prompts
@@ -61,11 +71,33 @@ class Ambiguity:
     def _check(self, *_: Any) -> None:
         """Candidates are gone with the click they belong to."""
         found = self.choices
+        if found is not None and not self._stands(found, self.state.object_id):
+            self.state.choices = None
+
+    def _stands(self, found: Choices, object_id: int) -> bool:
+        """Whether the click is there, is of this object and is all there is of it."""
+        if self.state.image is None or found.key.object_id != object_id:
+            return False
+        ask = self.controller.starts.prompts(with_masks=False).get(found.key)
+        return ask == found.prompts
+
+    def _on_choices(self, found: Choices | None) -> None:
+        self._last = found or self._last
+
+    def _on_layers(self, *_: Any) -> None:
+        self._last = None
+        self._check()
+
+    def _on_arrived(self, moment: Moment) -> None:
+        """After undo and redo, candidates come and go with their click."""
+        found = self._last
         if found is None:
             return
-        if self.state.image is None:
+        object_id = moment.object_id or self.state.object_id
+        start = self.controller.stage.masks.get(found.key)
+        known = start is None or start.mask in found.masks
+        if not known or not self._stands(found, object_id):
             self.state.choices = None
-        else:
-            ask = self.controller.starts.prompts(with_masks=False).get(found.key)
-            if found.key.object_id != self.state.object_id or ask != found.prompts:
-                self.state.choices = None
+            return
+        choice = found.best if start is None else found.masks.index(start.mask)
+        self.state.update(choices=found, choice=choice)

@@ -67,7 +67,7 @@ class SegmentController:
         self.sight = Sight(viewer, state)
         self.pending = Sync(self.tasks, self.starts, self.sight)
         self.placing = Placing(state, self.stage, self.notes)
-        self.painting = Painting(viewer, self.starts, self.steps, self.ledger)
+        self.painting = Painting(viewer, self.starts, self.steps)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
         self._highest = 0
         self._tag = ""
@@ -208,22 +208,16 @@ class SegmentController:
 
     def undo(self) -> None:
         """Take back the last prompt, propagation, deletion or change of object."""
-        self.runner.cancel("predict", "clear")
-        if self.history.text == "propagation":
-            self.runner.cancel("propagate")
-        self._go(self.steps.undo(), "Nothing to undo.")
+        self._go(self.steps.undo())
 
     def redo(self) -> None:
         """Do again what was taken back last."""
-        self.runner.cancel("predict", "clear")
-        self._go(self.steps.redo(), "Nothing to do again.")
+        self._go(self.steps.redo())
 
-    def _go(self, moment: Moment | None, otherwise: str) -> None:
-        if moment is None:
-            self.state.status = otherwise
-            return
-        self.select_object(moment.object_id or self.state.object_id)
-        self.sync()
+    def _go(self, moment: Moment | None) -> None:
+        if moment is not None:
+            self.select_object(moment.object_id or self.state.object_id)
+            self.sync()
 
     def cancel(self) -> None:
         """Stop the running work; what is done stays."""
@@ -263,10 +257,12 @@ class SegmentController:
         start: int | None = None,
         stop: int | None = None,
         changes: bool = False,
+        alone: bool | None = None,
     ) -> None:
         """Carry objects with prompts on this line of frames through the stack.
 
         What is None comes from the state. ``changes``: what has changed will do.
+        ``alone``: the current object, and no other.
 
         Raises
         ------
@@ -281,10 +277,13 @@ class SegmentController:
         limits = _plan.check_range(span[0], span[1], len(frames))
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
-        going = _plan.going(self.state, prompts)
+        alone = self.state.alone if alone is None else alone
+        going = _plan.going(self.state, prompts, alone)
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
-        plan = _plan.propagation(self.state, frames, going, record, span, here, changes)
+        plan = _plan.propagation(
+            self.state, frames, going, record, span, here, alone, changes
+        )
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)

@@ -307,6 +307,21 @@ class History:
         self._replay(labels, step, False)
         return step
 
+    def withdraw(self, undone: list[Step]) -> None:
+        """Forget the step that was taken back last; ``undone`` are those before it."""
+        self.undone = undone
+        self._nbytes = sum(step.nbytes for step in (*self.steps, *self.undone))
+        self.changed.emit()
+
+    def locked_in(self, step: Step) -> int:
+        """First locked object whose pixels or prompts a step has changed; 0 if none."""
+        locked = self.locked
+        found = {key.object_id for key in step.written} & locked
+        for patch in step.patches if locked else ():
+            values = np.union1d(patch.old, patch.new)
+            found |= locked.intersection(values.tolist())
+        return min(found, default=0)
+
     def _replay(self, labels: Labels | None, step: Step, back: bool) -> None:
         patches = step.patches[::-1] if back else step.patches
         for patch in patches if labels is not None else ():

@@ -296,11 +296,17 @@ def replay(labels: Labels, patch: Patch, back: bool) -> Patch | None:
     return replace(patch, packed=np.packbits(changed), old=here[same], new=there[same])
 
 
-def _box_index(patch: Patch) -> tuple[int | slice, ...]:
-    """Index of the changed box alone: labels on disk are written in chunks."""
-    index = list(plane_index(patch.plane, patch.position))
-    index[patch.plane[0]], index[patch.plane[1]] = patch.rows, patch.columns
+def box_index(
+    plane: tuple[int, int], position: tuple[int, ...], rows: slice, columns: slice
+) -> tuple[int | slice, ...]:
+    """Index of a part of a plane alone: labels on disk are written in chunks."""
+    index = list(plane_index(plane, position))
+    index[plane[0]], index[plane[1]] = rows, columns
     return tuple(index)
+
+
+def _box_index(patch: Patch) -> tuple[int | slice, ...]:
+    return box_index(patch.plane, patch.position, patch.rows, patch.columns)
 
 
 def refresh(labels: Labels) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -225,6 +226,46 @@ def axis_name(image: Image, axis: int) -> str:
     return f"axis {axis}" if label.lstrip("-").isdigit() else label
 
 
+@dataclass(frozen=True)
+class Hiding:
+    """Objects of a labels layer that are not drawn.
+
+    Attributes
+    ----------
+    ids : frozenset of int
+        Which.
+    own, instead : colormaps
+        The layer's own one, and the one that it has as long as something is hidden.
+    """
+
+    ids: frozenset[int]
+    own: Any
+    instead: Any
+
+
+HIDING: WeakKeyDictionary[Labels, Hiding] = WeakKeyDictionary()
+
+
+def hidden_in(labels: Labels | None) -> frozenset[int]:
+    """Objects of a labels layer that are not drawn."""
+    hiding = None if labels is None else HIDING.get(labels)
+    return frozenset() if hiding is None else hiding.ids
+
+
+def own_colormap(labels: Labels) -> Any:
+    """Colours of a labels layer as they are when nothing is hidden."""
+    hiding, colormap = HIDING.get(labels), labels.colormap
+    return colormap if hiding is None or colormap is not hiding.instead else hiding.own
+
+
+def map_label(colormap: Any, object_id: int) -> Any:
+    """RGBA of a label, also while the layer draws another one alone."""
+    selection, colormap.selection = colormap.selection, object_id
+    color = colormap.map(object_id)
+    colormap.selection = selection
+    return color
+
+
 class LabelColors:
     """Colours of a labels layer; tables ask for them often, and napari is slow."""
 
@@ -233,23 +274,25 @@ class LabelColors:
         self._known: dict[int, tuple[float, ...]] = {}
 
     def of(self, labels: Labels | None, object_id: int) -> tuple[float, ...]:
-        """RGBA of a label, 0 to 1; white where there is none."""
-        if labels is None:
+        """RGBA of a label, 0 to 1, hidden or not; white where there is none."""
+        if labels is None or object_id == labels.colormap.background_value:
             return (1.0, 1.0, 1.0, 1.0)
-        if self._colormap is not labels.colormap:
-            self._colormap, self._known = labels.colormap, {}
-        if object_id not in self._known or labels.show_selected_label:
-            color = labels.get_color(object_id)
-            self._known[object_id] = tuple(
-                map(float, [1] * 4 if color is None else color)
-            )
+        colormap = own_colormap(labels)
+        if self._colormap is not colormap:
+            self._colormap, self._known = colormap, {}
+        if object_id not in self._known:
+            color = map_label(colormap, object_id)
+            self._known[object_id] = tuple(map(float, color))
         return self._known[object_id]
 
 
-def style_points(layer: Points, object_id: int, border: Any) -> None:
+def style_points(
+    layer: Points, object_id: int, border: Any, labels: Labels | None = None
+) -> None:
     """Green and red, with the prompts of other objects faded.
 
-    ``border`` maps an object id to its colour in the labels layer.
+    ``border`` maps an object id to its colour in the labels layer; what is hidden there
+    is not drawn.
     """
     if len(layer.data) == 0:
         return
@@ -258,21 +301,25 @@ def style_points(layer: Points, object_id: int, border: Any) -> None:
     colors = np.where(positive[:, None], GREEN, RED)
     colors[ids != object_id, 3] = FADED
     borders = np.array([border(int(i)) for i in ids])
+    shown = ~np.isin(ids, list(hidden_in(labels)))
     # Each of these has all points drawn anew.
     if not _same(layer.face_color, colors):
         layer.face_color = colors
     if not _same(layer.border_color, borders):
         layer.border_color = borders
+    if not _same(layer.shown, shown):
+        layer.shown = shown
 
 
-def style_shapes(layer: Shapes, object_id: int) -> None:
-    """Green and red outlines, with those of other objects faded."""
+def style_shapes(layer: Shapes, object_id: int, labels: Labels | None = None) -> None:
+    """Green and red outlines, faded for other objects, none for hidden ones."""
     if len(layer.data) == 0:
         return
     ids = layer.features["object_id"].to_numpy()
     positive = layer.features["polarity"].to_numpy() == "positive"
     colors = np.where(positive[:, None], GREEN, RED)
     colors[ids != object_id, 3] = FADED
+    colors[np.isin(ids, list(hidden_in(labels))), 3] = 0
     if not _same(layer.edge_color, colors):
         layer.edge_color = colors
 

@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _screen
+from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
 from napari_sam2._visibility import Visibility
 from sam2_core.errors import PromptError
@@ -225,6 +226,8 @@ class Objects:
     def track_all(self) -> list[int]:
         """Take every label of the plane on display for a mask prompt, and propagate.
 
+        All of them are followed, also where otherwise the current object is alone.
+
         Returns
         -------
         list of int
@@ -233,18 +236,15 @@ class Objects:
         Raises
         ------
         Sam2Error
-            If there is no stack or no label in the plane.
+            If there is no stack, or no label in the plane that is not locked.
         """
         image, _, _, labels = self.stage.ensure()
         view = _layers.current_view(self.controller.viewer, image)
         if self.state.axis is None:
             raise PromptError("There is nothing to propagate through.")
-        step = self.controller.steps.begin("tracking all labels")
-        ids = self.controller.starts.adopt_plane(labels, view, step)
-        if not ids:
-            self.controller.steps.undo()
-            raise PromptError("There are no labels in this frame; make some first.")
-        self.controller.propagate()
+        with self.controller.steps.attempt("tracking all labels") as step:
+            ids = self.controller.starts.adopt_plane(labels, view, step)
+            self.controller.propagate(alone=False)
         return ids
 
     # -- helpers ------------------------------------------------------------------
@@ -257,7 +257,8 @@ class Objects:
             if key.object_id in ids:
                 index = _layers.plane_index(key.plane, key.position)
                 mask = np.isin(np.asarray(labels.data[index]), ids)
-                masks[Key(key.plane, key.position, first)] = mask
+                united = Key(key.plane, key.position, first)
+                masks[united] = PackedMask.of(mask)
         return masks
 
     def _forget(self, object_id: int, what: str, into: int, step: Any) -> None:

@@ -104,10 +104,10 @@ def span(
 
 
 def going(
-    state: SegmentationState, prompts: Mapping[Key, ObjectPrompts]
+    state: SegmentationState, prompts: Mapping[Key, ObjectPrompts], alone: bool
 ) -> dict[Key, ObjectPrompts]:
     """Prompts of the objects that are to be followed; PromptError without any."""
-    one, alone = state.object_id, state.alone
+    one = state.object_id
     found = {k: ask for k, ask in prompts.items() if not alone or k.object_id == one}
     if not found:
         what = f"object {one}, or choose another" if alone else "an object"
@@ -132,12 +132,14 @@ def propagation(
     record: Record,
     span: tuple[int | None, int | None, str],
     position: tuple[int, ...],
+    alone: bool,
     changes: bool = False,
 ) -> Plan:
     """What a propagation over ``span`` (start, stop, direction) is to do.
 
     ``prompts`` are those of the objects to follow, ``position`` is that of the plane on
-    screen. ``changes``: what changed will do, if the labels show all the rest.
+    screen. ``alone``: only the current object. ``changes``: what changed will do, if
+    the labels show all the rest.
     """
     firsts: dict[int, int] = {}
     for key in prompts:
@@ -147,7 +149,7 @@ def propagation(
     patience = state.patience if state.stop_when_lost else None
     bounds = record.marks.bounds(frames, firsts)
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
-    only = frozenset({state.object_id}) if state.alone else None
+    only = frozenset({state.object_id}) if alone else None
     shown = shown if patience else {}
     changes = changes and record.journal.carried(frames)
     return Plan(*span, patience, here, bounds, shown, only, changes)

@@ -186,8 +186,8 @@ class Stage:
         if self.points is None or self.shapes is None:
             return
         with self.quiet():
-            layers.style_points(self.points, object_id, self.label_color)
-            layers.style_shapes(self.shapes, object_id)
+            layers.style_points(self.points, object_id, self.label_color, self.labels)
+            layers.style_shapes(self.shapes, object_id, self.labels)
 
     def label_color(self, object_id: int) -> tuple[float, ...]:
         """Colour of a label, RGBA from 0 to 1."""

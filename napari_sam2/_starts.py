@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from napari_sam2 import _labels, _layers
 from napari_sam2._ledger import count_labels
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts, collect
+from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_sam2._history import Step
     from napari_sam2._layers import View
@@ -74,22 +74,32 @@ class Starts:
         Returns
         -------
         list of int
-            All labels of the plane.
+            All labels of the plane that are not locked.
+
+        Raises
+        ------
+        PromptError
+            If there are none.
         """
         plane_hw = np.asarray(
             labels.data[_layers.plane_index(view.plane, view.position)]
         )
-        ids = sorted(count_labels(plane_hw))
+        present = sorted(count_labels(plane_hw))
+        if not present:
+            raise PromptError("There are no labels in this frame; make some first.")
+        ids = [i for i in present if i not in self.steps.notes.locked]
+        if not ids:
+            raise PromptError("All labels of this frame are locked; unlock one first.")
         prompted = self.prompts()
         masks = {}
         for object_id in ids:
             key = Key(view.plane, view.position, object_id)
             if key not in prompted:
-                masks[key] = plane_hw == object_id
+                masks[key] = PackedMask.of(plane_hw == object_id)
         self.keep(masks, step)
         return ids
 
-    def replace(self, masks: Mapping[Key, NDArray[Any]], step: Step | None) -> None:
+    def replace(self, masks: Mapping[Key, PackedMask], step: Step | None) -> None:
         """Masks were drawn by hand: they count, instead of all prompts so far.
 
         Empty masks leave nothing of the prompts.
@@ -98,14 +108,15 @@ class Starts:
         self.stage.remove_keys(set(masks))
         for key in masks:
             self.stage.masks.pop(key, None)
-        self.keep({key: mask for key, mask in masks.items() if mask.any()}, step)
-        for key, mask in masks.items():
-            if not mask.any():
+        empty = {key for key, mask in masks.items() if mask.bounds() is None}
+        self.keep({k: mask for k, mask in masks.items() if k not in empty}, step)
+        for key in masks:
+            if key in empty:
                 history.forget(key, step)
                 history.record.journal.note(key, ObjectPrompts(), step)
 
-    def keep(self, masks: Mapping[Key, NDArray[Any]], step: Step | None) -> None:
-        """Take masks, (H, W), for what the prompts of these keys lead to.
+    def keep(self, masks: Mapping[Key, PackedMask], step: Step | None) -> None:
+        """Take masks for what the prompts of these keys lead to.
 
         Parameters
         ----------
@@ -117,7 +128,7 @@ class Starts:
         drawn = self.prompts(with_masks=False)
         for key, mask in masks.items():
             answers = drawn.get(key, ObjectPrompts())
-            self.stage.masks[key] = MaskPrompt(PackedMask.of(mask), answers)
+            self.stage.masks[key] = MaskPrompt(mask, answers)
         self.steps.look()
         prompts = self.prompts()
         history = self.steps.history

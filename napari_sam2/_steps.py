@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from psygnal import Signal
 
 from napari_sam2 import _labels
 from napari_sam2._history import History, Moment, Step
 from napari_sam2._sharing import share
 from napari_sam2._snapshots import same_prompts
+from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from napari.layers import Labels
 
@@ -35,6 +39,8 @@ class Steps:
     notes : ObjectNotes
         Names, which go back and forth with the steps.
     """
+
+    arrived = Signal(Moment)  # a step was taken back or done again
 
     def __init__(
         self, state: SegmentationState, stage: Stage, tasks: Tasks, notes: ObjectNotes
@@ -69,13 +75,8 @@ class Steps:
 
     def touched(self, object_ids: Collection[int]) -> int:
         """First of these objects whose prompts have changed since; 0 if none."""
-        now = self.stage.snapshot() if object_ids and self.last is not None else None
-        if now is None or self.last is None:
-            return 0
-        for object_id in sorted(object_ids):
-            if not same_prompts(self.last, now, object_id):
-                return object_id
-        return 0
+        now = self.stage.snapshot() if object_ids else None
+        return _differing(self.last, now, object_ids)
 
     def put_back(self) -> None:
         """Have the prompts as they were before the next step."""
@@ -86,20 +87,59 @@ class Steps:
         """Start a step; what is written on its behalf is undone with it."""
         return self.history.begin(text, self.now())
 
+    @contextmanager
+    def attempt(self, text: str) -> Iterator[Step]:
+        """Start a step that leaves nothing behind, here or in redo, if it fails."""
+        undone = self.history.undone.copy()
+        step = self.begin(text)
+        try:
+            yield step
+        except Sam2Error:
+            self.undo()
+            self.history.withdraw(undone)
+            raise
+
     def now(self) -> Moment:
         """What there was beside the labels when it was last looked at."""
         return Moment(self.last, self.state.object_id, self.notes.names)
 
     def undo(self) -> Moment | None:
         """Take back the newest step; returns where that leads, or None."""
+        history = self.history
+        step = history.last
+        if step is None:
+            self.state.status = "Nothing to undo."
+            return None
+        if self._refuses(step, step.before, "undo"):
+            return None
+        kinds = ("propagate",) if step.text == "propagation" else ()
+        self.tasks.runner.cancel("predict", "clear", *kinds)
         now = Moment(self.stage.snapshot(), self.state.object_id, self.notes.names)
-        step = self.history.take_back(self.stage.labels, now)
-        return None if step is None else self._arrive(step.before)
+        history.take_back(self.stage.labels, now)
+        return self._arrive(step.before)
 
     def redo(self) -> Moment | None:
         """Do the step again that was taken back last; returns where that leads."""
-        step = self.history.redo(self.stage.labels)
-        return None if step is None else self._arrive(step.after)
+        history = self.history
+        if not history.undone:
+            self.state.status = "Nothing to do again."
+            return None
+        step = history.undone[-1]
+        if self._refuses(step, step.after, "redo"):
+            return None
+        self.tasks.runner.cancel("predict", "clear")
+        history.redo(self.stage.labels)
+        return self._arrive(step.after)
+
+    def _refuses(self, step: Step, there: Moment, move: str) -> bool:
+        """Whether a locked object stands in the way; the user is told."""
+        locked = self.notes.locked
+        now = self.stage.snapshot() if locked else None
+        found = self.history.locked_in(step) or _differing(now, there.prompts, locked)
+        if found:
+            name = self.notes.name(found)
+            self.state.status = f"{name} is locked; unlock it to {move} this step."
+        return bool(found)
 
     def _arrive(self, moment: Moment) -> Moment:
         if self.stage.labels is not None:
@@ -109,6 +149,7 @@ class Steps:
         self.notes.names = moment.names
         self.look()
         self._show()
+        self.arrived.emit(moment)
         return moment
 
     def _on_labels(self, labels: Labels | None) -> None:
@@ -117,3 +158,15 @@ class Steps:
     def _show(self) -> None:
         history = self.history
         self.state.update(undo_text=history.text, redo_text=history.redo_text)
+
+
+def _differing(
+    before: Snapshot | None, after: Snapshot | None, object_ids: Collection[int]
+) -> int:
+    """First of the objects whose prompts differ between two moments; 0 if none."""
+    if before is None or after is None:
+        return 0
+    for object_id in sorted(object_ids):
+        if not same_prompts(before, after, object_id):
+            return object_id
+    return 0

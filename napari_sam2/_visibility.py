@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from napari.layers import Labels
+from napari_sam2._layers import HIDING, Hiding, map_label, own_colormap
 
+if TYPE_CHECKING:
     from napari_sam2._ledger import Ledger
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._stage import Stage
@@ -18,7 +18,7 @@ class Visibility:
     """Gives hidden objects no colour, and their colours back.
 
     napari can draw one label or all of them. Colours that the layer has are kept and
-    come back once nothing is hidden.
+    come back once nothing is hidden. Prompts of hidden objects are not drawn either.
 
     Parameters
     ----------
@@ -30,8 +30,6 @@ class Visibility:
         self._stage = stage
         self._notes = notes
         self._ledger = ledger
-        self._layer: Labels | None = None
-        self._colormap: Any = None
         self._shown: tuple[Any, ...] = ()
         notes.events.hidden.connect(self.apply)
         ledger.changed.connect(self._on_labels)
@@ -41,26 +39,24 @@ class Visibility:
         from napari.utils.colormaps import DirectLabelColormap
 
         labels, hidden = self._stage.labels, self._notes.hidden
-        if labels is not self._layer:
-            self._layer, self._colormap = labels, None
-        if labels is None:
+        if labels is None or (not hidden and labels not in HIDING):
             return
-        if not hidden:
-            if self._colormap is not None:
-                labels.colormap = self._colormap
-                self._colormap = None
-            return
-        if self._colormap is None:
-            self._colormap = labels.colormap
-        ids = {*self._ledger.ids, int(labels.selected_label)}
-        self._shown = (frozenset(ids), hidden)
-        colors: dict[int | None, Any] = {
-            i: self._colormap.map(i) for i in ids if i not in hidden
-        }
-        colors[None] = colors[0] = np.zeros(4)
-        for object_id in hidden:
-            colors[object_id] = np.zeros(4)
-        labels.colormap = DirectLabelColormap(color_dict=colors)
+        own, selected = own_colormap(labels), int(labels.selected_label)
+        alone = {"use_selection": labels.show_selected_label, "selection": selected}
+        if hidden:
+            ids = {*self._ledger.ids, selected}
+            self._shown = (frozenset(ids), hidden)
+            colors: dict[int | None, Any] = {i: map_label(own, i) for i in ids - hidden}
+            for nothing in (None, 0, *hidden):
+                colors[nothing] = np.zeros(4)
+            instead = DirectLabelColormap(color_dict=colors, **alone)
+            HIDING[labels] = Hiding(hidden, own, instead)
+            labels.colormap = instead
+        else:
+            del HIDING[labels]
+            own.use_selection, own.selection = alone.values()
+            labels.colormap = own
+        self._stage.style(selected)
 
     def _on_labels(self) -> None:
         """Labels that are new get their colour."""

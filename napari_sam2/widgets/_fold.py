@@ -71,8 +71,8 @@ def scrolling_column(*panels: QWidget) -> QScrollArea:
     """Panels below each other, which scroll where there is no room for all."""
     content = QWidget()
     column = QVBoxLayout(content)
-    column.setContentsMargins(2, 4, 2, 4)
-    column.setSpacing(8)
+    column.setContentsMargins(2, 2, 2, 2)
+    column.setSpacing(5)
     for panel in panels:
         column.addWidget(panel)
     column.addStretch(1)

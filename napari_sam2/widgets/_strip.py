@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from napari_sam2._facts import Facts
     from napari_sam2._stacking import StackTools
 
-LOW, MIDDLE, HIGH = (206, 72, 48), (240, 190, 90), (58, 124, 150)  # also for the
-CERTAIN, UNCERTAIN = 0.97, 0.6  # colour-blind: orange against blue
+LOW, HIGH = (206, 72, 48), (36, 92, 168)  # orange against blue, also for colour-blind
+CERTAINTIES = 0.6, 0.75, 0.85, 0.91, 0.97  # most masks are between the last three
+COLORS = LOW, (238, 140, 70), (250, 214, 130), (142, 190, 220), HIGH
 GUTTER, FOOT, MIN_ROW, MAX_ROW = 14, 8, 4, 14
 UNKNOWN, EMPTY = np.nan, -1.0
 
@@ -33,10 +34,9 @@ def colors(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     values : array
         0 to 1; -1 where the object is not in the frame, NaN where nothing is known.
     """
-    place = np.clip((values - UNCERTAIN) / (CERTAIN - UNCERTAIN), 0, 1) * 2
-    low, middle, high = (np.array(c, float) for c in (LOW, MIDDLE, HIGH))
-    t = np.nan_to_num(place)[..., None]
-    rgb = np.where(t < 1, low + t * (middle - low), middle + (t - 1) * (high - middle))
+    known = np.nan_to_num(values)
+    channels = zip(*COLORS, strict=True)
+    rgb = np.stack([np.interp(known, CERTAINTIES, c) for c in channels], axis=-1)
     alpha = np.full((*values.shape, 1), 255.0)
     alpha[np.isnan(values)] = 0
     alpha[values == EMPTY] = 28
@@ -153,16 +153,16 @@ class Strip(QWidget):
         for number, object_id in enumerate(self.ids):
             swatch = QRectF(1, FOOT + number * row + 1, GUTTER - 6, max(2, row - 2))
             painter.fillRect(swatch, _qcolor(self._label_color(object_id)))
-        painter.setPen(Qt.NoPen)
+        painter.setPen(QPen(QColor(0, 0, 0, 150), 1))  # they are on pale colours, too
         painter.setBrush(QColor(255, 255, 255, 230))
         for number, index in self._prompted:
             x = GUTTER + (index + 0.5) * column
             y = FOOT + (number + 0.5) * row
             size = min(5.0, row - 2)
             painter.drawEllipse(QPointF(x, y), size / 2, size / 2)
+        painter.setPen(Qt.NoPen)
         self._draw_flags(painter, column)
         _, checked = self._tools.settled()
-        painter.setPen(Qt.NoPen)
         painter.setBrush(QColor(60, 170, 90))
         foot = FOOT + row * len(self.ids) + 3
         for index in checked:

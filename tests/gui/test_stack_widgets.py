@@ -16,6 +16,13 @@ from napari_sam2.widgets._banners import describe
 from napari_sam2.widgets._strip import EMPTY, GUTTER, HIGH, LOW, colors, squeeze
 
 STACK = np.zeros((8, 40, 60), np.float32)
+DEUTERANOPIA = np.array(  # Machado et al. 2009
+    [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.0119, 0.0429, 0.969],
+    ]
+)
 
 
 @pytest.fixture
@@ -180,6 +187,17 @@ def test_colours_go_from_low_to_high_and_the_worst_frame_shows():
     values = np.array([[0.9, 0.4, EMPTY, 0.8, np.nan, np.nan, EMPTY, np.nan]])
     np.testing.assert_array_equal(squeeze(values, 4), [[0.4, 0.8, np.nan, EMPTY]])
     assert squeeze(values, 20) is values
+
+
+@pytest.mark.parametrize("seen", [np.eye(3), DEUTERANOPIA], ids=["all", "no green"])
+def test_certainties_near_0_9_are_told_apart(seen):
+    rgb = colors(np.array([0.81, 0.85, 0.89, 0.93, 0.97]))[:, :3] @ seen.T
+    steps = np.linalg.norm(np.diff(rgb, axis=0), axis=1)
+    assert (steps > 35).all()
+    blueness = rgb[:, 2] - rgb[:, 0]
+    assert (np.diff(blueness) > 0).all()
+    assert blueness[1] < -60
+    assert blueness[3] > 60
 
 
 def test_offered_work_is_restored_by_a_button(stack, segment, qtbot):

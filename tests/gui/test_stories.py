@@ -145,6 +145,33 @@ def test_painting_is_undone_with_the_key_and_followed(open_window, qtbot):
     assert not labels.data.any()
 
 
+def test_a_3d_stroke_spares_locked_objects_and_is_undone_with_the_key(
+    open_window, qtbot
+):
+    viewer, _, dock = open_window(np.zeros((5, *SHAPE)))
+    viewer.dims.set_current_step(0, 2)
+    click(viewer, dock.controller.stage.points, (2, 20, 26))
+    dock.wait(30)
+    dock.propagate("both")
+    dock.wait(30)
+    labels = dock.labels
+    before = labels.data.copy()
+    dock.objects.lock(1, True)
+    viewer.layers.selection.active = labels
+    labels.mode, labels.brush_size, labels.selected_label = "paint", 10, 7
+    labels.n_edit_dimensions = 3
+    drag(viewer, labels, (2, 20, 20), (2, 20, 26), (2, 20, 40))
+    assert all((plane == 7).any() for plane in labels.data)
+    np.testing.assert_array_equal(labels.data == 1, before == 1)
+    press_key(qtbot, viewer, Qt.Key_Z, Qt.ControlModifier)
+    dock.wait(30)
+    np.testing.assert_array_equal(labels.data, before)
+    press_key(qtbot, viewer, Qt.Key_Z, Qt.ControlModifier)
+    dock.wait(30)
+    np.testing.assert_array_equal(labels.data, before)
+    assert "locked; unlock it to undo" in dock.state.status
+
+
 def test_preview_under_the_cursor_before_the_click(open_window):
     viewer, _, dock = open_window(np.zeros(SHAPE))
     dock.choose_option("hover", True)

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from mouse import click
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QScrollArea
 
 from napari_sam2.widgets._strip import GUTTER
 
@@ -100,3 +101,21 @@ def test_closing_the_dock_while_it_works(make_napari_viewer, fake):
     viewer.window.remove_dock_widget(dock)
     assert viewer.layers["SAM2 labels"].data[3, 10, 20] == 1
     segment.runner.close()
+
+
+def test_five_objects_of_a_stack_need_no_scroll_bar(
+    make_napari_viewer_proxy, fake, qtbot
+):
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.window.resize(1100, 900)
+    viewer.add_image(STACK)
+    segment = open_dock(viewer)
+    segment.wait(30)
+    for row in (4, 12, 20, 28, 36):
+        segment.add_box((row, 18), (row + 3, 24), object_id=row)
+        segment.wait(30)
+    segment.propagate("both")
+    segment.wait(30)
+    assert len(segment.table.model.rows) == 5
+    qtbot.wait(200)
+    assert segment.findChild(QScrollArea).verticalScrollBar().maximum() == 0

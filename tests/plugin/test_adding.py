@@ -16,6 +16,8 @@ from search_fakes import (
 )
 
 from napari_sam2._layers import new_labels
+from napari_sam2._object_notes import Notes
+from napari_sam2._sharing import history_of
 from sam2_core import ImageError, PromptError
 
 
@@ -41,6 +43,19 @@ def test_add_and_undo(automatic):
     assert not labels.data.any()
     assert a.state.shown == 3
     assert a.state.undo_text == ""
+
+
+def test_locked_objects_are_not_taken_back(automatic):
+    a = automatic()
+    a.search()
+    ids = a.add_to_labels()
+    before = a.state.labels.data.copy()
+    notes = Notes({}, frozenset(ids[1:2]), frozenset())
+    history_of(a.state.labels).record.notes = notes
+    with pytest.raises(PromptError, match=f"Object {ids[1]} is locked"):
+        a.undo()
+    assert (a.state.labels.data == before).all()
+    assert a.state.undo_text
 
 
 def test_existing_labels_are_kept(automatic):

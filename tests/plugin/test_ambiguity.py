@@ -52,6 +52,64 @@ def test_cycling_goes_round_and_each_is_a_step(clicked):
     assert t.stage.masks == {}
 
 
+def test_undo_and_redo_mark_the_candidate_that_is_shown(clicked):
+    t, lead = clicked
+    radii = (3, 6, 11)
+    t.ambiguity.cycle()
+    t.ambiguity.cycle()
+    for move, choice in ((t.undo, 2), (t.undo, 1), (t.redo, 2), (t.undo, 1)):
+        move()
+        assert t.state.choice == choice
+        expected = disc(SHAPE, 30, 20, radii[choice])
+        np.testing.assert_array_equal(shown(t, lead), expected)
+    t.ambiguity.cycle()
+    np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20, 11))
+
+
+def test_candidates_go_when_their_click_is_undone_and_come_back_with_it(clicked):
+    t, lead = clicked
+    t.undo()
+    assert t.state.choices is None
+    t.ambiguity.cycle()
+    assert "no other masks" in t.state.status
+    assert t.stage.count_prompts(1) == 0
+    t.redo()
+    assert t.state.choice == 1
+    t.ambiguity.cycle()
+    np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20, 11))
+
+
+def test_candidates_come_back_when_a_correction_is_undone(clicked):
+    t, lead = clicked
+    t.ambiguity.choose(0)
+    t.add_point((*lead, 20, 42))
+    assert t.state.choices is None
+    t.undo()
+    assert t.state.choices is not None
+    assert t.state.choice == 0
+    np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20, 3))
+
+
+def test_no_candidate_is_chosen_for_a_click_that_was_painted_over(clicked):
+    t, lead = clicked
+    t.stage.labels.paint(np.array((*lead, 35, 50)), 1)
+    painted = shown(t, lead).copy()
+    t.ambiguity.cycle()
+    assert t.state.choices is None
+    np.testing.assert_array_equal(shown(t, lead), painted)
+    assert t.stage.count_prompts(1) == 1  # the painted mask
+
+
+def test_a_locked_object_keeps_its_mask(clicked):
+    t, lead = clicked
+    t.objects.lock(1, True)
+    t.ambiguity.cycle()
+    assert "locked" in t.state.status
+    assert t.stage.count_prompts(1) == 1
+    t.objects.lock(1, False)
+    np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20))
+
+
 def test_a_later_click_corrects_the_candidate_that_was_chosen(clicked):
     t, lead = clicked
     t.ambiguity.choose(2)

@@ -154,4 +154,4 @@ def test_label_colors_follow_the_colormap():
     assert colors.of(labels, 3) == pytest.approx(tuple(labels.get_color(3)))
     assert colors.of(labels, 3) != before
     labels.selected_label, labels.show_selected_label = 2, True
-    assert colors.of(labels, 3)[3] == 0  # not drawn
+    assert colors.of(labels, 3)[3] == 1  # tables show it all the same

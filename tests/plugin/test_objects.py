@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from fakes import disc
 from napari.layers import Labels
 
+from napari_sam2._visibility import Visibility
 from sam2_core import PromptError
 
 FLAT = np.zeros((40, 60), np.float32)
@@ -191,6 +194,74 @@ def test_hidden_objects_have_no_colour_and_get_theirs_back(pair):
     assert labels.get_color(3)[3] == 1
     pair.objects.hide(1, False)
     assert [tuple(labels.get_color(i)) for i in (1, 2)] == before
+
+
+def test_colours_come_back_after_a_look_at_other_labels(pair):
+    labels = pair.stage.labels
+    before = tuple(labels.get_color(1))
+    pair.objects.hide(1, True)
+    other = pair.viewer.add_labels(np.zeros(STACK.shape, np.uint16))
+    pair.choose_labels(other)
+    pair.objects.hide(2, True)
+    pair.choose_labels(labels)
+    assert labels.get_color(1)[3] == 0
+    pair.objects.hide(1, False)
+    assert tuple(labels.get_color(1)) == before
+    assert other.get_color(2)[3] == 0
+
+
+def test_colours_come_back_in_another_dock(pair):
+    labels = pair.stage.labels
+    before = tuple(labels.get_color(1))
+    pair.objects.hide(1, True)
+    pair.objects = None
+    gc.collect()
+    another = Visibility(pair.stage, pair.notes, pair.ledger)
+    pair.notes.hide(1, False)
+    assert tuple(labels.get_color(1)) == before
+    del another
+
+
+def test_colours_given_while_something_is_hidden_stay(pair):
+    labels = pair.stage.labels
+    pair.objects.hide(1, True)
+    labels.new_colormap(seed=5)
+    given = tuple(labels.get_color(2))
+    pair.objects.hide(2, True)
+    pair.objects.hide(1, False)
+    pair.objects.hide(2, False)
+    assert tuple(labels.get_color(2)) == given
+
+
+def test_hiding_while_one_label_alone_is_drawn(pair):
+    labels = pair.stage.labels
+    before = [tuple(labels.get_color(i)) for i in (1, 2)]
+    labels.show_selected_label = True
+    pair.objects.hide(1, True)
+    pair.objects.hide(1, False)
+    assert tuple(labels.colormap.map(1)) == (0, 0, 0, 0)  # 2 is selected
+    assert pair.stage.label_color(1) == before[0]
+    labels.show_selected_label = False
+    assert [tuple(labels.colormap.map(i)) for i in (1, 2)] == before
+
+
+def test_hidden_objects_keep_their_swatch_and_prompts_but_show_no_dots(pair):
+    pair.add_shapes([[(3, 30, 40), (3, 30, 50), (3, 38, 50)]], "polygon")
+    points, shapes = pair.stage.points, pair.stage.shapes
+    swatch, dots = pair.stage.label_color(2), points.data.copy()
+    pair.objects.hide(2, True)
+    assert pair.stage.label_color(2) == swatch
+    assert points.shown.tolist() == [True, False, False]
+    assert shapes.edge_color[0, 3] == 0
+    np.testing.assert_array_equal(points.data, dots)
+    pair.add_point((3, 12, 22), object_id=1)
+    assert points.shown.tolist() == [True, False, False, True]
+    pair.undo()
+    assert points.shown.tolist() == [True, False, False]
+    pair.objects.hide(2, False)
+    assert points.shown.all()
+    assert shapes.edge_color[0, 3] > 0
+    assert table(pair)[2].prompts == 3
 
 
 def test_names_and_locks_belong_to_their_labels(tool):

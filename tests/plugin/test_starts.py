@@ -7,7 +7,7 @@ import pytest
 from fakes import disc
 from napari.layers import Labels
 
-from sam2_core import PromptError
+from sam2_core import CheckpointError, PromptError
 
 FLAT = np.zeros((40, 60), np.float32)
 STACK = np.zeros((7, 40, 60), np.float32)
@@ -105,8 +105,50 @@ def test_track_all_without_labels_says_so(tool):
     with pytest.raises(PromptError, match="no labels"):
         t.objects.track_all()
     assert t.state.undo_text == ""
+    assert t.state.redo_text == ""
     with pytest.raises(PromptError, match="nothing to propagate"):
         tool(FLAT).objects.track_all()
+
+
+def test_track_all_that_fails_leaves_no_step_and_keeps_redo(stack):
+    stack.add_point((3, 25, 10), object_id=5)
+    answer = stack.stage.labels.data.copy()
+    stack.undo()
+    before = stack.stage.labels.data.copy()
+    steps, text = list(stack.history.steps), stack.state.undo_text
+    stack.state.missing = {stack.state.model: 10}
+    with pytest.raises(CheckpointError):
+        stack.objects.track_all()
+    stack.objects.lock(4, True)
+    stack.objects.lock(9, True)
+    with pytest.raises(PromptError, match="locked; unlock"):
+        stack.objects.track_all()
+    assert stack.history.steps == steps
+    assert stack.state.undo_text == text
+    assert stack.stage.masks == {}
+    np.testing.assert_array_equal(stack.stage.labels.data, before)
+    stack.state.missing = {}
+    stack.redo()
+    np.testing.assert_array_equal(stack.stage.labels.data, answer)
+
+
+def test_track_all_takes_all_labels_also_where_one_is_propagated_alone(stack):
+    stack.select_object(4)
+    stack.state.alone = True
+    assert stack.objects.track_all() == [4, 9]
+    data = stack.stage.labels.data
+    assert all({4, 9} <= set(np.unique(plane)) for plane in data)
+    assert stack.state.alone
+
+
+def test_track_all_is_undone_beside_a_locked_object(stack):
+    before = stack.stage.labels.data.copy()
+    stack.objects.lock(9, True)
+    assert stack.objects.track_all() == [4]
+    stack.undo()
+    stack.undo()
+    np.testing.assert_array_equal(stack.stage.labels.data, before)
+    assert stack.stage.masks == {}
 
 
 def test_an_old_object_is_reopened_with_its_prompts_on_all_frames(tool, backend):

@@ -64,3 +64,60 @@ def test_clear_object_and_its_undo(tool):
     t.undo()
     np.testing.assert_array_equal(t.stage.labels.data, before)
     assert len(t.stage.points.data) == 2
+
+
+def test_a_locked_object_is_not_undone(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    before = plane(t).copy()
+    t.objects.lock(1, True)
+    t.undo()
+    np.testing.assert_array_equal(plane(t), before)
+    assert len(t.stage.points.data) == 1
+    assert t.state.status == "Object 1 is locked; unlock it to undo this step."
+    t.objects.lock(1, False)
+    t.undo()
+    assert not plane(t).any()
+
+
+def test_a_locked_object_is_not_done_again(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    t.add_point((10, 26))
+    larger = plane(t).copy()
+    t.undo()
+    smaller = plane(t).copy()
+    t.objects.lock(1, True)
+    t.redo()
+    np.testing.assert_array_equal(plane(t), smaller)
+    assert t.state.status == "Object 1 is locked; unlock it to redo this step."
+    t.objects.lock(1, False)
+    t.redo()
+    np.testing.assert_array_equal(plane(t), larger)
+
+
+def test_steps_beside_a_locked_object_are_undone(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    first = plane(t).copy()
+    t.objects.lock(1, True)
+    t.next_object()
+    t.add_point((30, 40))
+    t.undo()
+    np.testing.assert_array_equal(plane(t), first)
+    t.redo()
+    assert plane(t)[30, 40] == 2
+
+
+def test_a_propagation_with_a_locked_object_stays(tool):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    t.next_object()
+    click(t, 3, 30, 40)
+    t.propagate()
+    before = t.stage.labels.data.copy()
+    t.objects.lock(2, True)
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    assert "Object 2 is locked" in t.state.status
+    assert t.state.undo_text == "propagation"

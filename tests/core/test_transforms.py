@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from golden import Golden, inputs
+from PIL import Image
 
 from sam2_core import transforms
 

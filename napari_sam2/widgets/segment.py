@@ -302,6 +302,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.source.model_requested.connect(self._on_model)
         self.source.device_requested.connect(self._on_device)
         self.source.download_requested.connect(controller.tasks.download)
+        self.source.tool_requested.connect(self._on_tool)
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
         self.seeing.option_requested.connect(self._on_option)
@@ -353,6 +354,9 @@ class SegmentWidget(Actions, StackMethods, QWidget):
 
     def _on_image(self, layer: Any) -> None:
         self._try("choose_image", layer)
+
+    def _on_tool(self, tool: str) -> None:
+        self._try("take_tool", tool)
 
     def _on_labels(self, layer: Any) -> None:
         self._try("choose_labels", layer)

@@ -73,7 +73,7 @@ class SegmentController:
         self.stage.prompts_changed.connect(self._on_prompts)
         self.stage.object_selected.connect(self.select_object)
         self.stage.polarity_selected.connect(self.set_polarity)
-        self.stage.hand.changed.connect_setattr(state, "tool")
+        self.stage.hand.changed.connect_setattr(state, "tool", maxargs=1)
         self.stage.layer_lost.connect(self._on_layer_lost)
         for name in ("current_step", "order", "ndisplay"):
             viewer.dims.events[name].connect(self._on_dims)

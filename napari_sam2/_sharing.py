@@ -61,7 +61,8 @@ def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
     """A dock is gone: its layers wait for the next one that works on their images."""
     history.record.notes = notes.all
     history.attend(None)
-    with stage.layers_changed.blocked():  # nobody is there to look
+    # Nobody is there to look.
+    with stage.layers_changed.blocked(), stage.hand.changed.blocked():
         stage.set_image(None)
     _LEFT.update(stage.remembered)
 

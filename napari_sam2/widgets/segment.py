@@ -183,7 +183,11 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         opposite: Sequence[float],
         object_id: int | None = None,
     ) -> None:
-        """Add a box between two opposite corners, as dragging a rectangle does."""
+        """Add a box between two opposite corners, as dragging a rectangle does.
+
+        A second box of an object in a plane is the next object; with ``object_id`` it
+        takes the place of the first.
+        """
         (top, left), (bottom, right) = corner[-2:], opposite[-2:]
         lead = tuple(corner[:-2])
         outline = [(top, left), (top, right), (bottom, right), (bottom, left)]

@@ -53,6 +53,7 @@ def test_what_was_said_last_is_not_talked_over(tool):
 def test_going_back_to_an_image_takes_the_tool_along(tool):
     t = tool(FLAT)
     t.add_point((10, 20))
+    t.add_shapes([[(20, 20), (20, 30), (30, 30), (30, 20)]])
     first, points = t.state.image, t.stage.points
     t.choose_image(t.viewer.add_image(STACK))
     t.add_point((2, 10, 20))

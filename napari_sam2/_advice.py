@@ -38,5 +38,5 @@ def advice(state: SegmentationState, stage: Stage, ledger: Ledger) -> str:
     if number := stage.count_prompts(object_id):
         return f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
     if state.tool and ledger.extent(object_id):
-        return f"Object {object_id} has a mask; click or draw where it is wrong."
+        return f"Object {object_id} has a mask; click where it is wrong."
     return BEGIN[state.tool].format(object_id)

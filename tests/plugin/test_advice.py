@@ -16,7 +16,7 @@ def test_an_object_with_a_mask_is_corrected(tool):
     t.select_object(49)
     assert t.state.status == "Take Point or another tool to prompt object 49."
     t.stage.activate("point")
-    assert t.state.status == "Object 49 has a mask; click or draw where it is wrong."
+    assert t.state.status == "Object 49 has a mask; click where it is wrong."
     t.select_object(50)
     assert t.state.status == "Click on object 50 in the image."
 
@@ -26,7 +26,7 @@ def test_what_labels_hold_is_said_once_they_are_counted(tool):
     t.stage.labels.data[5:9, 5:9] = 1
     assert "Click on object 1" in t.state.status
     t.tasks.count()
-    assert t.state.status == "Object 1 has a mask; click or draw where it is wrong."
+    assert t.state.status == "Object 1 has a mask; click where it is wrong."
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2._prompts import keys_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from napari.layers import Shapes
 
     from napari_sam2._snapshots import Snapshot
     from napari_sam2._stage import Stage
@@ -16,13 +20,19 @@ AREAS = ("rectangle", "ellipse", "polygon")
 
 
 def assign(
-    stage: Stage, before: Snapshot | None, each: bool, current: int, following: int
+    stage: Stage,
+    before: Snapshot | None,
+    each: bool,
+    current: int,
+    following: int,
+    told: bool = False,
 ) -> list[int]:
     """Give prompts that were just added their objects.
 
-    Several rectangles that arrive together are one object each. With ``each``, so are
-    positive points, rectangles and outlines. The first of them is the current object if
-    that has no prompt yet. Negative points and scribbles go to the newest object.
+    Boxes are positive rectangles. One that arrives alone is for the current object,
+    unless that has a box in the same plane; several are one object each. With ``each``,
+    so are positive points, boxes and outlines. The first of them is the current object
+    if that has no prompt yet. Negative points and scribbles go to the newest object.
 
     Parameters
     ----------
@@ -34,6 +44,8 @@ def assign(
         Whether one prompt is one object.
     current, following : int
         The object that prompts are for, and the first free id.
+    told : bool
+        Whether a box that arrives alone takes the place of the current object's.
 
     Returns
     -------
@@ -46,9 +58,15 @@ def assign(
     new_points = range(len(before.points), len(stage.points.data))
     new_shapes = range(len(before.shapes), len(stage.shapes.data))
     kinds = [str(kind) for kind in stage.shapes.shape_type]
-    boxes = [i for i in new_shapes if kinds[i] == "rectangle"]
+    sure = (stage.shapes.features["polarity"] == "positive").to_numpy()
+    boxes = [i for i in new_shapes if kinds[i] == "rectangle" and sure[i]]
     if not each and len(boxes) < 2:
-        return []
+        rivals = _rivals(stage.shapes, boxes, len(before.shapes)) if boxes else []
+        if told and rivals:
+            with stage.quiet():
+                stage.shapes.remove(rivals)
+        if told or not rivals:
+            return []
     used = _used(before)
     ids = _ids(current, following, current not in used)
     given: list[int] = []
@@ -65,6 +83,18 @@ def assign(
                     given.append(newest)
                 layer.features.iloc[i, column] = newest
     return given
+
+
+def _rivals(shapes: Shapes, boxes: list[int], number: int) -> list[int]:
+    """Boxes among the first shapes that have object and plane in common with others."""
+    keys, kinds = keys_of(shapes), [str(kind) for kind in shapes.shape_type]
+    sure = (shapes.features["polarity"] == "positive").to_numpy()
+    taken = {keys[i] for i in boxes}
+    return [
+        i
+        for i in range(number)
+        if kinds[i] == "rectangle" and sure[i] and keys[i] in taken
+    ]
 
 
 def _used(before: Snapshot) -> set[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2 import _layers
 from napari_sam2._image_reference import refer
 from napari_sam2._images import full_resolution, value_range
 from sam2_core.errors import ImageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_sam2._image_reference import ImageReference
 
 LEVELS = 1024  # steps of brightness before the colormap
+COVERS = ("opaque", "translucent", "translucent_no_depth")  # what lies below
 FEW_COLORS = 16  # colormaps of more are kept as 256 samples
 
 
@@ -208,3 +210,45 @@ def _table(colors: tuple[str, ...], gamma: float) -> NDArray[np.float32]:
     places = np.linspace(0, 1, len(stops))
     table = np.stack([np.interp(at, places, stops[:, i]) for i in range(4)], 1)
     return table.astype(np.float32)
+
+
+def coincide(layer: Image, image: Image) -> bool:
+    """Whether two images have the same shape and the same place."""
+    if layer is image:
+        return True
+    if _layers.image_shape(layer) != _layers.image_shape(image):
+        return False
+    ours, theirs = _layers.spatial(image), _layers.spatial(layer)
+    return all(
+        np.allclose(_matrix(ours[name]), _matrix(theirs[name]))
+        for name in ("scale", "translate", "rotate", "shear", "affine")
+    ) and list(ours["units"]) == list(theirs["units"])
+
+
+def one_picture(a: Image, b: Image, layers: Sequence[Any]) -> bool:
+    """Whether two images are channels of one picture, and not two pictures.
+
+    Channels lie in one place, and the upper one lets the lower one through. Those of a
+    file may be looked at in turns; files of one channel each are shown together.
+
+    Parameters
+    ----------
+    a, b : napari.layers.Image
+        In any order.
+    layers : sequence
+        All layers of the viewer, the lowest first.
+    """
+    if a not in layers or b not in layers or not coincide(a, b):
+        return False
+    upper = max(a, b, key=layers.index)
+    if upper.opacity == 1 and str(upper.blending) in COVERS:
+        return False
+    files = [each.source.path for each in layers if type(each) is type(a)]
+    if a.source.path == b.source.path:
+        return True
+    single = files.count(a.source.path) == files.count(b.source.path) == 1
+    return single and bool(a.visible and b.visible)
+
+
+def _matrix(value: Any) -> Any:
+    return np.asarray(getattr(value, "affine_matrix", value), float)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari_sam2 import _labels, _layers, _plan, _sharing
-from napari_sam2._assigning import assign
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
 from napari_sam2._painting import Painting
@@ -61,7 +60,7 @@ class SegmentController:
         self.stage = Stage(viewer)
         self.notes = ObjectNotes()
         self.ledger = Ledger()
-        self.tasks = Tasks(state, self.stage, runner, engine, self.notes)
+        self.tasks = Tasks(state, self.stage, runner, engine, self.notes, self.ledger)
         self.steps = Steps(state, self.stage, self.tasks, self.notes)
         self.starts = Starts(self.stage, self.steps)
         self.sight = Sight(viewer, state)
@@ -74,6 +73,7 @@ class SegmentController:
         self.stage.prompts_changed.connect(self._on_prompts)
         self.stage.object_selected.connect(self.select_object)
         self.stage.polarity_selected.connect(self.set_polarity)
+        self.stage.hand.changed.connect_setattr(state, "tool", maxargs=1)
         self.stage.layer_lost.connect(self._on_layer_lost)
         for name in ("current_step", "order", "ndisplay"):
             viewer.dims.events[name].connect(self._on_dims)
@@ -202,9 +202,9 @@ class SegmentController:
         object_id: int | None = None,
         positive: bool | None = None,
     ) -> None:
-        """Add shapes of such corners; several rectangles are one object each."""
+        """Add shapes of such corners; each box is an object, but for ``object_id``."""
         self._take_object(object_id)
-        self.placing.shapes(shapes, kind, positive)
+        self.placing.shapes(shapes, kind, positive, told=object_id is not None)
 
     def undo(self) -> None:
         """Take back the last prompt, propagation, deletion or change of object."""
@@ -295,7 +295,7 @@ class SegmentController:
         self.history.patched.disconnect(self.ledger.take, missing_ok=True)
         self.steps.use(history)
         history.patched.connect(self.ledger.take)
-        self.tasks.count(self.ledger)
+        self.tasks.count()
 
     def _ensure(self) -> Any:
         """All four layers; new or adopted labels get a free id."""
@@ -354,13 +354,8 @@ class SegmentController:
             self.state.status = refused
             return
         labels = self._ensure()[3]
-        given = assign(
-            self.stage,
-            self.steps.last,
-            self.state.each,
-            self.state.object_id,
-            1 + max(self._highest, self.ledger.highest),
-        )
+        free = 1 + max(self._highest, self.ledger.highest)
+        given = self.placing.assign(self.steps.last, free)
         self.steps.begin("last prompt")
         try:
             self.starts.adopt(labels, self.state.axis is None)

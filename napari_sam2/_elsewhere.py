@@ -189,7 +189,7 @@ class Elsewhere:
     def _on_data(self, event: Any = None) -> None:
         """Somebody has exchanged the array: count anew, then compare."""
         if self._labels is self.controller.stage.labels:
-            self.controller.tasks.count(self.controller.ledger)
+            self.controller.tasks.count()
 
     def _on_paint(self, event: Any = None) -> None:
         """A stroke, perhaps one that nobody has followed."""

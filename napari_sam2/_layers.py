@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels, Layer, Points, Shapes
+from napari.utils.colormaps.standardize_color import transform_color
 
 from sam2_core.errors import ImageError
 
@@ -284,6 +285,42 @@ class LabelColors:
             color = map_label(colormap, object_id)
             self._known[object_id] = tuple(map(float, color))
         return self._known[object_id]
+
+
+def defaults_of(layer: Points | Shapes) -> dict[str, Any]:
+    """Features of the next prompt."""
+    defaults = layer.feature_defaults
+    return {name: defaults[name].iloc[0] for name in defaults.columns}
+
+
+def set_next(
+    layer: Points | Shapes, features: dict[str, Any], looks: dict[str, Any]
+) -> None:
+    """Say what the next prompt is and looks like; those that are selected stay as is.
+
+    Prompts of other objects are selected no longer: Delete is for the current one.
+
+    Parameters
+    ----------
+    layer : Points or Shapes
+        Holds the prompts.
+    features : dict
+        One value for each column.
+    looks : dict
+        RGBA of parts of the prompt: "face", "border", "edge".
+    """
+    ids = layer.features["object_id"].to_numpy()
+    selected = [ids[i] for i in layer.selected_data if i < len(ids)]
+    if any(object_id != features["object_id"] for object_id in selected):
+        layer.selected_data = set()
+    with layer.block_update_properties():
+        if defaults_of(layer) != features:
+            layer.feature_defaults = features
+        for part, rgba in looks.items():
+            name = f"current_{part}_color"
+            now = transform_color(getattr(layer, name))[0]
+            if not np.allclose(now, rgba, atol=0.01):
+                setattr(layer, name, rgba)
 
 
 def style_points(

@@ -16,10 +16,11 @@ from napari_sam2._visibility import Visibility
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from napari_sam2._controller import SegmentController
     from napari_sam2._ledger import Place
+    from napari_sam2._prompts import MaskPrompt
 
 WHAT = ("both", "mask", "prompts")
 PATIENCE = 1.0  # seconds between looks at every mask's score
@@ -137,7 +138,7 @@ class Objects:
         """Select an object and show its first prompt, or where it is first."""
         self.select(object_id)
         image, points, shapes, labels = self.stage.ensure()
-        where = _first_prompt(points, shapes, object_id)
+        where = _first_prompt(points, shapes, self.stage.masks, object_id)
         if where is None:
             places = self.ledger.places(object_id)
             if not places:
@@ -286,11 +287,22 @@ class Objects:
         self.changed.emit()
 
 
-def _first_prompt(points: Any, shapes: Any, object_id: int) -> Any:
+def _first_prompt(
+    points: Any, shapes: Any, masks: Mapping[Key, MaskPrompt], object_id: int
+) -> Any:
     """Data coordinates of an object's first prompt, in order of frames; or None."""
     found = []
     for layer in (points, shapes):
         ids = layer.features["object_id"].to_numpy()
         for i in np.flatnonzero(ids == object_id):
             found.append(np.atleast_2d(layer.data[i]).mean(0))
+    for key, start in masks.items():
+        bounds = start.mask.bounds() if key.object_id == object_id else None
+        if bounds is not None:
+            x0, y0, x1, y1 = bounds
+            index = _layers.plane_index(key.plane, key.position)
+            middle = iter(((y0 + y1) / 2, (x0 + x1) / 2))
+            found.append(
+                np.array([next(middle) if i == slice(None) else i for i in index])
+            )
     return min(found, key=tuple, default=None)

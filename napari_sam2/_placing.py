@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam2 import _layers
+from napari_sam2._assigning import assign
 from napari_sam2._layers import IN_3D
-from napari_sam2._stage import full_coordinates
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_sam2._layers import View
     from napari_sam2._object_notes import ObjectNotes
+    from napari_sam2._snapshots import Snapshot
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
     from napari_sam2._steps import Steps
+
+
+OUTSIDE = "That was outside the image; click or draw inside it."
 
 
 class Placing:
@@ -33,6 +40,7 @@ class Placing:
         self.state = state
         self.stage = stage
         self.notes = notes
+        self._told = False  # which object the shapes on their way are for
 
     def point(self, position: Sequence[float], positive: bool | None) -> None:
         """Add a point at (row, column) of the plane shown or at nD data coordinates."""
@@ -40,17 +48,32 @@ class Placing:
         self.check()
         self.stage.add_point(full, self._sign(positive))
 
-    def shapes(self, shapes: Any, kind: str, positive: bool | None) -> None:
-        """Add shapes of (row, column) or nD corners, all at once."""
+    def shapes(
+        self, shapes: Any, kind: str, positive: bool | None, told: bool = False
+    ) -> None:
+        """Add shapes of (row, column) or nD corners, all at once.
+
+        ``told``: a box is for the current object, also if that has one already.
+        """
         outlines = [[self.locate(corner) for corner in shape] for shape in shapes]
         self.check()
-        self.stage.add_shapes(outlines, kind, self._sign(positive))
+        self._told = told
+        try:
+            self.stage.add_shapes(outlines, kind, self._sign(positive))
+        finally:
+            self._told = False
+
+    def assign(self, before: Snapshot | None, following: int) -> list[int]:
+        """Give what was just drawn its objects; see :func:`_assigning.assign`."""
+        state = self.state
+        current, each = state.object_id, state.each
+        return assign(self.stage, before, each, current, following, self._told)
 
     def locate(self, position: Sequence[float]) -> list[float]:
         """Full data coordinates; PromptError beside the image."""
         image = self.stage.ensure()[0]
         view = _layers.current_view(self.stage.viewer, image)
-        full = full_coordinates(view, position)
+        full = _full_coordinates(view, position)
         shape = _layers.image_shape(image)
         if any(not -0.5 <= v < n - 0.5 for v, n in zip(full, shape, strict=True)):
             raise PromptError(f"{tuple(position)} lies outside the image {shape}.")
@@ -71,7 +94,41 @@ class Placing:
         if locked := steps.touched(self.notes.locked):
             return self.notes.refusal(locked)
         now, last = self.stage.snapshot(), steps.last
-        if self.stage.viewer.dims.ndisplay == 2 or now is None or last is None:
+        image = self.stage.image
+        if image is None or now is None or last is None:
             return ""
         more = len(now.points) + len(now.shapes) > len(last.points) + len(last.shapes)
-        return IN_3D if more else ""
+        if more and self.stage.viewer.dims.ndisplay != 2:
+            return IN_3D
+        shape = _layers.image_shape(image)
+        return OUTSIDE if _outside(now, shape) - _outside(last, shape) else ""
+
+
+def _outside(prompts: Snapshot, shape: tuple[int, ...]) -> set[bytes]:
+    """Points and shapes that lie beside the image with all of their vertices."""
+    found = set()
+    for vertices in (*(xy[None] for xy in prompts.points), *prompts.shapes):
+        low, high = np.floor([vertices.min(0) + 0.5, vertices.max(0) + 0.5])
+        if (high < 0).any() or (low >= shape).any():
+            found.add(vertices.tobytes())
+    return found
+
+
+def _full_coordinates(view: View, position: Sequence[float]) -> list[float]:
+    """Complete (row, column) with the position shown; nD coordinates stay.
+
+    Raises
+    ------
+    PromptError
+        If the number of coordinates is neither 2 nor that of the image's axes.
+    """
+    if len(position) == view.ndim:
+        return [float(v) for v in position]
+    if len(position) != 2:
+        raise PromptError(
+            f"A position needs 2 or {view.ndim} coordinates, not {len(position)}."
+        )
+    full = np.empty(view.ndim)
+    full[list(view.others)] = view.position
+    full[list(view.plane)] = position
+    return [float(v) for v in full]

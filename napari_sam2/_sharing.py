@@ -37,17 +37,18 @@ def find(stage: Stage, known: MutableMapping[Image, History]) -> History:
     """The history to go on with.
 
     It is that which is ``known`` of the stage's image, else that of its labels. Without
-    labels, the newest layer that fits the image and that only the Automatic dock has
-    written into becomes the stage's.
+    labels, the newest layer that fits the image, belongs to no other, and that only the
+    Automatic dock has written into becomes the stage's.
     """
     image = stage.image
+    theirs = [labels for _, _, labels, _ in stage.remembered.values()]
     if image is not None and image in known:
         return known[image]
     if image is None or stage.labels is not None:
         return history_of(stage.labels)
     for layer in reversed(stage.viewer.layers):
         history = _HISTORIES.get(layer) if type(layer).__name__ == "Labels" else None
-        if history is None or _layers.why_not_labels(layer, image):
+        if history is None or layer in theirs or _layers.why_not_labels(layer, image):
             continue
         does = {entry.do for entry in history.record.journal.entries}
         if "add" in does and does <= {"add", "found"}:
@@ -60,7 +61,8 @@ def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
     """A dock is gone: its layers wait for the next one that works on their images."""
     history.record.notes = notes.all
     history.attend(None)
-    with stage.layers_changed.blocked():  # nobody is there to look
+    # Nobody is there to look.
+    with stage.layers_changed.blocked(), stage.hand.changed.blocked():
         stage.set_image(None)
     _LEFT.update(stage.remembered)
 

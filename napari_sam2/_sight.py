@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image
 
-from napari_sam2 import _layers
-from napari_sam2._channels import Blend, channel_of
+from napari_sam2._channels import Blend, channel_of, coincide
 from napari_sam2._images import LayerFrames, frames_of
 from napari_sam2._region import Looked, around, extent
 from napari_sam2._screen import region_on_screen
@@ -84,7 +82,7 @@ class Sight:
             for layer in self.viewer.layers
             if type(layer) is Image and layer.visible and layer.opacity > 0
         ]
-        fits = [layer for layer in visible if _coincide(layer, image)]
+        fits = [layer for layer in visible if coincide(layer, image)]
         return fits, [layer for layer in visible if layer not in fits]
 
     # -- the part on screen -------------------------------------------------------
@@ -188,20 +186,3 @@ def _serves(
         if not low <= spots[axis] <= spots[axis + 2] <= high:
             return False
     return 0.5 <= ratio <= 2
-
-
-def _coincide(layer: Image, image: Image) -> bool:
-    """Whether two images have the same shape and the same place."""
-    if layer is image:
-        return True
-    if _layers.image_shape(layer) != _layers.image_shape(image):
-        return False
-    ours, theirs = _layers.spatial(image), _layers.spatial(layer)
-    return all(
-        np.allclose(_matrix(ours[name]), _matrix(theirs[name]))
-        for name in ("scale", "translate", "rotate", "shear", "affine")
-    ) and list(ours["units"]) == list(theirs["units"])
-
-
-def _matrix(value: Any) -> Any:
-    return np.asarray(getattr(value, "affine_matrix", value), float)

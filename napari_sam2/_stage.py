@@ -10,10 +10,13 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _layers as layers
+from napari_sam2._aside import Aside
+from napari_sam2._channels import coincide, one_picture
+from napari_sam2._hand import Hand
 from napari_sam2._prompts import keys_of
 from napari_sam2._resting import Resting
 from napari_sam2._snapshots import Snapshot, restore, snapshot
-from sam2_core.errors import ImageError, PromptError
+from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +59,8 @@ class Stage:
         self._quiet = 0
         self._colors = layers.LabelColors()
         self._resting = Resting(viewer)
+        self.hand = Hand(viewer)
+        self._aside = Aside()
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
         self.remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
@@ -70,9 +75,11 @@ class Stage:
             for name in layers.SPATIAL:
                 if name in self.image.events:
                     self.image.events[name].disconnect(self._on_moved)
-        old = self._companions()
+        old, former = self._companions(), self.image
         same = (
-            image is not None and self.image is not None and _alike(image, self.image)
+            image is not None
+            and former is not None
+            and one_picture(former, image, self.viewer.layers)
         )
         self.image = image
         if image is None:
@@ -92,8 +99,12 @@ class Stage:
             shapes if shapes in present else None,
         )
         self.set_labels(labels if labels in present else None)
+        self.hand.pass_on(old[:3], self._companions()[:3])
         if not same:
             self._drop_empty(old)
+            if former is not None and coincide(former, image):
+                self._aside.put(old[:3])
+        self._aside.bring_back(self._companions()[:3])
 
     def _companions(self) -> tuple[Any, ...]:
         return self.points, self.shapes, self.labels, self.masks
@@ -141,16 +152,8 @@ class Stage:
 
     def activate(self, tool: str) -> None:
         """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""
-        _, points, shapes, _ = self.ensure()
-        modes = {
-            "box": "add_rectangle",
-            "polygon": "add_polygon",
-            "lasso": "add_polygon_lasso",
-            "scribble": "add_path",
-        }
-        layer = points if tool == "point" else shapes
-        self.viewer.layers.selection.active = layer
-        layer.mode = "add" if tool == "point" else modes[tool]
+        self.ensure()
+        self.hand.take(tool)
 
     # -- prompts ------------------------------------------------------------------
 
@@ -158,27 +161,19 @@ class Stage:
         """Say what the next prompt is for and colour all prompts accordingly."""
         if self.points is None or self.shapes is None:
             return
+        self._defaults = wanted = {
+            "polarity": layers.POLARITIES[0 if positive else 1],
+            "object_id": object_id,
+            "plane": tag,
+        }
+        color = layers.GREEN if positive else layers.RED
+        colors: dict[Points | Shapes, dict[str, Any]] = {
+            self.points: {"face": color, "border": self.label_color(object_id)},
+            self.shapes: {"edge": color},
+        }
         with self.quiet():
-            self._defaults = wanted = {
-                "polarity": layers.POLARITIES[0 if positive else 1],
-                "object_id": object_id,
-                "plane": tag,
-            }
-            if _as_values(self.points.feature_defaults) != wanted:
-                self.points.selected_data = set()
-                self.points.feature_defaults = wanted
-            color = layers.GREEN if positive else layers.RED
-            looks = {"face": color, "border": self.label_color(object_id)}
-            for part, rgba in looks.items():
-                name = f"current_{part}_color"
-                if not np.allclose(_rgba(getattr(self.points, name)), rgba, atol=0.01):
-                    self.points.selected_data = set()
-                    setattr(self.points, name, rgba)
-            if _as_values(self.shapes.feature_defaults) != wanted:
-                self.shapes.feature_defaults = wanted
-            if not np.allclose(_rgba(self.shapes.current_edge_color), color, atol=0.01):
-                self.shapes.selected_data = set()
-                self.shapes.current_edge_color = color
+            for layer, looks in colors.items():
+                layers.set_next(layer, wanted, looks)
             self.style(object_id)
 
     def style(self, object_id: int) -> None:
@@ -269,15 +264,22 @@ class Stage:
         for layer in (self.points, self.shapes):
             if layer is not None:
                 layer.events.data.disconnect(self._on_data)
+        if self.shapes is not None:
+            selected = self.shapes.selected_data.events.items_changed
+            selected.disconnect(self._on_shapes_selected)
         if self.points is not None:
             self.points.events.feature_defaults.disconnect(self._on_defaults)
             if self._on_press in self.points.mouse_drag_callbacks:
                 self.points.mouse_drag_callbacks.remove(self._on_press)
         self.points, self.shapes = points, shapes
         self._resting.use(shapes)
+        self.hand.use(points, shapes)
         for layer in (points, shapes):
             if layer is not None:
                 layer.events.data.connect(self._on_data)
+        if shapes is not None:
+            selected = shapes.selected_data.events.items_changed
+            selected.connect(self._on_shapes_selected)
         if points is not None:
             points.events.feature_defaults.connect(self._on_defaults)
             points.mouse_drag_callbacks.append(self._on_press)
@@ -285,6 +287,8 @@ class Stage:
 
     def _add(self, layer: Any) -> Any:
         self._made.add(layer)
+        if layer.name in self.viewer.layers and self.image is not None:
+            layer.name = f"{layer.name} ({self.image.name})"
         with self.quiet():
             return self.viewer.add_layer(layer)
 
@@ -319,7 +323,7 @@ class Stage:
         """A selected prompt makes its object and polarity the current ones."""
         if self._quiet or self.points is None:
             return
-        values = _as_values(self.points.feature_defaults)
+        values = layers.defaults_of(self.points)
         if values == self._defaults:
             return
         if self._added_other:
@@ -330,9 +334,25 @@ class Stage:
                 self._defaults["plane"],
             )
             return
-        if int(values["object_id"]) > 0:
-            self.object_selected.emit(int(values["object_id"]))
-        self.polarity_selected.emit(values["polarity"] == layers.POLARITIES[0])
+        self._on_selected(int(values["object_id"]), values["polarity"])
+
+    def _on_shapes_selected(self, *_: Any) -> None:
+        """The same for shapes, which tell of the selection only."""
+        if self._quiet or self.shapes is None:
+            return
+        table, chosen = self.shapes.features, list(self.shapes.selected_data)
+        if not chosen or max(chosen) >= len(table):
+            return
+        values = table.iloc[chosen][["object_id", "polarity"]].drop_duplicates()
+        if len(values) == 1:
+            object_id, polarity = values.iloc[0]
+            self._on_selected(int(object_id), polarity)
+
+    def _on_selected(self, object_id: int, polarity: str) -> None:
+        if object_id > 0 and object_id != self._defaults.get("object_id"):
+            self.object_selected.emit(object_id)
+        if polarity != self._defaults.get("polarity"):
+            self.polarity_selected.emit(polarity == layers.POLARITIES[0])
 
     def _on_selected_label(self, event: Any = None) -> None:
         if not self._quiet and self.labels is not None:
@@ -360,41 +380,3 @@ class Stage:
         elif layer is not self.image:
             return
         self.layer_lost.emit(layer)
-
-
-def full_coordinates(view: layers.View, position: Sequence[float]) -> list[float]:
-    """Complete (row, column) with the position shown; nD coordinates stay.
-
-    Raises
-    ------
-    PromptError
-        If the number of coordinates is neither 2 nor that of the image's axes.
-    """
-    if len(position) == view.ndim:
-        return [float(v) for v in position]
-    if len(position) != 2:
-        raise PromptError(
-            f"A position needs 2 or {view.ndim} coordinates, not {len(position)}."
-        )
-    full = np.empty(view.ndim)
-    full[list(view.others)] = view.position
-    full[list(view.plane)] = position
-    return [float(v) for v in full]
-
-
-def _alike(a: Image, b: Image) -> bool:
-    return layers.image_shape(a) == layers.image_shape(b) and (
-        np.array_equal(np.asarray(a.scale), np.asarray(b.scale))
-        and np.array_equal(np.asarray(a.translate), np.asarray(b.translate))
-    )
-
-
-def _as_values(frame: Any) -> dict[str, Any]:
-    """First row of a table as plain values."""
-    return {name: frame[name].iloc[0] for name in frame.columns}
-
-
-def _rgba(color: Any) -> Any:
-    from napari.utils.colormaps.standardize_color import transform_color
-
-    return transform_color(color)[0]

@@ -52,7 +52,7 @@ class SegmentationState:
     positive : bool
         Whether the next point says "this belongs to the object".
     tool : str
-        The tool that was taken in hand last.
+        The tool in hand; "" if a click on the canvas makes no prompt.
     object_id : int
         Label value that the prompts are for; 0 means background, nothing can be
         prompted.
@@ -115,7 +115,7 @@ class SegmentationState:
     plane: tuple[int, int] | None = None
     axis: int | None = None
     positive: bool = True
-    tool: str = "point"
+    tool: str = ""
     object_id: int = 1
     writing: str = "keep"
     neighbours: bool = False

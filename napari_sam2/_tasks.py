@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _replay
+from napari_sam2._advice import advice
 from napari_sam2._entry import Entry
 from napari_sam2._erasing import erase_at
 from napari_sam2._glimpses import Choices
@@ -62,6 +63,8 @@ class Tasks:
         Does the computing, on that thread.
     notes : ObjectNotes
         Says which objects are locked.
+    ledger : Ledger
+        Counts the labels.
     """
 
     failed = Signal(Sam2Error)
@@ -77,13 +80,17 @@ class Tasks:
         runner: Runs,
         engine: Engine,
         notes: ObjectNotes,
+        ledger: Ledger,
     ) -> None:
         self.state = state
         self.notes = notes
+        self.ledger = ledger
         self.stage = stage
         self.runner = runner
         self.engine = engine
         self._history = History()
+        self._advised = ""
+        state.events.tool.connect(self.renew)
 
     @property
     def history(self) -> History:
@@ -239,9 +246,9 @@ class Tasks:
 
         self._submit("restore", work, then=then, total=_replay.planes_of(journal))
 
-    def count(self, ledger: Ledger) -> None:
+    def count(self) -> None:
         """Find out where every label is, a few planes at a time."""
-        labels = self.stage.labels
+        labels, ledger = self.stage.labels, self.ledger
         ledger.clear()
         if labels is None:
             return
@@ -268,6 +275,7 @@ class Tasks:
                 self.runner.submit(Job("count", work, on_item, more))
             else:
                 self.ended.emit("count")
+                self.renew()
 
         more()
 
@@ -286,24 +294,13 @@ class Tasks:
         """Say what to do next, unless something is going on."""
         if not self.state.busy:
             known = self.stage.image is not None
-            self.state.status = (known and text) or self._advice()
+            self._advised = advice(self.state, self.stage, self.ledger)
+            self.state.status = (known and text) or self._advised
 
-    def _advice(self) -> str:
-        state, image = self.state, self.stage.image
-        if image is None:
-            return "Open an image, or a sample from File > Open Sample."
-        if state.model in state.missing:
-            return f"{state.model} has to be downloaded before it can be used."
-        if state.object_id < 1:
-            return "Label 0 is the background; choose another label."
-        try:
-            _layers.current_view(self.stage.viewer, image)
-        except Sam2Error as error:
-            return str(error)
-        number = self.stage.count_prompts(state.object_id)
-        if number == 0:
-            return f"Click on object {state.object_id} in the image."
-        return f"Object {state.object_id}: {number} prompt{'s' if number > 1 else ''}."
+    def renew(self, *_: Any) -> None:
+        """Say anew what to do next, if nothing else has been said since."""
+        if self.state.status == self._advised:
+            self.rest()
 
     # -- following a job ----------------------------------------------------------
 

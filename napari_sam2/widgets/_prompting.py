@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TOOLS = {
     "point": ("Point", "Click on the object; Shift+click on what does not belong"),
-    "box": ("Box", "Drag a rectangle around the object"),
+    "box": ("Box", "Drag a rectangle around the object, another around the next"),
     "scribble": ("Scribble", "Drag along the object, or along what does not belong"),
     "lasso": ("Lasso", "Outline the object with a stroke; negative cuts it off"),
     "polygon": ("Outline", "Outline the object click by click; Enter finishes"),

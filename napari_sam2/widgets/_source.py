@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
 from napari_sam2._layers import why_not_labels
@@ -32,6 +32,8 @@ class SourcePanel(QWidget):
     model_requested = Signal(str)
     device_requested = Signal(str)
     download_requested = Signal()
+    tool_requested = Signal(str)
+    """To be taken in hand again."""
 
     def __init__(
         self,
@@ -73,6 +75,10 @@ class SourcePanel(QWidget):
         for name in ("image", "labels", "model", "device", "devices", "missing"):
             state.events[name].connect(self.refresh)
         state.events.busy.connect(self.refresh)
+        self._tool = ""  # that was in hand when an image came
+        self._settled = QTimer(self, singleShot=True, interval=0)
+        self._settled.timeout.connect(self._on_settled)
+        self._layers = viewer.layers
         viewer.layers.events.inserted.connect(self._on_inserted)
         self.refresh()
 
@@ -127,8 +133,19 @@ class SourcePanel(QWidget):
 
     def _on_inserted(self, event: Any) -> None:
         """The first image that is opened is the one to segment."""
-        if self._state.image is None and _is_image(event.value):
+        if not _is_image(event.value):
+            return
+        if self._state.image is None:
             self.image_requested.emit(event.value)
+        if self._state.tool:
+            self._tool = self._state.tool
+            self._settled.start()
+
+    def _on_settled(self) -> None:
+        """Once it is in the list, napari makes an image the active layer."""
+        tool, self._tool = self._tool, ""
+        if _is_image(self._layers.selection.active) and not self._state.tool:
+            self.tool_requested.emit(tool)
 
     def _on_labels(self, layer: Any) -> None:
         self.labels_requested.emit(layer)

@@ -183,7 +183,11 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         opposite: Sequence[float],
         object_id: int | None = None,
     ) -> None:
-        """Add a box between two opposite corners, as dragging a rectangle does."""
+        """Add a box between two opposite corners, as dragging a rectangle does.
+
+        A second box of an object in a plane is the next object; with ``object_id`` it
+        takes the place of the first.
+        """
         (top, left), (bottom, right) = corner[-2:], opposite[-2:]
         lead = tuple(corner[:-2])
         outline = [(top, left), (top, right), (bottom, right), (bottom, left)]
@@ -302,6 +306,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.source.model_requested.connect(self._on_model)
         self.source.device_requested.connect(self._on_device)
         self.source.download_requested.connect(controller.tasks.download)
+        self.source.tool_requested.connect(self._on_tool)
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
         self.seeing.option_requested.connect(self._on_option)
@@ -353,6 +358,9 @@ class SegmentWidget(Actions, StackMethods, QWidget):
 
     def _on_image(self, layer: Any) -> None:
         self._try("choose_image", layer)
+
+    def _on_tool(self, tool: str) -> None:
+        self._try("take_tool", tool)
 
     def _on_labels(self, layer: Any) -> None:
         self._try("choose_labels", layer)

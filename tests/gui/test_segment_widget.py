@@ -26,6 +26,35 @@ def test_the_first_image_opened_later_is_taken(segment):
     assert w.source.labels.currentText() == "SAM2 labels"
 
 
+def lit(w):
+    return [name for name, button in w.prompts.tools.items() if button.isChecked()]
+
+
+def test_images_that_are_opened_leave_the_tool_in_hand(segment, qtbot):
+    """napari makes each of them the active layer, after it is in the list."""
+    w = segment()
+    layers, points = w.viewer_model.layers, w.controller.stage
+    w.viewer_model.add_image(FLAT)
+    w.viewer_model.add_image(FLAT)
+    qtbot.waitUntil(lambda: layers.selection.active is points.points)
+    assert lit(w) == ["point"]
+    press(qtbot, w.prompts.tools["box"])
+    w.viewer_model.add_image(STACK)
+    assert lit(w) == []
+    qtbot.waitUntil(lambda: layers.selection.active is points.shapes)
+    assert lit(w) == ["box"]
+
+
+def test_without_a_tool_an_image_that_is_opened_is_the_active_layer(segment, qtbot):
+    w = segment(FLAT)
+    layers = w.viewer_model.layers
+    layers.selection.active = w.labels
+    image = w.viewer_model.add_image(STACK)
+    qtbot.wait(50)
+    assert layers.selection.active is image
+    assert lit(w) == []
+
+
 def test_choices_follow_the_layer_list(segment):
     w = segment(FLAT, name="a")
     b = w.viewer_model.add_image(STACK, name="b")
@@ -73,6 +102,10 @@ def test_buttons_drive_the_tool(segment, qtbot):
     w.add_point((10, 20))
     press(qtbot, w.prompts.next)
     assert w.object_id == 2
+    w.viewer_model.layers.selection.active = w.labels
+    assert lit(w) == []
+    press(qtbot, w.prompts.tools["lasso"])
+    assert lit(w) == ["lasso"]
     assert w.prompts.name.text() == "Object 2"
     assert "next object" in w.prompts.undo.toolTip()
     press(qtbot, w.prompts.undo)

@@ -204,3 +204,69 @@ def test_several_cells_and_their_table(open_window, qtbot):
     dock.objects.merge([1, 2])
     dock.wait(30)
     assert set(np.unique(dock.labels.data)) == {0, 1, 3}
+
+
+def test_the_dock_first_then_an_image_then_a_click(make_napari_viewer, backend, qtbot):
+    """With events of Qt: napari makes the new image the active layer."""
+    viewer = make_napari_viewer(show=True)
+    dock = SegmentWidget(viewer, backend=backend)
+    viewer.window.add_dock_widget(dock, name="Segment")
+    qtbot.waitUntil(lambda: not dock.runner.busy)
+    viewer.open_sample("napari-sam2", "cells")
+    qtbot.wait(100)
+    dock.wait(30)
+    assert dock.prompts.tools["point"].isChecked()
+    canvas = viewer.window._qt_viewer.canvas.native
+    middle = canvas.rect().center()
+    qtbot.mouseMove(canvas, middle)
+    qtbot.mouseClick(canvas, Qt.LeftButton, pos=middle)
+    qtbot.wait(100)
+    dock.wait(30)
+    (where,) = dock.controller.stage.points.data
+    assert dock.labels.data[tuple(np.round(where).astype(int))] == 1
+
+
+def test_prompts_of_other_objects_are_grabbed_at_once(open_window, qtbot):
+    viewer, _, dock = open_window(np.zeros(SHAPE))
+    points = dock.controller.stage.points
+    click(viewer, points, (20, 20))
+    dock.wait(30)
+    click(viewer, points, (24, 24), modifiers=["Shift"])
+    dock.wait(30)
+    dock.next_object()
+    click(viewer, points, (35, 50))
+    dock.wait(30)
+    viewer.layers.selection.active = points
+    points.mode = "select"
+    drag(viewer, points, (20, 20), (20, 21), (8, 21))
+    dock.wait(30)
+    assert points.data[0].tolist() == [8, 21]
+    assert dock.object_id == 1
+    drag(viewer, points, (24, 24), (24, 25), (30, 25))
+    dock.wait(30)
+    assert points.data[1].tolist() == [30, 25]
+    np.testing.assert_array_equal(dock.labels.data == 1, disc(SHAPE, 21, 8))
+    click(viewer, points, (35, 50))
+    press_key(qtbot, viewer, Qt.Key_Delete)
+    dock.wait(30)
+    assert set(np.unique(dock.labels.data)) == {0, 1}
+
+
+def test_boxes_drawn_one_after_another_are_objects(open_window, qtbot):
+    viewer, image, dock = open_window(np.zeros(SHAPE))
+    viewer.layers.selection.active = image
+    press_key(qtbot, viewer, Qt.Key_B)
+    shapes = dock.controller.stage.shapes
+    for top, left in ((5, 5), (22, 30)):
+        drag(viewer, shapes, (top, left), (top + 5, left + 5), (top + 10, left + 12))
+        dock.wait(30)
+    labels = dock.labels.data
+    assert (labels[5:16, 5:18] == 1).all()
+    assert (labels[22:33, 30:43] == 2).all()
+    assert dock.status.text() == "Object 2: 1 prompt."
+    shapes.mode = "select"
+    click(viewer, shapes, (5, 10))
+    assert dock.object_id == 1
+    press_key(qtbot, viewer, Qt.Key_Delete)
+    dock.wait(30)
+    assert set(np.unique(labels)) == {0, 2}

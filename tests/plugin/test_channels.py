@@ -6,8 +6,15 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image
+from napari.layers._source import layer_source
 
-from napari_sam2._channels import blend_from_json, channel_as_json, channel_of
+from napari_sam2._channels import (
+    blend_from_json,
+    channel_as_json,
+    channel_of,
+    one_picture,
+)
 from napari_sam2._sight import Sight
 from napari_sam2._state import SegmentationState
 from sam2_core import ImageError
@@ -176,3 +183,35 @@ def test_a_channel_looks_the_same_after_a_session_file(name):
     normal = np.clip((A - low) / (high - low), 0, 1) ** 1.3
     colors = image.colormap.map(normal.ravel()).reshape(*A.shape, 4)[..., :3]
     np.testing.assert_allclose(ours.picture(where), colors * 255, atol=3)
+
+
+def layer(path=None, data=A, **look):
+    with layer_source(path=path):
+        return Image(data, **look)
+
+
+def test_channels_of_a_file_are_one_picture_whichever_is_visible():
+    a = layer("a.tif", blending="additive")
+    b = layer("a.tif", blending="additive", visible=False)
+    other = layer("b.tif", blending="additive")
+    shown = [a, b, other]
+    assert one_picture(a, b, shown)
+    assert one_picture(b, a, shown)
+    assert not one_picture(a, other, shown)  # a file of several is complete
+
+
+def test_files_of_a_channel_each_are_one_picture_while_shown_together():
+    a, b = layer("a.tif"), layer("b.tif", blending="additive")
+    assert one_picture(a, b, [a, b])
+    b.visible = False
+    assert not one_picture(a, b, [a, b])
+
+
+def test_an_image_that_covers_another_is_another_picture():
+    a, b = layer(), layer(data=B)
+    assert not one_picture(a, b, [a, b])
+    b.opacity = 0.5
+    assert one_picture(a, b, [a, b])
+    assert not one_picture(a, b, [b, a])
+    moved = layer(translate=(5, 0), blending="additive")
+    assert not one_picture(a, moved, [a, moved])

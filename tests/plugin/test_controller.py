@@ -280,7 +280,9 @@ def test_another_channel_keeps_prompts_and_labels(tool):
     t = tool(FLAT)
     click(t, 10, 20)
     labels = t.stage.labels
-    t.choose_image(t.viewer.add_image(FLAT + 1, name="other channel"))
+    t.choose_image(
+        t.viewer.add_image(FLAT + 1, name="other channel", blending="additive")
+    )
     assert t.stage.labels is labels
     assert len(t.stage.points.data) == 1
 

@@ -287,7 +287,7 @@ def test_corrections_follow_although_labels_are_being_counted(kept):
     t = kept()
     pair(t)
     t.state.follow_corrections = True
-    t.tasks.count(t.ledger)
+    t.tasks.count()
     at(t, 5)
     t.add_point((14, 24), object_id=1)
     assert t.stage.labels.data[7, 14, 24] == 1

@@ -9,6 +9,8 @@ import pytest
 from fakes import disc
 from napari.layers import Labels
 
+from napari_sam2._layers import current_view
+from napari_sam2._objects import _first_prompt
 from napari_sam2._visibility import Visibility
 from sam2_core import PromptError
 
@@ -275,3 +277,30 @@ def test_names_and_locks_belong_to_their_labels(tool):
     t.choose_image(first)
     assert t.notes.names == {1: "cell"}
     assert t.notes.locked == {1}
+
+
+def test_jumping_finds_the_first_mask_prompt(tool):
+    """On frames before there are pixels, but nothing that the user said."""
+    t = tool(STACK)
+    data = np.zeros(STACK.shape, np.uint16)
+    data[:, 8:13, 18:23] = 4
+    t.choose_labels(t.viewer.add_layer(Labels(data)))
+    t.viewer.dims.set_current_step(0, 5)
+    t.objects.track_all()
+    t.viewer.dims.set_current_step(0, 6)
+    t.objects.jump(4)
+    assert t.viewer.dims.current_step[0] == 5
+    t.add_point((3, 10, 20), object_id=4)
+    t.objects.jump(4)
+    assert t.viewer.dims.current_step[0] == 3
+
+
+def test_jumping_to_a_mask_shows_its_middle(tool):
+    t = tool(np.zeros((400, 600), np.float32))
+    data = np.zeros((400, 600), np.uint16)
+    data[300:321, 500:541] = 4
+    t.choose_labels(t.viewer.add_layer(Labels(data)))
+    view = current_view(t.viewer, t.state.image)
+    t.starts.adopt_plane(t.stage.labels, view, t.steps.begin("masks"))
+    where = _first_prompt(t.stage.points, t.stage.shapes, t.stage.masks, 4)
+    assert where.tolist() == [310, 520]

@@ -1,0 +1,42 @@
+"""What to do next, in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_sam2 import _layers
+from sam2_core.errors import Sam2Error
+
+if TYPE_CHECKING:
+    from napari_sam2._ledger import Ledger
+    from napari_sam2._stage import Stage
+    from napari_sam2._state import SegmentationState
+
+BEGIN = {
+    "point": "Click on object {} in the image.",
+    "box": "Drag a box around object {}.",
+    "scribble": "Drag along object {}.",
+    "lasso": "Outline object {} with a stroke.",
+    "polygon": "Outline object {} click by click.",
+    "": "Take Point or another tool to prompt object {}.",
+}
+
+
+def advice(state: SegmentationState, stage: Stage, ledger: Ledger) -> str:
+    """Say what a user who sees this state may want to know."""
+    image, object_id = stage.image, state.object_id
+    if image is None:
+        return "Open an image, or a sample from File > Open Sample."
+    if state.model in state.missing:
+        return f"{state.model} has to be downloaded before it can be used."
+    if object_id < 1:
+        return "Label 0 is the background; choose another label."
+    try:
+        _layers.current_view(stage.viewer, image)
+    except Sam2Error as error:
+        return str(error)
+    if number := stage.count_prompts(object_id):
+        return f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
+    if state.tool and ledger.extent(object_id):
+        return f"Object {object_id} has a mask; click where it is wrong."
+    return BEGIN[state.tool].format(object_id)

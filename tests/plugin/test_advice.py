@@ -1,0 +1,47 @@
+"""The sentence that says what to do next fits what is there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import FLAT, click
+from napari.layers import Labels
+
+
+def test_an_object_with_a_mask_is_corrected(tool):
+    t = tool(FLAT)
+    data = np.zeros(FLAT.shape, np.uint16)
+    data[5:9, 5:9] = 49
+    t.choose_labels(t.viewer.add_layer(Labels(data)))
+    t.select_object(49)
+    assert t.state.status == "Take Point or another tool to prompt object 49."
+    t.stage.activate("point")
+    assert t.state.status == "Object 49 has a mask; click where it is wrong."
+    t.select_object(50)
+    assert t.state.status == "Click on object 50 in the image."
+
+
+def test_what_labels_hold_is_said_once_they_are_counted(tool):
+    t = tool(FLAT)
+    t.stage.labels.data[5:9, 5:9] = 1
+    assert "Click on object 1" in t.state.status
+    t.tasks.count()
+    assert t.state.status == "Object 1 has a mask; click where it is wrong."
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("point", "Click on object 1"),
+        ("box", "Drag a box"),
+        ("scribble", "Drag along"),
+        ("lasso", "Outline object 1"),
+        ("polygon", "Outline object 1"),
+    ],
+)
+def test_each_tool_has_its_own(tool, name, begins):
+    t = tool(FLAT)
+    t.stage.activate(name)
+    assert t.state.status.startswith(begins)
+    click(t, 10, 20)
+    assert t.state.status == "Object 1: 1 prompt."

@@ -1,0 +1,63 @@
+"""The tool that a click on the canvas would use."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import FLAT, STACK
+
+
+def test_a_new_image_is_clicked_on(tool):
+    t = tool(FLAT)
+    assert t.state.tool == "point"
+    assert t.state.status == "Click on object 1 in the image."
+
+
+@pytest.mark.parametrize("name", ["box", "scribble", "lasso", "polygon", "point"])
+def test_a_tool_is_in_hand_until_another_layer_or_mode_is(tool, name):
+    t = tool(FLAT)
+    t.stage.activate(name)
+    assert t.state.tool == name
+    layer = t.viewer.layers.selection.active
+    t.viewer.layers.selection.active = t.state.image
+    assert t.state.tool == ""
+    assert "Point" in t.state.status
+    t.viewer.layers.selection.active = layer
+    assert t.state.tool == name
+    layer.mode = "select"
+    assert t.state.tool == ""
+
+
+def test_a_brush_is_none_of_the_tools(tool):
+    t = tool(FLAT)
+    t.viewer.layers.selection.active = t.stage.labels
+    t.stage.labels.mode = "paint"
+    assert t.state.tool == ""
+    t.viewer.layers.selection.active = None
+    assert t.state.tool == ""
+
+
+def test_napari_s_own_buttons_take_tools(tool):
+    t = tool(FLAT)
+    t.viewer.layers.selection.active = t.stage.shapes
+    t.stage.shapes.mode = "add_polygon_lasso"
+    assert t.state.tool == "lasso"
+
+
+def test_what_was_said_last_is_not_talked_over(tool):
+    t = tool(FLAT)
+    t.state.status = "Something else."
+    t.viewer.layers.selection.active = t.state.image
+    assert t.state.status == "Something else."
+
+
+def test_going_back_to_an_image_takes_the_tool_along(tool):
+    t = tool(FLAT)
+    t.add_point((10, 20))
+    t.add_shapes([[(20, 20), (20, 30), (30, 30), (30, 20)]])
+    first, points = t.state.image, t.stage.points
+    t.choose_image(t.viewer.add_image(STACK))
+    t.add_point((2, 10, 20))
+    t.stage.activate("point")
+    t.choose_image(first)
+    assert t.viewer.layers.selection.active is points
+    assert t.state.tool == "point"

@@ -1,0 +1,48 @@
+"""What is drawn beside the image goes back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import FLAT, STACK, click
+
+BESIDE = [(-3, 20), (10, -0.6), (40, 20), (10, 59.5)]
+
+
+@pytest.mark.parametrize("where", BESIDE)
+def test_a_click_outside_is_refused_with_a_sentence(tool, backend, where):
+    t = tool(FLAT)
+    click(t, *where)
+    assert len(t.stage.points.data) == 0
+    assert "outside the image" in t.state.status
+    assert t.state.undo_text == ""
+    assert backend.answers == 0
+    click(t, 39.4, -0.4)
+    assert len(t.stage.points.data) == 1
+    assert t.stage.labels.data.any()
+
+
+def test_a_click_beyond_the_last_frame_is_refused(tool):
+    t = tool(STACK)
+    click(t, 7, 10, 20)
+    assert len(t.stage.points.data) == 0
+
+
+def test_a_point_cannot_be_dragged_outside(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    before = t.stage.labels.data.copy()
+    t.stage.points.data = np.array([(10.0, 80.0)])
+    assert t.stage.points.data.tolist() == [[10, 20]]
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+
+
+def test_a_box_may_reach_over_the_edge_but_not_lie_beside(tool):
+    t = tool(FLAT)
+    corners = np.array([(-5, -5), (-5, 9), (9, 9), (9, -5)], float)
+    t.stage.add_shapes([corners], "rectangle")
+    assert (t.stage.labels.data[:10, :10] == 1).all()
+    t.stage.add_shapes([corners - 20], "rectangle")
+    assert len(t.stage.shapes.data) == 1
+    assert "outside the image" in t.state.status
+    assert t.state.object_id == 1

@@ -79,7 +79,7 @@ class LineageTools:
 
             controller.tasks.rewrite(work, step)
             daughters = pair
-        record.answer(suspect.parent, suspect.frame, daughters, step)
+        record.answer(suspect.key, daughters, step)
         self.tools.refresh()
         return daughters
 

@@ -54,19 +54,19 @@ def collect_rows(
 
 
 def graph_of(
-    divisions: Mapping[tuple[int, int], tuple[int, ...]], ids: set[int]
+    divisions: Mapping[tuple[int, int, int], tuple[int, ...]], ids: set[int]
 ) -> dict[int, list[int]]:
     """Napari's graph: daughter to its parents.
 
     Parameters
     ----------
     divisions : dict
-        Daughters by parent and frame; () where the answer was no.
+        Daughters by parent, frame and daughter asked about; () where the answer was no.
     ids : set of int
         Tracks there are; napari wants no others in a graph.
     """
     graph: dict[int, list[int]] = {}
-    for (parent, _), daughters in sorted(divisions.items()):
+    for (parent, _, _), daughters in sorted(divisions.items()):
         for daughter in daughters:
             if daughter in ids and parent in ids and daughter != parent:
                 graph[daughter] = [parent]
@@ -75,7 +75,7 @@ def graph_of(
 
 def make_tracks(
     rows: NDArray[np.float64],
-    divisions: Mapping[tuple[int, int], tuple[int, ...]],
+    divisions: Mapping[tuple[int, int, int], tuple[int, ...]],
     image: Image,
 ) -> Tracks:
     """A Tracks layer that coincides with the image.

@@ -102,7 +102,11 @@ def find_suspects(
 def _mothers(
     line: Mapping[int, Mapping[int, Facts]], daughter: int, first: int
 ) -> Iterator[Suspect]:
-    born = line[daughter][first].centre
+    born, earlier = line[daughter][first].centre, line[daughter].get(first - 1)
+    if earlier is not None and earlier.overlaps:  # followed back, she ran into her
+        for parent, _ in earlier.overlaps:
+            yield Suspect(parent, first, daughter)
+        return
     for parent, row in line.items():
         before, after = row.get(first - 1), row.get(first)
         if parent == daughter or before is None or not before.area or born is None:

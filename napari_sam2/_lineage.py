@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_sam2._divisions import Suspect, divide, find_suspects, positions_from
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._marks import END, Mark
+from napari_sam2._marks import BEGIN, END, Mark
 from napari_sam2._tracks import collect_rows, make_tracks
 from sam2_core.errors import PromptError, Sam2Error
 
@@ -42,7 +42,7 @@ class LineageTools:
         """The user says whether it was a division; it is never asked again.
 
         An object in two parts becomes two objects from that frame on, and ends before
-        it. Undo takes the answer back.
+        it; a daughter beside her mother begins there. Undo takes the answer back.
 
         Returns
         -------
@@ -64,6 +64,10 @@ class LineageTools:
         daughters: tuple[int, ...] = ()
         if divided and suspect.daughter:
             daughters = (suspect.daughter,)
+            here = frames.position(suspect.frame)
+            begins = Mark(suspect.daughter, frames.plane, here, BEGIN)
+            if begins not in record.marks:
+                record.mark(begins, step)
         elif divided:
             plane, before = frames.plane, frames.position(max(0, suspect.frame - 1))
             positions = positions_from(

@@ -1,4 +1,4 @@
-"""What the user says about where an object is: not on this frame, from here, to here."""
+"""What the user says of where an object is: not on this frame, from here, to here."""
 
 from __future__ import annotations
 

@@ -148,7 +148,6 @@ def propagation(
     bounds = record.marks.bounds(frames, firsts)
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
     only = frozenset({state.object_id}) if state.alone else None
-    shown = shown if patience else {}
     changes = changes and record.journal.carried(frames)
     return Plan(*span, patience, here, bounds, shown, only, changes)
 

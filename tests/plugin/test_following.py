@@ -50,7 +50,7 @@ class Session:
                 reverse=reverse,
             )
             yield result
-            if ended is not None and ended(result):
+            if ended is not None and ended(result) is True:
                 ways[reverse] = []
 
 
@@ -98,7 +98,7 @@ def test_each_way_ends_where_all_are_lost_in_it():
 
 def test_changes_may_come_to_a_frame_from_both_sides():
     class Twice:
-        def propagate(self, start, stop, direction, only_changed=False):
+        def propagate(self, start, stop, direction, only_changed=False, ended=None):
             assert only_changed
             for reverse in (False, True):
                 mask = disc(SHAPE, 40 if reverse else 20, 10)

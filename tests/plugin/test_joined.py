@@ -231,7 +231,7 @@ def test_neighbours_as_negative_prompts_are_repeated(kept, tmp_path):
     np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
 
 
-@pytest.mark.parametrize("kind, frame", [(ABSENT, 6), (BEGIN, 2), (END, 6)])
+@pytest.mark.parametrize(("kind", "frame"), [(ABSENT, 6), (BEGIN, 2), (END, 6)])
 def test_marks_are_undone_and_done_again(kept, tmp_path, kind, frame):
     t = kept()
     pair(t)

@@ -281,7 +281,7 @@ class SegmentController:
         limits = _plan.check_range(span[0], span[1], len(frames))
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
-        going = _plan.going(self.state, prompts)
+        going = _plan.going(self.state, prompts, self.pending.locked(line))
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
         plan = _plan.propagation(self.state, frames, going, record, span, here, changes)

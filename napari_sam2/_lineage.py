@@ -117,19 +117,19 @@ class LineageTools:
             try:
                 if error is not None:
                     raise error
-                self._show(np.concatenate(rows), image)
+                self._show(np.concatenate(rows), image, labels)
             except Sam2Error as problem:
                 controller.tasks.fail(problem)
 
         controller.runner.submit(Job("tracks", work, on_item, on_end, on_start))
 
-    def _show(self, rows: Any, image: Any) -> None:
+    def _show(self, rows: Any, image: Any, labels: Any) -> None:
         viewer, old = self.controller.viewer, self.tracks
-        tracks = make_tracks(rows, self.tools.record.divisions, image)
+        tracks = make_tracks(rows, self.tools.record.divisions, image, labels)
         if old is not None and old in viewer.layers:
             viewer.layers.remove(old)
         active = viewer.layers.selection.active
         self.tracks = viewer.add_layer(tracks)
         viewer.layers.selection.active = active
-        number = len(np.unique(rows[:, 0]))
+        number = len(np.unique(tracks.data[:, 0]))
         self.controller.state.status = f"{number} tracks."

@@ -98,8 +98,9 @@ class Tasks:
     @property
     def rules(self) -> _labels.Rules:
         """What may happen to labels that are there."""
-        writing, locked = self.state.writing, self.notes.locked
-        return _labels.Rules(writing != "overwrite", writing == "empty", locked)
+        state, writing = self.state, self.state.writing
+        keep = writing != "overwrite" or state.neighbours
+        return _labels.Rules(keep, writing == "empty", self.notes.locked)
 
     @property
     def choice(self) -> Choice:

@@ -162,7 +162,11 @@ def test_yes_is_a_beginning_that_can_be_undone(lapse):
     check(lapse)
     assert lapse.lineage.suspects() == []
     lapse.lineage.make_tracks()
-    assert {k: list(v) for k, v in lapse.lineage.tracks.graph.items()} == {2: [1]}
+    tracks = lapse.lineage.tracks
+    assert {k: list(v) for k, v in tracks.graph.items()} == {2: [1], 3: [1]}
+    goes_on = tracks.data[:, 0] == 3  # the mother's label, after the division
+    assert set(tracks.features["label"][goes_on]) == {1}
+    assert tracks.data[goes_on, 1].tolist() == list(range(SPLIT, len(STACK)))
     lapse.undo()
     lapse.undo()
     assert len(lapse.history.record.marks) == 0

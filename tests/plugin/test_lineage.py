@@ -21,7 +21,7 @@ from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._saved_prompts import answers_from_json
 from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
-from napari_sam2._tracks import graph_of, make_tracks, rows_of_frame
+from napari_sam2._tracks import lineages, make_tracks, rows_of_frame
 from sam2_core import PromptError
 
 SHAPE = (40, 60)
@@ -45,7 +45,18 @@ def test_rows_are_the_centres_of_the_objects():
 
 def test_graph_names_only_tracks_that_are_there():
     answers = {(1, 4, 0): (7, 8), (2, 3, 0): (), (7, 6, 9): (9,)}
-    assert graph_of(answers, {1, 2, 7, 8}) == {7: [1], 8: [1]}
+    rows = np.array([[1, 3], [2, 3], [7, 4], [8, 4]], float)
+    tracks, graph = lineages(rows, answers)
+    assert tracks.tolist() == [1, 2, 7, 8]
+    assert graph == {7: [1], 8: [1]}
+
+
+def test_a_mother_that_goes_on_as_a_daughter_ends_at_the_division():
+    rows = np.array([[1, t] for t in range(9)] + [[2, 3], [3, 6], [4, 6]], float)
+    answers = {(1, 3, 2): (2,), (1, 6, 3): (3,), (1, 6, 4): (4,)}
+    tracks, graph = lineages(rows, answers)
+    assert tracks.tolist() == [1] * 3 + [5] * 3 + [6] * 3 + [2, 3, 4]
+    assert graph == {2: [1], 5: [1], 3: [5], 4: [5], 6: [5]}
 
 
 def test_two_parts_are_asked_about_once_if_they_stay():
@@ -146,6 +157,9 @@ def test_tracks_layer_with_the_division_as_graph(lapse):
     tracks = lapse.lineage.tracks
     assert {k: list(v) for k, v in tracks.graph.items()} == {2: [1], 3: [1]}
     assert set(tracks.data[:, 0]) == {1, 2, 3}
+    colors = [lapse.stage.label_color(int(i)) for i in tracks.data[:, 0]]
+    np.testing.assert_allclose(tracks.track_colors, colors)
+    assert tracks.tail_width > 2  # napari's own, which nobody sees
     np.testing.assert_allclose(tracks.data[tracks.data[:, 0] == 2][0], [2, 3, 20, 12])
     lapse.lineage.make_tracks()
     names = [layer.name for layer in lapse.viewer.layers]
@@ -199,7 +213,7 @@ def test_no_tracks_without_labels(tool):
     with pytest.raises(PromptError, match="time"):
         lineage.make_tracks()
     with pytest.raises(PromptError, match="empty"):
-        make_tracks(np.empty((0, 4)), {}, t.stage.image)
+        make_tracks(np.empty((0, 4)), {}, t.stage.image, None)
 
 
 def test_divisions_are_part_of_a_session(tool, tmp_path, monkeypatch):

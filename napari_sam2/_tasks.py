@@ -98,9 +98,8 @@ class Tasks:
     @property
     def rules(self) -> _labels.Rules:
         """What may happen to labels that are there."""
-        state, writing = self.state, self.state.writing
-        keep = writing != "overwrite" or state.neighbours
-        return _labels.Rules(keep, writing == "empty", self.notes.locked)
+        state = self.state
+        return _labels.Rules.chosen(state.writing, state.neighbours, self.notes.locked)
 
     @property
     def choice(self) -> Choice:

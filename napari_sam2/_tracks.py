@@ -79,9 +79,9 @@ def lineages(
     labels, times = rows[:, 0].astype(np.int64), rows[:, 1]
     tracks, graph = labels.copy(), dict[int, list[int]]()
     families: dict[tuple[int, int], set[int]] = {}
-    for (parent, frame, _), daughters in divisions.items():
-        if daughters:
-            families.setdefault((parent, frame), set()).update(daughters)
+    for (parent, frame, _), born in divisions.items():
+        if born:
+            families.setdefault((parent, frame), set()).update(born)
     going = {parent: parent for parent, _ in families}  # its track, up to a division
     for (parent, frame), daughters in sorted(families.items()):
         mother = going[parent]

@@ -97,7 +97,7 @@ def follow(
         )
     elif plan.direction == "backward":
         options["ended"] = lambda result: gone
-    firsts = {i: min(at for at, one in seeds if one == i) for _, i in seeds}
+    firsts = {i: at for at, i in sorted(seeds, reverse=True)}
     births, early = Births(firsts, plan.shown), _early(plan, seeds)
     done: set[tuple[int, int]] = set()
     lost: dict[bool, dict[int, int]] = {False: {}, True: {}}
@@ -115,16 +115,15 @@ def follow(
         }
         if masks:
             item = _plane(result, masks, frames, seeds, plan, lost[reverse], births)
-            facts = item.facts | {i: within(*told) for i, told in born.items()}
+            facts = item.facts | {i: within(*into) for i, into in born.items()}
             objects = births.early(index, masks)
             told = replace(early, objects=objects) if objects else None
             yield replace(item, facts=facts, early=told)
-        stale: dict[int, set[int]] = {}
+        stale: dict[int, set[int]] = {}  # of what was born here, on frames before
         for i in born:
-            known = plan.shown.get(i, frozenset()) | {t for t, one in done if one == i}
-            for t in known:
-                if start <= t < index:
-                    stale.setdefault(t, set()).add(i)
+            known = {t for t, one in done if one == i} | plan.shown.get(i, frozenset())
+            for t in known.intersection(range(start, index)):
+                stale.setdefault(t, set()).add(i)
         yield from _erase(stale, frames, reverse=True)
         done.update((index, i) for i in masks)
         gone |= born.keys()

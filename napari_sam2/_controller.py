@@ -278,7 +278,8 @@ class SegmentController:
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
         alone = self.state.alone if alone is None else alone
-        going = _plan.going(self.state, prompts, alone)
+        locked = self.pending.locked(line)
+        going = _plan.going(self.state, prompts, alone, locked)
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
         plan = _plan.propagation(

@@ -43,6 +43,11 @@ class Suspect:
     daughter: int = 0
 
     @property
+    def key(self) -> tuple[int, int, int]:
+        """What its answer is kept under: two daughters are two questions."""
+        return self.parent, self.frame, self.daughter
+
+    @property
     def question(self) -> str:
         """What to ask the user."""
         if self.daughter:
@@ -57,7 +62,8 @@ class Suspect:
 
 
 def find_suspects(
-    line: Mapping[int, Mapping[int, Facts]], answered: Collection[tuple[int, int]]
+    line: Mapping[int, Mapping[int, Facts]],
+    answers: Mapping[tuple[int, int, int], tuple[int, ...]],
 ) -> list[Suspect]:
     """Divisions to ask about, by frame.
 
@@ -65,9 +71,12 @@ def find_suspects(
     ----------
     line : dict of int to dict of int to Facts
         Per object and frame, time going up.
-    answered : collection of (int, int)
-        Parent and frame of those that were asked already.
+    answers : dict
+        Those that were asked already: their keys and daughters.
     """
+    asked = set(answers)
+    # Daughters that a split gave are known to be daughters.
+    asked |= {(p, frame, i) for (p, frame, _), ids in answers.items() for i in ids}
     found = []
     for parent, row in line.items():
         for frame in sorted(row):
@@ -76,16 +85,16 @@ def find_suspects(
                 continue
             # One frame in two parts is often a flaw of the mask.
             later = row.get(frame + 1)
-            if later is None or later.parts > 1:
+            stays = later is None or later.parts > 1
+            if stays and Suspect(parent, frame).key not in asked:
                 found.append(Suspect(parent, frame))
-                break
+                break  # the next one is asked about when this is answered
     for daughter, row in line.items():
         first = min((f for f, facts in row.items() if facts.area), default=None)
         if first is not None:
             found += _mothers(line, daughter, first)
-    asked = set(answered)
     return sorted(
-        (s for s in found if (s.parent, s.frame) not in asked),
+        (s for s in found if s.key not in asked),
         key=lambda s: (s.frame, s.parent, s.daughter),
     )
 
@@ -93,7 +102,11 @@ def find_suspects(
 def _mothers(
     line: Mapping[int, Mapping[int, Facts]], daughter: int, first: int
 ) -> Iterator[Suspect]:
-    born = line[daughter][first].centre
+    born, earlier = line[daughter][first].centre, line[daughter].get(first - 1)
+    if earlier is not None and earlier.overlaps:  # followed back, she ran into her
+        for parent, _ in earlier.overlaps:
+            yield Suspect(parent, first, daughter)
+        return
     for parent, row in line.items():
         before, after = row.get(first - 1), row.get(first)
         if parent == daughter or before is None or not before.area or born is None:

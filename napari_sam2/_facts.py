@@ -32,7 +32,8 @@ class Facts:
     parts : int
         Connected pieces that hold at least a tenth of the area each.
     overlaps : tuple of (int, float)
-        Other objects and the part of the smaller of both masks that both claim.
+        Other objects and the part of the smaller of both masks that both claim; of an
+        empty mask, the object it came out of.
     prompted : bool
         Whether the user's prompts on this frame shaped the mask.
     """

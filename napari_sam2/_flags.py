@@ -85,7 +85,7 @@ def _of_one(object_id: int, before: Facts, after: Facts, frame: int) -> Iterator
 def _merged(object_id: int, before: Facts, after: Facts, frame: int) -> Iterator[Flag]:
     earlier = dict(before.overlaps)
     for other, share in after.overlaps:
-        if share >= OVERLAP > earlier.get(other, 0.0):
+        if after.area and share >= OVERLAP > earlier.get(other, 0.0):
             text = f"covers object {other} too: merged?"
             yield Flag(MERGED, object_id, frame, text, other)
 

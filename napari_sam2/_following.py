@@ -5,14 +5,15 @@ Runs in the worker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2._births import Births, within
 from napari_sam2._facts import measure
 from napari_sam2._labels import combine
-from napari_sam2._messages import PlaneMasks
+from napari_sam2._messages import Early, PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
 
 if TYPE_CHECKING:
@@ -89,23 +90,48 @@ def follow(
     if both and plan.here is not None:
         options["around"] = plan.here
     over: set[bool] = set()  # directions in which everything is lost
-    if both and plan.patience:
-        options["ended"] = lambda result: result.reverse in over
+    gone: set[int] = set()  # objects that are followed back no further
+    if both:
+        options["ended"] = lambda result: (
+            result.reverse in over or (result.reverse and gone)
+        )
+    elif plan.direction == "backward":
+        options["ended"] = lambda result: gone
+    firsts = {i: at for at, i in sorted(seeds, reverse=True)}
+    births, early = Births(firsts, plan.shown), _early(plan, seeds)
     done: set[tuple[int, int]] = set()
     lost: dict[bool, dict[int, int]] = {False: {}, True: {}}
     for result in session.propagate(start, last, plan.direction, **options):
         index = result.frame_index
         reverse = result.reverse if both else plan.direction == "backward"
+        found = dict(result.masks.items())
+        born = births.find(index, found, getattr(result.masks, "lost", {}))
         # A frame comes again with those that were found on it before; where only
         # changes are carried, with new masks of them.
         masks = {
             i: mask
-            for i, mask in result.masks.items()
-            if plan.changes or (index, i) not in done
+            for i, mask in found.items()
+            if plan.changes or (index, i) not in done or i in born
         }
-        done.update((index, i) for i in masks)
         if masks:
-            yield _plane(result, masks, frames, seeds, plan, lost[reverse])
+            item = _plane(result, masks, frames, seeds, plan, lost[reverse], births)
+            facts = item.facts | {i: within(*into) for i, into in born.items()}
+            objects = births.early(index, masks)
+            told = replace(early, objects=objects) if objects else None
+            yield replace(item, facts=facts, early=told)
+        stale: dict[int, set[int]] = {}  # of what was born here, on frames before
+        for i in born:
+            known = {t for t, one in done if one == i} | plan.shown.get(i, frozenset())
+            for t in known.intersection(range(start, index)):
+                stale.setdefault(t, set()).add(i)
+        yield from _erase(stale, frames, reverse=True)
+        done.update((index, i) for i in masks)
+        gone |= born.keys()
+        if reverse:
+            bounds = plan.bounds
+            gone |= {i for i in masks if i in bounds and index <= bounds[i].low}
+        if plan.patience:  # they count as lost
+            lost[True] |= dict.fromkeys(gone, plan.patience)
         if stop():
             return
         if plan.patience and _all_lost(index, reverse, seeds, lost[reverse], plan):
@@ -113,6 +139,13 @@ def follow(
             yield from _erase_rest(result, frames, plan, reverse)
             if not both:
                 return
+
+
+def _early(plan: Plan, seeds: Mapping[tuple[int, int], ObjectPrompts]) -> Early:
+    """What is to be said of objects before their first prompts."""
+    # Which objects have changed only the session knows.
+    followed = frozenset() if plan.changes else frozenset(i for _, i in seeds)
+    return Early(frozenset(), followed, set())
 
 
 def _limits(plan: Plan, length: int) -> tuple[int, int]:
@@ -132,6 +165,7 @@ def _plane(
     seeds: Mapping[tuple[int, int], ObjectPrompts],
     plan: Plan,
     lost: dict[int, int],
+    births: Births,
 ) -> PlaneMasks:
     index = result.frame_index
     ious = dict(getattr(result, "scores", {}))
@@ -143,11 +177,12 @@ def _plane(
             lost[object_id] = 0
         ended = plan.patience is not None and lost.get(object_id, 0) >= plan.patience
         denied = bounds is not None and not bounds.allow(index)
+        denied = denied or index < births.begins.get(object_id, 0)
         if ended or denied:
             mask = np.zeros_like(mask)
         elif (index, object_id) in seeds:  # the session knows nothing of cuts
             mask = seeds[index, object_id].cut(mask)
-        if denied:  # the user has said so
+        if denied:  # the user has said so, or is asked about it
             ious[object_id] = scores[object_id] = 1.0
         present = mask.any() and scores.get(object_id, 1.0) >= LOST_SCORE
         if present:
@@ -171,10 +206,10 @@ def _all_lost(
     lost: dict[int, int],
     plan: Plan,
 ) -> bool:
-    """Whether nothing is left to follow: all are lost, and not prompted further on."""
+    """Whether nothing is left to follow: all are lost, and none is prompted ahead."""
     assert plan.patience is not None
     sign = -1 if reverse else 1
-    ahead = {i for frame, i in seeds if (frame - index) * sign > 0}
+    ahead = {i for frame, i in seeds if (frame - index) * sign >= 0}
     counts = lost.values()
     return bool(lost) and not ahead and min(counts) >= plan.patience
 
@@ -186,14 +221,21 @@ def _erase_rest(
     sign = -1 if reverse else 1
     first = 0 if plan.start is None else plan.start
     last = len(frames) - 1 if plan.stop is None else plan.stop
-    stale: dict[int, dict[int, Any]] = {}
-    nothing = np.zeros(frames.shape, bool)
+    stale: dict[int, set[int]] = {}
     for object_id in result.masks:
         for index in plan.shown.get(object_id, ()):
             if (index - result.frame_index) * sign > 0 and first <= index <= last:
-                stale.setdefault(index, {})[object_id] = nothing
-    for index in sorted(stale, reverse=sign < 0):
-        masks = stale[index]
+                stale.setdefault(index, set()).add(object_id)
+    yield from _erase(stale, frames, reverse)
+
+
+def _erase(
+    stale: Mapping[int, set[int]], frames: LayerFrames, reverse: bool
+) -> Iterator[PlaneMasks]:
+    """Take objects off frames."""
+    nothing = np.zeros(frames.shape, bool)
+    for index in sorted(stale, reverse=reverse):
+        masks = dict.fromkeys(sorted(stale[index]), nothing)
         yield PlaneMasks(
             frames.plane,
             frames.position(index),

@@ -9,7 +9,8 @@ from weakref import ReferenceType, ref
 import numpy as np
 from psygnal import Signal
 
-from napari_sam2 import _labels
+from napari_sam2 import _births, _labels
+from napari_sam2._layers import plane_index
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key, ObjectPrompts
 from napari_sam2._record import Record
@@ -197,6 +198,11 @@ class History:
     ) -> None:
         """Put the masks of a plane into the labels (in place, without refresh)."""
         plane, position, corner = masks.plane, masks.position, masks.corner
+        if masks.early is not None:
+            known = self.record.review.there(plane, position)
+            kept = known if rules.keep_others else known & rules.locked
+            current = np.asarray(labels.data[plane_index(plane, position)])
+            masks = _births.apart(masks, current, kept)
         objects = {i: ask for i, ask in masks.prompts.items() if i not in rules.locked}
         ids = masks.ids
         if len(objects) < len(masks.prompts):

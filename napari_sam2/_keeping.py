@@ -23,6 +23,8 @@ from napari_sam2._labels import first_free_id
 from napari_sam2._plain_json import sums_as_json
 from napari_sam2._record import Record
 from napari_sam2._saved_prompts import (
+    answers_as_json,
+    answers_from_json,
     marks_from_json,
     notes_from_json,
     objects_as_json,
@@ -181,10 +183,7 @@ class SessionKeeper:
                 {"plane": list(plane), "position": list(position)}
                 for plane, position in sorted(record.review.checked)
             ],
-            [
-                {"parent": parent, "frame": frame, "daughters": list(daughters)}
-                for (parent, frame), daughters in sorted(record.divisions.items())
-            ],
+            answers_as_json(record.divisions),
         )
 
     def _labels_as_json(self, labels: Labels) -> dict[str, Any]:
@@ -358,9 +357,7 @@ class SessionKeeper:
         for frame in session.checked:
             plane = (frame["plane"][0], frame["plane"][1])
             record.review.checked.add((plane, tuple(frame["position"])))
-        for answer in session.divisions:
-            key = int(answer["parent"]), int(answer["frame"])
-            record.divisions[key] = tuple(answer["daughters"])
+        record.divisions = answers_from_json(session.divisions)
 
         def finished() -> None:
             controller.restored()

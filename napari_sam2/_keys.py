@@ -68,6 +68,9 @@ SHORTCUTS = {
     "absent": Shortcut(
         "H", "mark_absent", "H", "the object is not on this frame (hidden)"
     ),
+    "begins": Shortcut(
+        "Shift-B", "mark_begin", "Shift+B", "this is the first frame with the object"
+    ),
     "ends": Shortcut(
         "Shift-H", "mark_end", "Shift+H", "this is the last frame with the object"
     ),

@@ -75,6 +75,11 @@ class Rules:
     only_empty: bool = False
     locked: frozenset[int] = frozenset()
 
+    @classmethod
+    def chosen(cls, writing: str, neighbours: bool, locked: frozenset[int]) -> Rules:
+        """As the dock says it: who stays out of neighbours overwrites none."""
+        return cls(neighbours or writing != "overwrite", writing == "empty", locked)
+
 
 def combine(masks: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.uint32]:
     """One image of object ids from masks; where they overlap, the lower id wins.

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_sam2._divisions import Suspect, divide, find_suspects, positions_from
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._marks import END, Mark
+from napari_sam2._marks import BEGIN, END, Mark
 from napari_sam2._tracks import collect_rows, make_tracks
 from sam2_core.errors import PromptError, Sam2Error
 
@@ -42,7 +42,7 @@ class LineageTools:
         """The user says whether it was a division; it is never asked again.
 
         An object in two parts becomes two objects from that frame on, and ends before
-        it. Undo takes the answer back.
+        it; a daughter beside her mother begins there. Undo takes the answer back.
 
         Returns
         -------
@@ -64,6 +64,10 @@ class LineageTools:
         daughters: tuple[int, ...] = ()
         if divided and suspect.daughter:
             daughters = (suspect.daughter,)
+            here = frames.position(suspect.frame)
+            begins = Mark(suspect.daughter, frames.plane, here, BEGIN)
+            if begins not in record.marks:
+                record.mark(begins, step)
         elif divided:
             plane, before = frames.plane, frames.position(max(0, suspect.frame - 1))
             positions = positions_from(
@@ -79,7 +83,7 @@ class LineageTools:
 
             controller.tasks.rewrite(work, step)
             daughters = pair
-        record.answer(suspect.parent, suspect.frame, daughters, step)
+        record.answer(suspect.key, daughters, step)
         self.tools.refresh()
         return daughters
 
@@ -113,19 +117,19 @@ class LineageTools:
             try:
                 if error is not None:
                     raise error
-                self._show(np.concatenate(rows), image)
+                self._show(np.concatenate(rows), image, labels)
             except Sam2Error as problem:
                 controller.tasks.fail(problem)
 
         controller.runner.submit(Job("tracks", work, on_item, on_end, on_start))
 
-    def _show(self, rows: Any, image: Any) -> None:
+    def _show(self, rows: Any, image: Any, labels: Any) -> None:
         viewer, old = self.controller.viewer, self.tracks
-        tracks = make_tracks(rows, self.tools.record.divisions, image)
+        tracks = make_tracks(rows, self.tools.record.divisions, image, labels)
         if old is not None and old in viewer.layers:
             viewer.layers.remove(old)
         active = viewer.layers.selection.active
         self.tracks = viewer.add_layer(tracks)
         viewer.layers.selection.active = active
-        number = len(np.unique(rows[:, 0]))
+        number = len(np.unique(tracks.data[:, 0]))
         self.controller.state.status = f"{number} tracks."

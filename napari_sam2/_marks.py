@@ -1,4 +1,4 @@
-"""What the user says about an object's absence: not on this frame, or ended here."""
+"""What the user says of where an object is: not on this frame, from here, to here."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from napari_sam2._images import LayerFrames
     from napari_sam2._prompts import Key
 
-ABSENT, END = "absent", "ends"
-KINDS = (ABSENT, END)
+ABSENT, BEGIN, END = "absent", "begins", "ends"
 
 
 @dataclass(frozen=True, order=True)
@@ -30,8 +29,8 @@ class Mark:
     plane, position
         Where, as in :class:`napari_sam2._prompts.Key`.
     kind : str
-        "absent": the object is not on this frame. "ends": this is the last frame with
-        it, seen from its first prompt.
+        "absent": the object is not on this frame. "begins": this is the first frame
+        with it. "ends": this is the last frame with it, seen from its first prompt.
     """
 
     object_id: int
@@ -81,10 +80,11 @@ class Marks:
     def toggle(self, mark: Mark) -> bool:
         """Set a mark or take it away; returns whether it is set now.
 
-        An object that ends on a frame is on it, so one kind replaces the other.
+        An object that begins or ends on a frame is on it, so that such a mark and
+        "absent" replace each other.
         """
         on = mark not in self._marks
-        self._marks = {other for other in self._marks if not _same_place(other, mark)}
+        self._marks = {other for other in self._marks if not _excludes(other, mark)}
         if on:
             self._marks.add(mark)
         self.changed.emit()
@@ -103,12 +103,18 @@ class Marks:
 
     def contradict(self, keys: Iterable[Key]) -> None:
         """A prompt shows the object where a mark denies it: the prompt counts."""
-        prompted = {(key.object_id, key.plane, key.position) for key in keys}
+        prompted: dict[tuple[int, tuple[int, int]], set[tuple[int, ...]]] = {}
+        for key in keys:
+            places = prompted.setdefault((key.object_id, key.plane), set())
+            places.add(key.position)
         self.replace(
             mark
             for mark in self._marks
-            if mark.kind != ABSENT
-            or (mark.object_id, mark.plane, mark.position) not in prompted
+            if not any(
+                (mark.kind == ABSENT and place == mark.position)
+                or (mark.kind == BEGIN and _before(place, mark.position))
+                for place in prompted.get((mark.object_id, mark.plane), ())
+            )
         )
 
     def bounds(
@@ -133,7 +139,7 @@ class Marks:
                 continue
             if mark.kind == ABSENT:
                 absent[mark.object_id].add(index)
-            elif index >= first:
+            elif mark.kind == END and index >= first:
                 high[mark.object_id] = min(high[mark.object_id], index)
             else:
                 low[mark.object_id] = max(low[mark.object_id], index)
@@ -150,5 +156,12 @@ def index_on(
     return index if fixed == frames.fixed else None
 
 
-def _same_place(a: Mark, b: Mark) -> bool:
-    return (a.object_id, a.plane, a.position) == (b.object_id, b.plane, b.position)
+def _excludes(a: Mark, b: Mark) -> bool:
+    here = (a.object_id, a.plane, a.position) == (b.object_id, b.plane, b.position)
+    return here and (a.kind == b.kind or ABSENT in (a.kind, b.kind))
+
+
+def _before(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether a position is on the same line of frames as another, and earlier."""
+    differing = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
+    return len(differing) == 1 and differing[0][0] < differing[0][1]

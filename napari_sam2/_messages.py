@@ -31,6 +31,26 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Early:
+    """Objects that were followed back to frames before their first prompt.
+
+    Attributes
+    ----------
+    objects : frozenset of int
+        Those on this plane.
+    followed : frozenset of int
+        All objects whose masks the same propagation makes anew.
+    over : set of int
+        Those that have run into labels that are there, and so are on no frame before;
+        all planes of a propagation have this in common.
+    """
+
+    objects: frozenset[int]
+    followed: frozenset[int]
+    over: set[int]
+
+
+@dataclass(frozen=True)
 class PlaneMasks:
     """Masks of some objects in one plane.
 
@@ -48,6 +68,8 @@ class PlaneMasks:
     corner : (int, int)
         Row and column, in the plane, of the first pixel of ``ids``, which may be a part
         of it; the objects have no pixels outside.
+    early : Early or None
+        Where some of the objects are on a frame before their first prompt.
     """
 
     plane: tuple[int, int]
@@ -56,6 +78,7 @@ class PlaneMasks:
     prompts: dict[int, ObjectPrompts]
     facts: dict[int, Facts] = field(default_factory=dict)
     corner: tuple[int, int] = (0, 0)
+    early: Early | None = None
 
 
 @dataclass(frozen=True)

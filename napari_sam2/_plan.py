@@ -11,7 +11,7 @@ from napari_sam2._state import DIRECTIONS
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from napari.layers import Image
 
@@ -104,11 +104,22 @@ def span(
 
 
 def going(
-    state: SegmentationState, prompts: Mapping[Key, ObjectPrompts], alone: bool
+    state: SegmentationState,
+    prompts: Mapping[Key, ObjectPrompts],
+    alone: bool,
+    locked: Collection[int],
 ) -> dict[Key, ObjectPrompts]:
-    """Prompts of the objects that are to be followed; PromptError without any."""
+    """Prompts of the objects that are to be followed; PromptError without any.
+
+    ``locked`` are the objects on the same frames that are locked.
+    """
     one = state.object_id
     found = {k: ask for k, ask in prompts.items() if not alone or k.object_id == one}
+    if not found and (one in locked if alone else locked):
+        what = f"Object {one} is locked; unlock it"
+        if not alone:
+            what = "All objects with prompts are locked; unlock those"
+        raise PromptError(f"{what} to propagate.")
     if not found:
         what = f"object {one}, or choose another" if alone else "an object"
         raise PromptError(f"Click on {what} in one of these frames first.")
@@ -150,7 +161,6 @@ def propagation(
     bounds = record.marks.bounds(frames, firsts)
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
     only = frozenset({state.object_id}) if alone else None
-    shown = shown if patience else {}
     changes = changes and record.journal.carried(frames)
     return Plan(*span, patience, here, bounds, shown, only, changes)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_sam2._prompts import Key
 
 
-Answers: TypeAlias = dict[tuple[int, int], tuple[int, ...]]
+Answers: TypeAlias = dict[tuple[int, int, int], tuple[int, ...]]
 
 
 class Record:
@@ -39,7 +39,8 @@ class Record:
     notes : Notes
         Names, locks and visibility, while the object table shows other labels.
     divisions : dict
-        Answers to "did it divide?", by (parent, frame): daughters, or () for no.
+        Answers to "did it divide?", by parent, frame, and the daughter asked about (0:
+        the parent was in two parts): daughters, or () for no.
     sums : PlaneSums
         Checksums of the labels as the journal tells them.
     """
@@ -149,11 +150,11 @@ class Record:
             self._remember(step, self.review.forget(object_id))
 
     def answer(
-        self, parent: int, frame: int, daughters: tuple[int, ...], step: Any
+        self, key: tuple[int, int, int], daughters: tuple[int, ...], step: Any
     ) -> None:
         """Keep the answer to "did it divide?"; () for no."""
         self._answers.setdefault(step, dict(self.divisions))
-        self.divisions[parent, frame] = daughters
+        self.divisions[key] = daughters
 
     def flip(self, step: Any, undone: bool) -> None:
         """A step of the history was undone, or done again."""

@@ -114,6 +114,14 @@ class Review:
             for object_id, row in self.line(plane, fixed, axis).items()
         }
 
+    def there(self, plane: Plane, position: Position) -> set[int]:
+        """Objects that have pixels on a plane, as far as is known."""
+        return {
+            object_id
+            for object_id, known in self.facts.get(plane, {}).items()
+            if position in known and known[position].area
+        }
+
     def lowest(self, object_id: int) -> float | None:
         """Certainty of an object's least certain mask; None without any."""
         values = [

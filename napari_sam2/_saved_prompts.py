@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam2._record import Answers
+
 OF_A_SHAPE = ("type", "xy", "negative")
 OWN = ("polarity", "object_id", "plane")  # columns that have a place of their own
 
@@ -128,6 +130,28 @@ def marks_from_json(objects: Sequence[Mapping[str, Any]]) -> list[Mark]:
         for thing in objects
         for mark in thing.get("marks", ())
     ]
+
+
+def answers_as_json(answers: Answers) -> list[dict[str, Any]]:
+    """Answers to "did it divide?", by parent and frame."""
+    return [
+        {"parent": parent, "frame": frame}
+        | ({"daughter": daughter} if daughter else {})
+        | {"daughters": list(daughters)}
+        for (parent, frame, daughter), daughters in sorted(answers.items())
+    ]
+
+
+def answers_from_json(content: Iterable[Mapping[str, Any]]) -> Answers:
+    """The inverse of :func:`answers_as_json`."""
+    answers: Answers = {}
+    for answer in content:
+        daughters = tuple(int(i) for i in answer["daughters"])
+        # Files of the first versions do not say which daughter was asked about.
+        known = daughters[0] if len(daughters) == 1 else 0
+        asked = int(answer.get("daughter", known))
+        answers[int(answer["parent"]), int(answer["frame"]), asked] = daughters
+    return answers
 
 
 def notes_from_json(objects: Sequence[Mapping[str, Any]]) -> Notes:

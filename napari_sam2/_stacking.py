@@ -8,7 +8,7 @@ from psygnal import Signal
 
 from napari_sam2 import _layers
 from napari_sam2._flags import Flag, find_flags
-from napari_sam2._marks import ABSENT, Mark, index_on
+from napari_sam2._marks import ABSENT, BEGIN, Mark, index_on
 from napari_sam2._review import least_certain
 from sam2_core.errors import PromptError, Sam2Error
 
@@ -117,7 +117,7 @@ class StackTools:
     # -- doing --------------------------------------------------------------------
 
     def toggle_mark(self, kind: str, object_id: int | None = None) -> bool:
-        """Say that the object is absent on this frame, or that it ends here.
+        """Say that the object is absent on this frame, or begins or ends here.
 
         Its pixels there, or beyond, are erased; propagation will not fill them again.
         The same again takes the mark away.
@@ -134,15 +134,23 @@ class StackTools:
         view, object_id = controller._view(), controller.state.object_id
         here = index_on(frames, view.plane, view.position)
         assert here is not None
-        if kind == ABSENT and here in self._prompted(frames, object_id):
+        prompted = self._prompted(frames, object_id)
+        if kind == ABSENT and here in prompted:
             raise PromptError(
                 f"Object {object_id} has prompts on this frame; delete them first."
+            )
+        if kind == BEGIN and any(index < here for index in prompted):
+            raise PromptError(
+                f"Object {object_id} has prompts before this frame; delete them first."
             )
         step = controller.steps.begin("mark")
         mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
-            where = [here] if kind == ABSENT else self._beyond(frames, object_id, here)
+            forward = kind != BEGIN and here >= min(prompted, default=here)
+            where = [here]
+            if kind != ABSENT:
+                where = self._beyond(frames, object_id, here, forward)
             positions = [frames.position(index) for index in where]
             controller.tasks.erase(view.plane, positions, object_id, step)
         else:
@@ -210,6 +218,8 @@ class StackTools:
         """The line of frames on display; PromptError if there is none."""
         frames = self.frames()
         if frames is None:
+            if self.controller.stage.image is not None:
+                self.controller._view()  # in 3D display it says what to do
             raise PromptError("Choose a stack, and the axis to follow it along.")
         return frames
 
@@ -222,10 +232,10 @@ class StackTools:
             and (index := index_on(frames, key.plane, key.position)) is not None
         ]
 
-    def _beyond(self, frames: LayerFrames, object_id: int, here: int) -> list[int]:
-        """Frames that an end on frame ``here`` cuts off."""
-        prompted = self._prompted(frames, object_id)
-        forward = not prompted or here >= min(prompted)
+    def _beyond(
+        self, frames: LayerFrames, object_id: int, here: int, forward: bool
+    ) -> list[int]:
+        """Frames after frame ``here``, or before, that a mark on it cuts off."""
         cut = range(here + 1, len(frames)) if forward else range(here)
         review = self.record.review
         shown = review.shown(frames.plane, frames.fixed, frames.axis)

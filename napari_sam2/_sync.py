@@ -45,6 +45,11 @@ class Sync:
         free = {key: ask for key, ask in prompts.items() if key.object_id not in locked}
         return _plan.usable(free, self.tasks.state.axis)
 
+    def locked(self, line: Key) -> set[int]:
+        """Locked objects with prompts on the line of frames of a key."""
+        prompts = _plan.on_line(self.starts.prompts(), line, self.tasks.state.axis)
+        return {key.object_id for key in prompts} & self.tasks.notes.locked
+
     def groups(self, image: Image, labels: Labels) -> list[_plan.Group]:
         """Show what was there before prompts that are gone; returns what to compute."""
         tasks, axis = self.tasks, self.tasks.state.axis

@@ -105,8 +105,8 @@ class Tasks:
     @property
     def rules(self) -> _labels.Rules:
         """What may happen to labels that are there."""
-        writing, locked = self.state.writing, self.notes.locked
-        return _labels.Rules(writing != "overwrite", writing == "empty", locked)
+        state = self.state
+        return _labels.Rules.chosen(state.writing, state.neighbours, self.notes.locked)
 
     @property
     def choice(self) -> Choice:

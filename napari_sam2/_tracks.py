@@ -12,10 +12,11 @@ from sam2_core.errors import PromptError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from napari.layers import Image, Tracks
+    from napari.layers import Image, Labels, Tracks
     from numpy.typing import NDArray
 
 TRACKS_NAME = "SAM2 tracks"
+TAIL_WIDTH = 4  # napari's own, 2 pixels, is hardly seen on a mask
 
 
 def rows_of_frame(frame: NDArray[np.integer[Any]], time: int) -> NDArray[np.float64]:
@@ -53,32 +54,58 @@ def collect_rows(
         yield time, rows_of_frame(np.asarray(labels[time]), time)
 
 
-def graph_of(
-    divisions: Mapping[tuple[int, int], tuple[int, ...]], ids: set[int]
-) -> dict[int, list[int]]:
-    """Napari's graph: daughter to its parents.
+def lineages(
+    rows: NDArray[np.float64], divisions: Mapping[tuple[int, int, int], tuple[int, ...]]
+) -> tuple[NDArray[np.int64], dict[int, list[int]]]:
+    """Tracks, and which of them come out of which.
+
+    In napari branches lead from the end of a track. So a mother whose label goes on as
+    one of the daughters ends, too, and goes on as a track of its own.
 
     Parameters
     ----------
+    rows : (N, 2 + axes) float array
+        Label, time and place.
     divisions : dict
-        Daughters by parent and frame; () where the answer was no.
-    ids : set of int
-        Tracks there are; napari wants no others in a graph.
+        Daughters by parent, frame and daughter asked about; () where the answer was no.
+
+    Returns
+    -------
+    (N,) integer array
+        Track of each row: its label, or a number above all labels.
+    dict of int to list of int
+        Napari's graph: daughter to its parents.
     """
-    graph: dict[int, list[int]] = {}
-    for (parent, _), daughters in sorted(divisions.items()):
-        for daughter in daughters:
-            if daughter in ids and parent in ids and daughter != parent:
-                graph[daughter] = [parent]
-    return graph
+    labels, times = rows[:, 0].astype(np.int64), rows[:, 1]
+    tracks, graph = labels.copy(), dict[int, list[int]]()
+    families: dict[tuple[int, int], set[int]] = {}
+    for (parent, frame, _), born in divisions.items():
+        if born:
+            families.setdefault((parent, frame), set()).update(born)
+    going = {parent: parent for parent, _ in families}  # its track, up to a division
+    for (parent, frame), daughters in sorted(families.items()):
+        mother = going[parent]
+        own = tracks == mother
+        if not (own & (times < frame)).any():
+            continue
+        rest = own & (times >= frame)
+        if rest.any():
+            going[parent] = int(tracks.max()) + 1
+            tracks[rest] = going[parent]
+            graph[going[parent]] = [mother]
+        for daughter in sorted(daughters - {parent}):
+            if (labels == daughter).any():  # napari wants no others in a graph
+                graph[daughter] = [mother]
+    return tracks, graph
 
 
 def make_tracks(
     rows: NDArray[np.float64],
-    divisions: Mapping[tuple[int, int], tuple[int, ...]],
+    divisions: Mapping[tuple[int, int, int], tuple[int, ...]],
     image: Image,
+    labels: Labels,
 ) -> Tracks:
-    """A Tracks layer that coincides with the image.
+    """A Tracks layer that coincides with the image, in the colours of the labels.
 
     Raises
     ------
@@ -89,7 +116,17 @@ def make_tracks(
 
     if len(rows) == 0:
         raise PromptError("The labels are empty: segment and propagate something.")
-    order = np.lexsort((rows[:, 1], rows[:, 0]))
-    graph = graph_of(divisions, {int(i) for i in np.unique(rows[:, 0])})
+    tracks, graph = lineages(rows, divisions)
+    order = np.lexsort((rows[:, 1], tracks))
+    data = np.column_stack([tracks, rows[:, 1:]])[order]
     place = _layers.spatial(image)
-    return Tracks(rows[order], graph=graph, name=TRACKS_NAME, **place)
+    return Tracks(
+        data,
+        features={"label": rows[order, 0].astype(np.uint32)},
+        graph=graph,
+        name=TRACKS_NAME,
+        tail_width=TAIL_WIDTH,
+        color_by="label",
+        colormaps_dict={"label": labels.colormap},
+        **place,
+    )

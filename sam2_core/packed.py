@@ -73,11 +73,20 @@ class PackedMasks(Mapping[int, "NDArray[np.bool_]"]):
         Height and width of the frame.
     packed : dict
         Object id to packed mask.
+    lost : dict, optional
+        By (object id, other object id): pixels that the first would have had, if they
+        had not gone to the second.
     """
 
-    def __init__(self, shape: tuple[int, int], packed: dict[int, PackedMask]) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        packed: dict[int, PackedMask],
+        lost: Mapping[tuple[int, int], int] | None = None,
+    ) -> None:
         self.shape = shape
         self.packed = packed
+        self.lost = dict(lost or {})
 
     def __getitem__(self, object_id: int) -> NDArray[np.bool_]:
         """The mask of an object, a new (H, W) bool array."""

@@ -10,7 +10,7 @@ from sam2_core.inference import inference
 from sam2_core.sweeps import Route, Sweep, whose_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from sam2_core.followed import FollowedObject
     from sam2_core.memory import Memory
@@ -32,20 +32,29 @@ class Course:
     around : int, optional
         Frame near which "both" begins; without, forward goes before backward.
     ended : callable, optional
-        Asked after each result whether its direction may end there.
+        Asked after each result whether its direction may end there, or which objects
+        are not to be followed any further in it.
     """
 
     low: int
     high: int
     direction: str = "both"
     around: int | None = None
-    ended: Callable[[FrameResult], bool] | None = None
+    ended: Callable[[FrameResult], bool | Collection[int]] | None = None
 
     @property
     def ways(self) -> tuple[bool, ...]:
         """Whether each direction taken is the reverse one."""
         ways = {"forward": (False,), "backward": (True,)}
         return ways.get(self.direction, (False, True))
+
+    def after(self, sweep: Sweep, result: FrameResult) -> None:
+        """End a direction, or the way of some objects in it, if that is wished."""
+        over = self.ended(result) if self.ended is not None else False
+        if over is True:
+            sweep.end()
+        elif over:
+            sweep.leave(over)
 
 
 class Propagation:
@@ -93,8 +102,7 @@ class Propagation:
             elif len(sweeps) > 1 and frame_index in shared:
                 earlier[frame_index] = result
             yield result
-            if course.ended is not None and course.ended(result):
-                sweep.end()
+            course.after(sweep, result)
         self._settle(swept, course)
 
     def changes(self, course: Course) -> Iterator[FrameResult]:
@@ -122,8 +130,7 @@ class Propagation:
                 continue
             result = self._draw(frame_index, found, sweep.reverse)
             yield result
-            if course.ended is not None and course.ended(result):
-                sweep.end()
+            course.after(sweep, result)
         self._settle(swept, course)
 
     # ------------------------------------------------------------------ helpers

@@ -46,9 +46,10 @@ class FrameResult:
         """These objects, as far as they are alive, and those of another result."""
         kept = [object_id for object_id in self.masks if object_id in alive]
         packed = {i: self.masks.packed[i] for i in kept} | later.masks.packed
+        lost = self.masks.lost | later.masks.lost
         return FrameResult(
             later.frame_index,
-            PackedMasks(later.masks.shape, packed),
+            PackedMasks(later.masks.shape, packed, lost),
             {i: self.scores[i] for i in kept} | later.scores,
             {i: self.object_scores[i] for i in kept} | later.object_scores,
             later.reverse,
@@ -102,8 +103,11 @@ def join_parts(
         np.copyto(highest[box], part, where=higher)
         np.copyto(owner[box], number, where=higher)
         boxes[object_id] = box
-    packed = {
-        object_id: PackedMask.of(owner[box] == number, box[0].start, box[1].start)
-        for number, (object_id, box) in enumerate(boxes.items(), start=1)
-    }
-    return PackedMasks(shape, packed)
+    ids, packed, lost = list(parts), {}, {}
+    for number, (object_id, box) in enumerate(boxes.items(), start=1):
+        owners, (part, *at) = owner[box], parts[object_id]
+        packed[object_id] = PackedMask.of(owners == number, *at)
+        counts = np.bincount(owners[(part > 0) & (owners != number)])
+        for other in np.flatnonzero(counts):
+            lost[object_id, ids[other - 1]] = int(counts[other])
+    return PackedMasks(shape, packed, lost)

@@ -9,7 +9,7 @@ from sam2_core.inference import inference
 from sam2_core.memory import Outline, logits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -137,6 +137,11 @@ class Sweep:
     def end(self) -> None:
         """Go no further."""
         self._at = len(self.frames)
+
+    def leave(self, object_ids: Iterable[int]) -> None:
+        """Follow these objects no further."""
+        for object_id in object_ids:
+            self.routes.pop(object_id, None)
 
     def step(self) -> tuple[int, dict[int, Memory]]:
         """Do the next frame; what was found of each object on it."""

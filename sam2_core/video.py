@@ -270,7 +270,7 @@ class VideoSession:
         only_changed: bool = False,
         object_ids: Collection[int] | None = None,
         around: int | None = None,
-        ended: Callable[[FrameResult], bool] | None = None,
+        ended: Callable[[FrameResult], bool | Collection[int]] | None = None,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -302,7 +302,8 @@ class VideoSession:
             frames go forward past these first, except with close-ups.
         ended : callable, optional
             Asked with each result, after the caller has had it, whether the direction
-            it was found in (``result.reverse``) may end there.
+            it was found in (``result.reverse``) may end there, or which objects are
+            not to be followed any further in it.
 
         Returns
         -------

@@ -20,7 +20,7 @@ from superqt import QRangeSlider
 
 from napari_sam2._keys import hint
 from napari_sam2._layers import axis_name, image_shape
-from napari_sam2._marks import ABSENT, END
+from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2.widgets._combos import NarrowComboBox
 from napari_sam2.widgets._fold import Fold
 
@@ -60,6 +60,7 @@ class StackPanel(QGroupBox):
         self.start = QSpinBox()
         self.stop = QSpinBox()
         self.absent = QPushButton("Absent here")
+        self.begins = QPushButton("Begins here")
         self.ends = QPushButton("Ends here")
         self.axis = NarrowComboBox()
         self.lost = QCheckBox("Stop when lost for")
@@ -88,20 +89,20 @@ class StackPanel(QGroupBox):
         self.refresh()
 
     def _lay_out(self) -> None:
-        for widget in (self.propagate, self.absent, self.ends):
+        for widget in (self.propagate, self.absent, self.begins, self.ends):
             widget.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
         for box in (self.start, self.stop):
             box.setButtonSymbols(QSpinBox.NoButtons)
             box.setAlignment(Qt.AlignCenter)
             box.setStyleSheet(NARROW)
             box.setFixedWidth(box.fontMetrics().horizontalAdvance("00000") + 14)
-        for button in (self.absent, self.ends):
+        for button in (self.absent, self.begins, self.ends):
             button.setCheckable(True)
         go, frames, marks, lost = (QHBoxLayout() for _ in range(4))
         for row, parts in (
             (go, ((self.propagate, 1), (self.direction, 1))),
             (frames, ((self.start, 0), (self.range, 1), (self.stop, 0))),
-            (marks, ((self.absent, 1), (self.ends, 1))),
+            (marks, ((self.absent, 1), (self.begins, 1), (self.ends, 1))),
             (lost, ((self.lost, 1), (self.patience, 0))),
         ):
             row.setSpacing(4)
@@ -132,6 +133,7 @@ class StackPanel(QGroupBox):
         self.direction.activated.connect(self._on_direction)
         self.propagate.clicked.connect(self._on_propagate)
         self.absent.clicked.connect(self._on_absent)
+        self.begins.clicked.connect(self._on_begins)
         self.ends.clicked.connect(self._on_ends)
         self.lost.clicked.connect(self._on_patience)
         self.patience.valueChanged.connect(self._on_patience)
@@ -173,7 +175,8 @@ class StackPanel(QGroupBox):
         busy = (self.start, self.stop, self.range, self.direction, self.propagate)
         for widget in busy:
             widget.setEnabled(along and not running)
-        for widget in (self.absent, self.ends, self.lost, self.follow, self.alone):
+        marks = (self.absent, self.begins, self.ends)
+        for widget in (*marks, self.lost, self.follow, self.alone):
             widget.setEnabled(along)
         self.patience.setEnabled(along and state.stop_when_lost)
         for widget, tip in self._tips().items():
@@ -182,6 +185,7 @@ class StackPanel(QGroupBox):
     def show_marks(self, kinds: set[str]) -> None:
         """Marks of the object on the frame on display."""
         self.absent.setChecked(ABSENT in kinds)
+        self.begins.setChecked(BEGIN in kinds)
         self.ends.setChecked(END in kinds)
 
     def _tips(self) -> dict[Any, str]:
@@ -194,6 +198,7 @@ class StackPanel(QGroupBox):
             self.propagate: "Follow all prompted objects through the frames"
             + hint("propagate"),
             self.absent: "The object is not on this frame" + hint("absent"),
+            self.begins: "This is the first frame with the object" + hint("begins"),
             self.ends: "This is the last frame with the object" + hint("ends"),
             self.lost: "An object that is lost for so many frames in a row has ended",
             self.patience: "Frames in a row without the object",
@@ -239,6 +244,9 @@ class StackPanel(QGroupBox):
 
     def _on_absent(self) -> None:
         self.mark_requested.emit(ABSENT)
+
+    def _on_begins(self) -> None:
+        self.mark_requested.emit(BEGIN)
 
     def _on_ends(self) -> None:
         self.mark_requested.emit(END)

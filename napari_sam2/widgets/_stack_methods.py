@@ -10,7 +10,7 @@ from napari.layers import Image
 from napari_sam2._disk_labels import move_to_disk
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._lineage import LineageTools
-from napari_sam2._marks import ABSENT, END
+from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2._session_layers import SESSION_PATH
 from napari_sam2._specks import Specks
 from napari_sam2._stacking import StackTools
@@ -50,6 +50,10 @@ class StackMethods:
     def mark_absent(self, object_id: int | None = None) -> bool:
         """Say that the object is not on this frame; the same again takes it back."""
         return self.tools.toggle_mark(ABSENT, object_id)
+
+    def mark_begin(self, object_id: int | None = None) -> bool:
+        """Say that this is the object's first frame; the same again takes it back."""
+        return self.tools.toggle_mark(BEGIN, object_id)
 
     def mark_end(self, object_id: int | None = None) -> bool:
         """Say that this is the object's last frame; the same again takes it back."""
@@ -139,7 +143,8 @@ class StackMethods:
         self.state.direction = direction
 
     def _on_mark(self, kind: str) -> None:
-        self._try("mark_absent" if kind == ABSENT else "mark_end")
+        methods = {ABSENT: "mark_absent", BEGIN: "mark_begin", END: "mark_end"}
+        self._try(methods[kind])
         self._show_marks()
 
     def _on_patience(self, on: bool, patience: int) -> None:

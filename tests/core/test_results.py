@@ -59,6 +59,18 @@ def test_masks_are_those_of_the_whole(hw, apart):
         np.testing.assert_array_equal(drawn[object_id], full.numpy() > 0)
 
 
+def test_it_is_known_what_objects_have_lost_to_others():
+    logits, hw = planes(), (40, 56)
+    free = draw_masks(logits, hw, False)
+    apart = draw_masks(logits, hw, True)
+    for one in logits:
+        for other in set(logits) - {one}:
+            expected = int((free[one] & ~apart[one] & apart[other]).sum())
+            assert apart.lost.get((one, other), 0) == expected
+    assert any(apart.lost.values())
+    assert free.lost == {}
+
+
 def test_a_small_object_is_not_drawn_over_all_of_the_frame():
     part, _, _ = transforms.positive_part(planes()[7], (1600, 1600))
     assert part.shape[0] < 900

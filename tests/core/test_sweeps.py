@@ -186,6 +186,22 @@ def test_a_direction_may_end(case):
     assert run(session, only_changed=True) == ([], {})
 
 
+def test_an_object_may_end_where_others_go_on(case):
+    session = case.session()
+    found = {}
+
+    def ended(result):
+        return {2} if result.reverse and result.frame_index <= 3 else False
+
+    for result in session.propagate(ended=ended):
+        for object_id in result.masks:
+            found.setdefault(object_id, set()).add(result.frame_index)
+    others = found.keys() - {2}
+    assert others
+    assert all(found[i] == set(range(LENGTH)) for i in others)
+    assert found[2] == set(range(3, LENGTH))
+
+
 @pytest.mark.parametrize("cache_bytes", [0, None])
 def test_no_frame_is_encoded_more_often(monkeypatch, cache_bytes):
     case, counts = Case("memories"), []

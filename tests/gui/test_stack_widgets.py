@@ -100,6 +100,39 @@ def test_marks_are_buttons_of_the_frame_on_display(stack, qtbot):
     assert 3 in filled(w)
 
 
+def test_an_object_begins_on_the_frame_on_display(stack, qtbot):
+    w = stack()
+    press(qtbot, w.stack.propagate)
+    at(w, 2)
+    press(qtbot, w.stack.begins)
+    assert w.stack.begins.isChecked()
+    assert filled(w) == [2, 3, 4, 5, 6, 7]
+    press(qtbot, w.stack.propagate)
+    assert filled(w) == [2, 3, 4, 5, 6, 7]  # respected
+    press(qtbot, w.stack.ends)  # before the first prompt, and says the same
+    assert w.stack.begins.isChecked()
+    press(qtbot, w.stack.absent)
+    assert not w.stack.begins.isChecked()
+
+
+def test_in_3d_keys_and_buttons_say_what_clicks_do(stack, qtbot):
+    w = stack()
+    w.viewer_model.dims.ndisplay = 3
+    for text in ("H", "Shift+B", "Shift+H", "N", "K", "Shift+S"):
+        w.state.status = ""
+        key(w, text)
+        assert "Switch the viewer to 2D" in w.status.text(), text
+    for button in (w.stack.propagate, w.stack.absent, w.stack.begins, w.stack.ends):
+        w.state.status = ""
+        press(qtbot, button)
+        assert "Switch the viewer to 2D" in w.status.text(), button.text()
+    w.viewer_model.dims.ndisplay = 2
+    at(w, 2)
+    key(w, "Shift+B")
+    press(qtbot, w.stack.propagate)
+    assert filled(w) == [2, 3, 4, 5, 6, 7]
+
+
 def test_a_prompt_counts_more_than_absent(stack):
     w = stack()
     at(w, 5)

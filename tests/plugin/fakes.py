@@ -136,7 +136,7 @@ class FakeSession:
         objects = sorted({object_id for _, object_id in self.prompts})
         if object_ids is not None:
             objects = [object_id for object_id in objects if object_id in object_ids]
-        first = min(index for index, _ in self.prompts)
+        first = min(index for index, one in self.prompts if one in objects)
         low = 0 if start is None else start
         high = len(self.frames) - 1 if stop is None else stop
         forward = list(range(max(first, low), high + 1))
@@ -144,9 +144,13 @@ class FakeSession:
         order = {"forward": forward, "backward": backward}.get(
             direction, forward + backward[1:]
         )
-        if around is not None:
-            order.sort(key=lambda index: abs(index - around))
+        if around is not None:  # each direction in its order, the nearer one first
+            ways, order = [forward, backward[1:]], []
+            while any(ways):
+                heads = [way for way in ways if way]
+                order.append(min(heads, key=lambda w: abs(w[0] - around)).pop(0))
         over: set[bool] = set()
+        gone: set[int] = set()
         for index in order:
             reverse = direction == "backward" or (direction == "both" and index < first)
             if reverse in over:
@@ -155,13 +159,18 @@ class FakeSession:
             result = SimpleNamespace(
                 frame_index=index,
                 masks={
-                    object_id: self._mask(index, object_id) for object_id in objects
+                    object_id: self._mask(index, object_id)
+                    for object_id in objects
+                    if not reverse or object_id not in gone
                 },
                 reverse=reverse,
             )
             yield result
-            if ended is not None and ended(result):
+            told = ended(result) if ended is not None else False
+            if told is True:
                 over.add(reverse)
+            elif told:
+                gone.update(told)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from fakes import disc
 
 from napari_sam2._following import Plan, follow
 from napari_sam2._images import LayerFrames
-from napari_sam2._marks import ABSENT, END, Bounds, Mark, Marks
+from napari_sam2._marks import ABSENT, BEGIN, END, Bounds, Mark, Marks
 from napari_sam2._prompts import ObjectPrompts
 
 SHAPE = (40, 60)
@@ -50,7 +50,7 @@ class Session:
                 reverse=reverse,
             )
             yield result
-            if ended is not None and ended(result):
+            if ended is not None and ended(result) is True:
                 ways[reverse] = []
 
 
@@ -98,7 +98,7 @@ def test_each_way_ends_where_all_are_lost_in_it():
 
 def test_changes_may_come_to_a_frame_from_both_sides():
     class Twice:
-        def propagate(self, start, stop, direction, only_changed=False):
+        def propagate(self, start, stop, direction, only_changed=False, ended=None):
             assert only_changed
             for reverse in (False, True):
                 mask = disc(SHAPE, 40 if reverse else 20, 10)
@@ -162,4 +162,26 @@ def test_marks_bound_an_object_on_both_sides_of_its_first_prompt():
     marks.toggle(Mark(1, plane, (2,), ABSENT))  # replaces the end there
     assert marks.bounds(FRAMES, {1: 4})[1] == Bounds(0, 9, frozenset({2, 6}))
     marks.drop(1)
+    assert len(marks) == 0
+
+
+def test_an_object_may_begin_and_end_on_a_frame_but_not_be_absent_there():
+    marks, plane = Marks(), (1, 2)
+    for kind in (BEGIN, END):
+        assert marks.toggle(Mark(1, plane, (4,), kind))
+    assert marks.bounds(FRAMES, {1: 4})[1] == Bounds(4, 4)
+    assert marks.toggle(Mark(1, plane, (4,), ABSENT))
+    assert [mark.kind for mark in marks] == [ABSENT]
+
+
+def test_a_prompt_before_the_beginning_counts_more():
+    from napari_sam2._prompts import Key
+
+    plane, begins = (2, 3), Mark(1, (2, 3), (1, 4), BEGIN)
+    marks = Marks([begins])
+    elsewhere = [(2, plane, (1, 2)), (1, (1, 3), (1, 2)), (1, plane, (1, 5))]
+    for object_id, shown, position in [*elsewhere, (1, plane, (0, 2))]:
+        marks.contradict([Key(shown, position, object_id)])
+        assert list(marks) == [begins]
+    marks.contradict([Key(plane, (1, 2), 1)])
     assert len(marks) == 0

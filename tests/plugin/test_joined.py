@@ -14,7 +14,7 @@ from napari_sam2._engine import Engine
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._lineage import LineageTools
-from napari_sam2._marks import ABSENT, END
+from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
@@ -231,11 +231,11 @@ def test_neighbours_as_negative_prompts_are_repeated(kept, tmp_path):
     np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
 
 
-@pytest.mark.parametrize("kind", [ABSENT, END])
-def test_marks_are_undone_and_done_again(kept, kind):
+@pytest.mark.parametrize(("kind", "frame"), [(ABSENT, 6), (BEGIN, 2), (END, 6)])
+def test_marks_are_undone_and_done_again(kept, tmp_path, kind, frame):
     t = kept()
     pair(t)
-    at(t, 6)
+    at(t, frame)
     before = t.stage.labels.data.copy()
     t.tools.toggle_mark(kind)
     after = t.stage.labels.data.copy()
@@ -247,6 +247,12 @@ def test_marks_are_undone_and_done_again(kept, kind):
     t.redo()
     assert t.tools.marks_here() == {kind}
     np.testing.assert_array_equal(t.stage.labels.data, after)
+    t.propagate("both")
+    np.testing.assert_array_equal(t.stage.labels.data, after)
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), after)
+    other = kept()
+    other.keeper.load(tmp_path / "a.sam2.json")
+    assert list(other.history.record.marks) == list(t.history.record.marks)
 
 
 def test_deleting_an_object_takes_its_marks_along_and_undo_brings_them_back(kept):

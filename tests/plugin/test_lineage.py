@@ -13,13 +13,15 @@ from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._labels import Rules
 from napari_sam2._lineage import LineageTools
+from napari_sam2._marks import END
 from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._saved_prompts import answers_from_json
 from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
-from napari_sam2._tracks import graph_of, make_tracks, rows_of_frame
+from napari_sam2._tracks import lineages, make_tracks, rows_of_frame
 from sam2_core import PromptError
 
 SHAPE = (40, 60)
@@ -42,17 +44,36 @@ def test_rows_are_the_centres_of_the_objects():
 
 
 def test_graph_names_only_tracks_that_are_there():
-    answers = {(1, 4): (7, 8), (2, 3): (), (7, 6): (9,)}
-    assert graph_of(answers, {1, 2, 7, 8}) == {7: [1], 8: [1]}
+    answers = {(1, 4, 0): (7, 8), (2, 3, 0): (), (7, 6, 9): (9,)}
+    rows = np.array([[1, 3], [2, 3], [7, 4], [8, 4]], float)
+    tracks, graph = lineages(rows, answers)
+    assert tracks.tolist() == [1, 2, 7, 8]
+    assert graph == {7: [1], 8: [1]}
+
+
+def test_a_mother_that_goes_on_as_a_daughter_ends_at_the_division():
+    rows = np.array([[1, t] for t in range(9)] + [[2, 3], [3, 6], [4, 6]], float)
+    answers = {(1, 3, 2): (2,), (1, 6, 3): (3,), (1, 6, 4): (4,)}
+    tracks, graph = lineages(rows, answers)
+    assert tracks.tolist() == [1] * 3 + [5] * 3 + [6] * 3 + [2, 3, 4]
+    assert graph == {2: [1], 5: [1], 3: [5], 4: [5], 6: [5]}
 
 
 def test_two_parts_are_asked_about_once_if_they_stay():
     steady = {0: facts(), 1: facts(parts=2), 2: facts(parts=2), 3: facts(parts=2)}
     flaw = {0: facts(), 1: facts(parts=2), 2: facts()}
     line = {1: steady, 2: flaw}
-    assert find_suspects(line, ()) == [Suspect(1, 1)]
-    assert find_suspects(line, {(1, 1)}) == []
+    assert find_suspects(line, {}) == [Suspect(1, 1)]
+    assert find_suspects(line, {(1, 1, 0): ()}) == []
     assert "Object 1 is in two parts" in Suspect(1, 1).question
+
+
+def test_after_a_no_a_later_split_of_the_object_is_asked_about():
+    parts = dict(enumerate([1, 2, 2, 1, 1, 2, 2]))
+    line = {1: {frame: facts(parts=n) for frame, n in parts.items()}}
+    assert find_suspects(line, {}) == [Suspect(1, 1)]
+    assert find_suspects(line, {(1, 1, 0): ()}) == [Suspect(1, 5)]
+    assert find_suspects(line, {(1, 1, 0): (), (1, 5, 0): ()}) == []
 
 
 def test_an_object_that_appears_beside_a_shrinking_one_is_asked_about():
@@ -61,7 +82,7 @@ def test_an_object_that_appears_beside_a_shrinking_one_is_asked_about():
     far = {2: facts(50, (12.0, 58.0))}
     steady = {0: facts(90, (13.0, 20.0)), 2: facts(90)}
     line = {1: mother, 2: daughter, 3: far, 4: steady}
-    assert find_suspects(line, ()) == [Suspect(1, 2, 2)]
+    assert find_suspects(line, {}) == [Suspect(1, 2, 2)]
 
 
 def test_parts_become_daughters_that_keep_their_sides():
@@ -136,10 +157,51 @@ def test_tracks_layer_with_the_division_as_graph(lapse):
     tracks = lapse.lineage.tracks
     assert {k: list(v) for k, v in tracks.graph.items()} == {2: [1], 3: [1]}
     assert set(tracks.data[:, 0]) == {1, 2, 3}
+    colors = [lapse.stage.label_color(int(i)) for i in tracks.data[:, 0]]
+    np.testing.assert_allclose(tracks.track_colors, colors)
+    assert tracks.tail_width > 2  # napari's own, which nobody sees
     np.testing.assert_allclose(tracks.data[tracks.data[:, 0] == 2][0], [2, 3, 20, 12])
     lapse.lineage.make_tracks()
     names = [layer.name for layer in lapse.viewer.layers]
     assert names.count("SAM2 tracks") == 1
+
+
+def test_of_two_daughters_each_is_asked_about_and_kept(tool, tmp_path):
+    t = tool(STACK)
+    tools = StackTools(t)
+    lineage = LineageTools(tools)
+    t.add_point((0, 20, 20))
+    t.propagate("forward", 0, 2)
+    tools.go_to(2)
+    tools.toggle_mark(END)
+    t.next_object()
+    t.add_point((3, 14, 23))
+    t.next_object()
+    t.add_point((3, 27, 23))
+    t.propagate("forward", 3)
+    left, right = lineage.suspects()
+    assert (left, right) == (Suspect(1, 3, 2), Suspect(1, 3, 3))
+    lineage.answer(left, divided=True)
+    assert lineage.suspects() == [right]
+    lineage.answer(right, divided=True)
+    assert lineage.suspects() == []
+    lineage.make_tracks()
+    graph = {child: list(parents) for child, parents in lineage.tracks.graph.items()}
+    assert graph == {2: [1], 3: [1]}
+    saved = read_session(SessionKeeper(t, tmp_path / "autosaves").save(tmp_path / "a"))
+    assert answers_from_json(saved.divisions) == t.history.record.divisions
+    t.undo()
+    assert lineage.suspects() == [right]
+
+
+def test_answers_of_older_session_files_tell_the_daughter():
+    old = [
+        {"parent": 1, "frame": 3, "daughters": [2]},
+        {"parent": 4, "frame": 5, "daughters": [6, 7]},
+        {"parent": 8, "frame": 9, "daughters": []},
+    ]
+    expected = {(1, 3, 2): (2,), (4, 5, 0): (6, 7), (8, 9, 0): ()}
+    assert answers_from_json(old) == expected
 
 
 def test_no_tracks_without_labels(tool):
@@ -151,7 +213,7 @@ def test_no_tracks_without_labels(tool):
     with pytest.raises(PromptError, match="time"):
         lineage.make_tracks()
     with pytest.raises(PromptError, match="empty"):
-        make_tracks(np.empty((0, 4)), {}, t.stage.image)
+        make_tracks(np.empty((0, 4)), {}, t.stage.image, None)
 
 
 def test_divisions_are_part_of_a_session(tool, tmp_path, monkeypatch):

@@ -132,3 +132,58 @@ def test_rgb_stack_has_its_frames_along_the_first_axis(tool):
     t.propagate("forward")
     assert t.stage.labels.data.shape == (4, 40, 60)
     assert t.stage.labels.data.any(axis=(1, 2)).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_locked_objects_are_said_to_be_locked(tool, alone):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    t.state.alone = alone
+    t.objects.lock(1, True)
+    with pytest.raises(PromptError, match="locked; unlock"):
+        t.propagate()
+    t.select_object(2)
+    if alone:
+        with pytest.raises(PromptError, match="Click on object 2"):
+            t.propagate()
+    click(t, 3, 30, 40)
+    t.propagate()
+    assert (t.stage.labels.data == 2).any((1, 2)).all()
+    assert not (t.stage.labels.data[4] == 1).any()
+
+
+def neighbour(t):
+    """Label 9 in the way of object 1."""
+    labels = t.stage.labels.data
+    labels[:, 15:25, 36:50] = 9
+    t.viewer.dims.set_current_step(0, 3)
+    t.select_object(1)
+    t.state.writing = "overwrite"
+    return labels
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_who_stays_out_of_neighbours_does_on_every_frame(tool, changes):
+    t = tool(STACK)
+    labels = neighbour(t)
+    before = labels == 9
+    t.state.neighbours = True
+    click(t, 3, 20, 32)
+    t.propagate(changes=changes)
+    np.testing.assert_array_equal(labels == 9, before)
+    for frame in range(7):
+        free = disc((40, 60), 32 + frame - 3, 20) & ~before[frame]
+        np.testing.assert_array_equal(labels[frame] == 1, free)
+
+
+def test_who_overwrites_keeps_out_of_locked_objects_alone(tool):
+    t = tool(STACK)
+    labels = neighbour(t)
+    before = labels == 9
+    click(t, 3, 20, 32)
+    t.propagate()
+    assert (labels == 9).sum() < before.sum()
+    t.undo()
+    t.objects.lock(9, True)
+    t.propagate()
+    np.testing.assert_array_equal(labels[4:] == 9, before[4:])

@@ -19,6 +19,7 @@ from napari_sam2._history import History
 from napari_sam2._images import frames_of
 from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._lineage import LineageTools
 from napari_sam2._masks import PackedMask
 from napari_sam2._messages import Choice, Loaded, PlaneMasks, Took
 from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts
@@ -233,3 +234,32 @@ def test_of_large_frames_only_the_chunks_about_an_object_are_read():
         truth = (rows - 900) ** 2 + (columns - 700 - 2 * t) ** 2 < 100
         found = dock.stage.labels.data[t] == 1
         assert (truth & found).sum() / (truth | found).sum() > 0.7
+
+
+def test_the_daughter_of_a_dividing_cell_begins_at_the_division():
+    rows, columns = np.mgrid[:80, :120]
+    noise = np.random.default_rng(0).normal(20, 4, (8, 80, 120))
+    for t, frame in enumerate(noise):
+        apart, radius = (0, 14) if t < 4 else (13 + 2 * (t - 4), 10)
+        for column in {60 - apart, 60 + apart}:
+            frame[(rows - 40) ** 2 + (columns - column) ** 2 < radius**2] += 150
+    stack = noise.clip(0, 255).astype(np.uint8)
+    viewer = ViewerModel()
+    tool = SegmentController(
+        viewer, SegmentationState(), JobRunner(run_inline), Engine(Sam2Backend())
+    )
+    tools = StackTools(tool)
+    tool.choose_image(viewer.add_image(stack))
+    viewer.dims.set_current_step(0, 1)
+    tool.add_point((40, 60))
+    tool.propagate("both")
+    labels = tool.stage.labels.data
+    before = (labels == 1).sum((1, 2))
+    goes_right = np.nonzero(labels[6] == 1)[1].mean() > 60
+    viewer.dims.set_current_step(0, 5)
+    tool.next_object()
+    tool.add_point((40, 45 if goes_right else 75))
+    tool.propagate("both")
+    assert np.flatnonzero((labels == 2).any((1, 2))).tolist() == [4, 5, 6, 7]
+    np.testing.assert_array_equal((labels == 1).sum((1, 2))[:4], before[:4])
+    assert [suspect.key for suspect in LineageTools(tools).suspects()] == [(1, 4, 2)]

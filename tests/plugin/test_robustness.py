@@ -246,8 +246,8 @@ def test_a_long_dask_stack_that_breaks_in_the_middle(tool, tmp_path):
         session = found(model, frames)
         propagate = session.propagate
 
-        def read_first(start, stop, direction):
-            for result in propagate(start, stop, direction):
+        def read_first(start, stop, direction, **others):
+            for result in propagate(start, stop, direction, **others):
                 frames.frame(result.frame_index)
                 yield result
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2._marks import ABSENT, END
+from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2._stacking import StackTools
-from sam2_core import PromptError
+from sam2_core import PromptError, Sam2Error
 
 STACK = np.zeros((7, 40, 60), np.float32)
 
@@ -93,6 +93,52 @@ def test_the_end_before_the_first_prompt_is_a_beginning(stack):
     t.propagate("both")
     assert filled(t) == [2, 3, 4, 5, 6]
     assert not t.tools.toggle_mark(END)
+    t.propagate("both")
+    assert filled(t) == list(range(7))
+
+
+def test_an_object_begins_where_the_user_says(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(3)  # the prompted frame itself
+    assert t.tools.toggle_mark(BEGIN)
+    assert t.tools.marks_here() == {BEGIN}
+    assert filled(t) == [3, 4, 5, 6]
+    t.propagate("both")
+    assert filled(t) == [3, 4, 5, 6]
+    t.tools.go_to(2)
+    t.add_point((2, 10, 19))  # seen before: the prompt counts
+    assert len(t.history.record.marks) == 0
+    t.undo()
+    assert [mark.position for mark in t.history.record.marks] == [(3,)]
+
+
+def test_nothing_begins_after_its_first_prompt(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(4)
+    with pytest.raises(PromptError, match="prompts before this frame"):
+        t.tools.toggle_mark(BEGIN)
+    assert filled(t) == list(range(7))
+
+
+def test_in_3d_the_tools_say_what_clicks_do(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.viewer.dims.ndisplay = 3
+    asks = (
+        lambda: t.tools.toggle_mark(ABSENT),
+        lambda: t.tools.toggle_mark(BEGIN),
+        t.tools.next_uncertain,
+        t.tools.check,
+        t.propagate,
+    )
+    for ask in asks:
+        with pytest.raises(Sam2Error, match="Switch the viewer to 2D"):
+            ask()
+    t.viewer.dims.ndisplay = 2
     t.propagate("both")
     assert filled(t) == list(range(7))
 

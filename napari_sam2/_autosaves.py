@@ -120,8 +120,7 @@ def find_offer(folder: Path, checksum: str) -> Offer | None:
                 session = SessionFile.from_text(path.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError, Sam2Error):
                 continue
-            worked = session.objects or session.journal.worked
-            if session.image.checksum == checksum and worked:
+            if session.image.checksum == checksum and session.worked:
                 offer = Offer(path, session)
     return offer
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 
 from napari_sam2._disk_labels import move_to_disk
 from napari_sam2._keeping import SessionKeeper
@@ -20,6 +21,8 @@ from napari_sam2.widgets._review import ReviewPanel
 from napari_sam2.widgets._session import SessionPanel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_sam2._controller import SegmentController
     from napari_sam2._remedies import Remedy
     from napari_sam2._state import SegmentationState
@@ -75,7 +78,7 @@ class StackMethods:
     # -- setting up ---------------------------------------------------------------
 
     def _make_stack_parts(self) -> None:
-        self.keeper = SessionKeeper(self.controller)
+        self.keeper = SessionKeeper(self.controller, later=_later)
         self.tools = StackTools(self.controller)
         self.lineage = LineageTools(self.tools)
         self.specks = Specks(self.controller.stage)
@@ -185,3 +188,7 @@ class StackMethods:
 
     def _on_inserted(self, event: Any) -> None:
         self._load_session_of(event.value)
+
+
+def _later(seconds: float, function: Callable[[], None]) -> None:
+    QTimer.singleShot(round(1000 * seconds), function)

@@ -122,7 +122,8 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self._lay_out()
         self._connect()
         unbind = _keys.bind(viewer, self, _run, self.controller.stage)
-        when_gone(self, _close, self.runner, self.controller, self.hover, unbind)
+        parts = self.controller, self.keeper, self.hover
+        when_gone(self, _close, self.runner, *parts, unbind)
         self._begin(viewer)
         self.table.refresh()
 
@@ -370,9 +371,12 @@ def _run(widget: SegmentWidget, method: str) -> None:
     widget._try(method)
 
 
-def _close(runner: JobRunner, controller: Any, hover: Hover, unbind: Any) -> None:
+def _close(
+    runner: JobRunner, controller: Any, keeper: Any, hover: Hover, unbind: Any
+) -> None:
     """The dock is gone: stop working. The engine goes with the last job."""
     runner.close()
+    keeper.finish()
     unbind()
     hover.close()
     if not runner.busy:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 
+from napari_sam2._disk_labels import on_disk, reopen
 from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
 from napari_sam2._images import full_resolution
@@ -91,7 +92,9 @@ def restore(
     """
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
-    if stage.labels is not None and first_free_id(stage.labels) > 1:
+    if stage.labels is not None and (
+        controller.ledger.highest or first_free_id(stage.labels) > 1
+    ):
         controller.choose_labels(None)
     session.journal.sources.find(viewer_images(controller.viewer, known))
     settings = {k: v for k, v in session.settings.items() if k in SETTINGS}
@@ -109,14 +112,44 @@ def restore(
         record.divisions[key] = tuple(answer["daughters"])
 
     def finished() -> None:
-        controller.restored()
-        if lacking := missing(session, record.sums):
+        controller.steps.look()
+        if stage.labels is not None:
+            controller.ids.highest = controller.ledger.highest
+            controller.select_object(max(1, controller.ledger.highest))
+        controller.sync()
+        if path := session.labels.get("path", ""):
+            _reopen(controller, session, Path(path), end)
+        else:
+            end("")
+
+    def end(reason: str) -> None:
+        lacking = missing(session, record.sums)
+        if reason:  # else all is as it was, whatever was computed
+            before = f"{lacking[:-1]}; " if lacking else ""
+            lacking = f"{before}{reason}, so the labels stay in memory."
+        elif on_disk(stage.labels):
+            lacking = ""
+        if lacking:
             state.status = lacking
             show_warning(lacking)
         then()
 
     controller.use_history(History(record))
     controller.tasks.replay(full_resolution(image), finished)
+
+
+def _reopen(
+    controller: SegmentController,
+    session: SessionFile,
+    path: Path,
+    then: Callable[[str], None],
+) -> None:
+    """Let the labels live on disk again; ``then`` gets the reason if they cannot."""
+    labels, sums = controller.stage.labels, session.checksums
+    if labels is None or sums is None:
+        then(f"It is not known what {path} held")
+    else:
+        reopen(controller.tasks, labels, path, sums.tolist(), then)
 
 
 def _candidates(controller: SegmentController, name: str) -> list[Any]:

@@ -15,7 +15,7 @@ from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop, Work
 from napari_sam2._journal import count_written, watch
-from napari_sam2._ledger import count_labels
+from napari_sam2._ledger import count_plane
 from napari_sam2._messages import (
     Choice,
     Found,
@@ -242,16 +242,16 @@ class Tasks:
     def count(self, ledger: Ledger) -> None:
         """Find out where every label is, a few planes at a time."""
         labels = self.stage.labels
-        ledger.clear()
+        ledger.clear(() if labels is None else np.ndindex(*labels.data.shape[:-2]))
         if labels is None:
             return
         data: Any = labels.data
-        left = dict.fromkeys(np.ndindex(*data.shape[:-2]))
+        left = dict.fromkeys(ledger.uncounted)
 
         def work(stop: Stop) -> Iterator[Any]:
             end = time.monotonic() + COUNT_SECONDS
             for place in list(left):
-                yield place, count_labels(np.asarray(data[place]))
+                yield place, count_plane(data, place)
                 if time.monotonic() > end:
                     return
 
@@ -259,7 +259,7 @@ class Tasks:
             place, counts = item
             left.pop(place, None)
             if place in ledger.touched:  # while it was being counted, perhaps
-                counts = count_labels(np.asarray(data[place]))
+                counts = count_plane(data, place)
             if labels is self.stage.labels:
                 ledger.count(place, counts)
 

@@ -58,6 +58,8 @@ class SessionKeeper:
     later : callable, optional
         ``later(seconds, function)`` calls a function on the GUI thread. Without, work
         is written when a job ends.
+    earlier : Path, optional
+        Another folder, where autosaves may have gone before.
 
     Attributes
     ----------
@@ -72,9 +74,11 @@ class SessionKeeper:
         controller: SegmentController,
         folder: Path | None = None,
         later: Later = lambda seconds, function: None,
+        earlier: Path | None = None,
     ) -> None:
         self.controller = controller
         self.folder = folder or autosave_folder()
+        self._earlier = earlier
         self.offer: Offer | None = None
         self._checksums: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self._autosave: Autosave | None = None
@@ -300,6 +304,8 @@ class SessionKeeper:
         self._checksums[image] = found
         if self._untouched():
             self.offer = find_offer(self.folder, found)
+            if self.offer is None and self._earlier is not None:
+                self.offer = find_offer(self._earlier, found)
             self.offered.emit()
         else:
             self.autosave()

@@ -36,6 +36,7 @@ from napari_sam2.widgets._stack_methods import StackMethods
 from napari_sam2.widgets._status import StatusLine
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import Sam2Error
+from sam2_core.registry import choose_cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         # Layers are compared by identity, which napari's proxies do not keep.
         viewer = getattr(viewer, "__wrapped__", viewer)
         settings = load_settings()
+        choose_cache_dir(settings.model_folder)
         self.state = SegmentationState(
             model=settings.model,
             device=settings.device,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_sam2 import _labels, _layers, _replay
+from napari_sam2 import _labels, _layers, _replay, _sharing
 from napari_sam2._entry import Entry
 from napari_sam2._erasing import erase_at
 from napari_sam2._glimpses import Choices
@@ -300,9 +300,9 @@ class Tasks:
             _layers.current_view(self.stage.viewer, image)
         except Sam2Error as error:
             return str(error)
-        number = self.stage.count_prompts(state.object_id)
-        if number == 0:
-            return f"Click on object {state.object_id} in the image."
+        if not (number := self.stage.count_prompts(state.object_id)):
+            more = _sharing.or_go_on(self.stage, self.history)
+            return f"Click on object {state.object_id} in the image{more}."
         return f"Object {state.object_id}: {number} prompt{'s' if number > 1 else ''}."
 
     # -- following a job ----------------------------------------------------------

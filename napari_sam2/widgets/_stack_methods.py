@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 
@@ -203,6 +203,8 @@ class StackMethods:
 
     def _on_inserted(self, event: Any) -> None:
         self._load_session_of(event.value)
+        if type(event.value) is Labels:
+            self.controller.tasks.rest()  # perhaps there is something to begin from
 
 
 def _later(seconds: float, function: Callable[[], None]) -> None:

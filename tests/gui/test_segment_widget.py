@@ -303,3 +303,13 @@ def test_folders_of_the_preferences_are_used(segment, monkeypatch, tmp_path):
     assert "choose another folder for unsaved work" in messages()[-1]
     assert other.keeper.folder == autosave_folder()
     choose_cache_dir("")
+
+
+def test_labels_made_before_or_after_the_dock_are_offered_below(segment):
+    widget = segment(STACK)
+    assert widget.status.text() == "Click on object 1 in the image."
+    widget.viewer_model.add_labels(np.ones(STACK.shape, np.uint16), name="cells")
+    assert "choose 'cells' under Image and model" in widget.status.text()
+    assert "cells" in [widget.source.labels.itemText(i) for i in range(3)]
+    widget.add_point((3, 10, 20))
+    assert "cells" not in widget.status.text()

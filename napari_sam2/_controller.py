@@ -91,6 +91,7 @@ class SegmentController:
         """Segment this image; creates its prompt and labels layers."""
         if image is self.stage.image:
             return
+        self.ids.settle()
         self.runner.cancel("predict", "propagate")
         if self.stage.image is not None:
             self._histories[self.stage.image] = self.history
@@ -116,6 +117,7 @@ class SegmentController:
             reason = _layers.why_not_labels(labels, image)
             if reason:
                 raise Sam2Error(f"{labels.name!r} cannot take the masks: {reason}.")
+        self.ids.settle()
         self.runner.cancel("predict", "propagate")
         self.stage.set_labels(labels)
         self.use_history(_sharing.history_of(labels))
@@ -157,8 +159,7 @@ class SegmentController:
 
     def free_id(self, count: int = 1) -> int:
         """The first of ``count`` ids that no object had so far; they are taken now."""
-        self._ensure()
-        return self.ids.reserve(count)
+        return self.ids.reserve(count, self._ensure()[3])
 
     def set_polarity(self, positive: bool) -> None:
         """Whether the next points add to the object or take away from it."""
@@ -231,8 +232,7 @@ class SegmentController:
 
     def sync(self) -> None:
         """Compute the masks of all prompts that the labels do not show yet."""
-        stage = self.stage
-        if self.ids.held or None in (stage.image, stage.points, stage.shapes):
+        if self.ids.held or None in ((s := self.stage).image, s.points, s.shapes):
             return
         image, _, _, labels = self._ensure()
         self.runner.cancel("predict")

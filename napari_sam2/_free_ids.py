@@ -10,6 +10,8 @@ from napari_sam2._labels import check_id
 from napari_sam2._ledger import count_plane
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_sam2._ledger import Ledger
     from napari_sam2._stage import Stage
 
@@ -51,7 +53,7 @@ class FreeIds:
     def begin(self) -> int:
         """Other labels are in use: an id for the first object."""
         self.highest = self.ledger.highest
-        self.assumed = 0
+        self.assumed, self.held = 0, False
         following = 1 + self.highest
         if self.ledger.uncounted:
             following = self.assumed = 1 + max(self.highest, self._prompted())
@@ -64,8 +66,7 @@ class FreeIds:
 
     def take(self, object_id: int) -> None:
         """An object is chosen, or made: its id is not free."""
-        if self.held:
-            self.count()
+        self.settle()
         self.assumed = 0
         self.highest = max(self.highest, object_id)
 
@@ -74,13 +75,17 @@ class FreeIds:
         self.count()
         return 1 + max(self.highest, self.ledger.highest)
 
-    def reserve(self, count: int) -> int:
+    def reserve(self, count: int, labels: Labels) -> int:
         """The first of so many ids; PromptError if the labels cannot hold them."""
         first = self.first()
-        if self.stage.labels is not None:
-            check_id(self.stage.labels, first + count - 1)
+        check_id(labels, first + count - 1)
         self.take(first + count - 1)
         return first
+
+    def settle(self) -> None:
+        """Something else begins: let no prompts wait any longer."""
+        if self.held:
+            self.count()
 
     def count(self) -> None:
         """Count what is left now, for those who cannot wait."""

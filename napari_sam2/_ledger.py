@@ -114,7 +114,8 @@ class Ledger:
 
 def count_labels(plane_hw: NDArray[Any]) -> dict[int, int]:
     """Pixels of each label in a plane, without the background."""
-    flat = np.asarray(plane_hw).ravel()
+    plane = np.asarray(plane_hw)
+    flat = plane[plane.any(axis=-1)].ravel()  # most rows of most planes are empty
     if flat.size and int(flat.max()) < FEW_LABELS:
         counts = np.bincount(flat)
         ids = np.flatnonzero(counts)

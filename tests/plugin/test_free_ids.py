@@ -134,3 +134,25 @@ def test_a_plane_that_cannot_be_read_does_not_hold_up_the_rest(busy):
     busy.choose_labels(busy.viewer.add_labels(Broken(foreign())))
     busy.work()
     assert busy.state.object_id == 42
+
+
+@pytest.mark.parametrize("what", ["image", "labels"])
+def test_a_click_is_not_forgotten_over_another_image_or_labels(busy, what):
+    first = busy.stage.image
+    cells = busy.viewer.add_labels(foreign())
+    busy.choose_labels(cells)
+    busy.stage.add_point((2, 20, 30))
+    if what == "image":
+        busy.choose_image(busy.viewer.add_image(np.zeros((9, 9))))
+        busy.work()
+        busy.choose_image(first)
+    else:
+        busy.choose_labels(busy.viewer.add_labels(foreign()))
+    busy.work()
+    busy.sync()
+    busy.work()
+    assert busy.errors == []
+    assert set(busy.stage.points.features["object_id"]) == {42}
+    assert busy.stage.labels.data[2, 20, 30] == 42
+    others = np.where(busy.stage.labels.data == 42, 0, busy.stage.labels.data)
+    np.testing.assert_array_equal(others, foreign())

@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam2 import _layers
+from napari_sam2._sharing import or_go_on
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
+    from napari_sam2._history import History
     from napari_sam2._ledger import Ledger
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
 
 BEGIN = {
-    "point": "Click on object {} in the image.",
-    "box": "Drag a box around object {}.",
-    "scribble": "Drag along object {}.",
-    "lasso": "Outline object {} with a stroke.",
-    "polygon": "Outline object {} click by click.",
-    "": "Take Point or another tool to prompt object {}.",
+    "point": "Click on object {} in the image",
+    "box": "Drag a box around object {}",
+    "scribble": "Drag along object {}",
+    "lasso": "Outline object {} with a stroke",
+    "polygon": "Outline object {} click by click",
+    "": "Take Point or another tool to prompt object {}",
 }
 
 
-def advice(state: SegmentationState, stage: Stage, ledger: Ledger) -> str:
+def advice(
+    state: SegmentationState, stage: Stage, ledger: Ledger, history: History
+) -> str:
     """Say what a user who sees this state may want to know."""
     image, object_id = stage.image, state.object_id
     if image is None:
@@ -39,4 +43,4 @@ def advice(state: SegmentationState, stage: Stage, ledger: Ledger) -> str:
         return f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
     if state.tool and ledger.extent(object_id):
         return f"Object {object_id} has a mask; click where it is wrong."
-    return BEGIN[state.tool].format(object_id)
+    return f"{BEGIN[state.tool].format(object_id)}{or_go_on(stage, history)}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2._session_file import SUFFIX, SessionFile, readable, write_text
 from sam2_core.errors import Sam2Error
-from sam2_core.registry import cache_dir
+from sam2_core.registry import user_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,8 @@ class Offer:
 
 
 def autosave_folder() -> Path:
-    """Where autosaves go: beside the downloaded models."""
-    return cache_dir() / "sessions"
+    """Where autosaves go unless the user has chosen a folder for them."""
+    return user_dir() / "sessions"
 
 
 class Autosave:
@@ -120,8 +120,7 @@ def find_offer(folder: Path, checksum: str) -> Offer | None:
                 session = SessionFile.from_text(path.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError, Sam2Error):
                 continue
-            worked = session.objects or session.journal.worked
-            if session.image.checksum == checksum and worked:
+            if session.image.checksum == checksum and session.worked:
                 offer = Offer(path, session)
     return offer
 

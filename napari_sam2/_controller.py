@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari_sam2 import _labels, _layers, _plan, _sharing
+from napari_sam2._free_ids import FreeIds
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
 from napari_sam2._painting import Painting
@@ -68,7 +69,8 @@ class SegmentController:
         self.placing = Placing(state, self.stage, self.notes)
         self.painting = Painting(viewer, self.starts, self.steps)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
-        self._highest = 0
+        self.ids = FreeIds(self.stage, self.ledger)
+        self.ids.settled.connect(self._on_settled)
         self._tag = ""
         self.stage.prompts_changed.connect(self._on_prompts)
         self.stage.object_selected.connect(self.select_object)
@@ -89,6 +91,7 @@ class SegmentController:
         """Segment this image; creates its prompt and labels layers."""
         if image is self.stage.image:
             return
+        self.ids.settle()
         self.runner.cancel("predict", "propagate")
         if self.stage.image is not None:
             self._histories[self.stage.image] = self.history
@@ -100,7 +103,7 @@ class SegmentController:
         self.steps.look()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
-            self._default_axis()
+            self.state.axis = _layers.default_axis(self.viewer, image)
             self._ensure()
             self.prepare()
         self.tasks.rest()
@@ -114,6 +117,7 @@ class SegmentController:
             reason = _layers.why_not_labels(labels, image)
             if reason:
                 raise Sam2Error(f"{labels.name!r} cannot take the masks: {reason}.")
+        self.ids.settle()
         self.runner.cancel("predict", "propagate")
         self.stage.set_labels(labels)
         self.use_history(_sharing.history_of(labels))
@@ -145,8 +149,8 @@ class SegmentController:
         labels = self.stage.labels
         if labels is not None:
             _labels.check_id(labels, object_id)
+        self.ids.take(object_id)
         self.state.object_id = object_id
-        self._highest = max(self._highest, object_id)
         if labels is not None:
             with self.stage.quiet():
                 labels.selected_label = object_id
@@ -155,10 +159,7 @@ class SegmentController:
 
     def free_id(self, count: int = 1) -> int:
         """The first of ``count`` ids that no object had so far; they are taken now."""
-        first = 1 + max(self._highest, self.ledger.highest)
-        _labels.check_id(self._ensure()[3], first + count - 1)
-        self._highest = first + count - 1
-        return first
+        return self.ids.reserve(count, self._ensure()[3])
 
     def set_polarity(self, positive: bool) -> None:
         """Whether the next points add to the object or take away from it."""
@@ -225,7 +226,7 @@ class SegmentController:
 
     def sync(self) -> None:
         """Compute the masks of all prompts that the labels do not show yet."""
-        if None in (self.stage.image, self.stage.points, self.stage.shapes):
+        if self.ids.held or None in ((s := self.stage).image, s.points, s.shapes):
             return
         image, _, _, labels = self._ensure()
         self.runner.cancel("predict")
@@ -240,14 +241,6 @@ class SegmentController:
             self.tasks.fail(error)
             return
         self.tasks.predict(groups, self.history.last, others)
-
-    def restored(self) -> None:
-        """Prompts and labels came from a session file."""
-        self.steps.look()
-        if self.stage.labels is not None:
-            self._highest = _labels.first_free_id(self.stage.labels) - 1
-            self.select_object(max(1, self._highest))
-        self.sync()
 
     # -- propagation --------------------------------------------------------------
 
@@ -270,6 +263,7 @@ class SegmentController:
             If there is no stack, no prompt or no model, or the range is empty.
         """
         self._ensure()
+        self.ids.count()
         span = _plan.span(self.state, start, stop, direction)
         if self.state.axis is None:
             raise PromptError("Choose the axis to propagate along first.")
@@ -305,8 +299,12 @@ class SegmentController:
         if labels is not self.state.labels:
             self.state.labels = labels
             self.steps.last = self.steps.last or self.stage.snapshot()
-            self._highest = _labels.first_free_id(labels) - 1
-            self.select_object(max(1, self._highest + 1))
+            following = self.ids.begin()
+            if not self.ids.assumed:
+                self.select_object(following)
+            else:  # the label that a brush paints stays as it is
+                self.state.object_id = following
+                self._apply_defaults()
         elif self.steps.last is None:
             self.steps.look()
             self._apply_defaults()
@@ -329,13 +327,6 @@ class SegmentController:
         if object_id is not None:
             self.select_object(object_id)
 
-    def _default_axis(self) -> None:
-        flat = self._ensure_image().ndim == 2
-        try:
-            self.state.axis = None if flat else self._view().others[0]
-        except Sam2Error:
-            self.state.axis = 0
-
     def _apply_defaults(self) -> None:
         if self.stage.image is None:
             return
@@ -355,8 +346,10 @@ class SegmentController:
             self.state.status = refused
             return
         labels = self._ensure()[3]
-        free = 1 + max(self._highest, self.ledger.highest)
-        given = self.placing.assign(self.steps.last, free)
+        if self.ids.hold():
+            self.state.status = "Your prompt is answered once the labels are counted."
+            return
+        given = self.placing.assign(self.steps.last, self.ids.first())
         self.steps.begin("last prompt")
         try:
             self.starts.adopt(labels, self.state.axis is None)
@@ -364,10 +357,21 @@ class SegmentController:
             self.state.status = str(error)
         self.steps.look()
         if given:
-            self._highest = max(self._highest, *given)
             self.select_object(given[-1])
         self.stage.style(self.state.object_id)
         self.sync()
+
+    def _on_settled(self, assumed: int, held: bool) -> None:
+        """All labels are counted: prompts that waited are answered."""
+        try:
+            if assumed:
+                self.select_object(self.ids.first())
+                self.stage.move_prompts([assumed] * held, self.state.object_id)
+            if held:
+                self._on_prompts()
+        except PromptError as error:
+            self.steps.put_back()
+            self.tasks.fail(error)
 
     def _on_dims(self, event: Any = None) -> None:
         image = self.stage.image
@@ -381,7 +385,7 @@ class SegmentController:
         if view.tag != self._tag:
             self._apply_defaults()
             if self.state.axis in view.plane:
-                self._default_axis()
+                self.state.axis = _layers.default_axis(self.viewer, image)
         if self.state.status.startswith("Switch"):
             self.tasks.rest()
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._jobs import Job, Stop
-from sam2_core.errors import ImageError, Sam2Error
+from napari_sam2._labels import Patch, put
+from napari_sam2._sums import plane_sum
+from sam2_core.errors import Cancelled, ImageError, Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari.layers import Labels
@@ -36,9 +38,22 @@ def new_store(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
         raise ImageError(f"{path} cannot be written: {error}") from error
 
 
+def open_store(path: Path, shape: tuple[int, ...]) -> Any:
+    """The zarr array that labels live in; ImageError if it is not there, or another."""
+    import zarr
+
+    try:
+        store = zarr.open_array(str(path), mode="r+")
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be opened any more") from error
+    if tuple(store.shape) != shape or not np.issubdtype(store.dtype, np.integer):
+        raise ImageError(f"{path} holds other labels now")
+    return store
+
+
 def on_disk(labels: Any) -> str:
     """Where the labels live, "" if they are in memory."""
-    root = getattr(getattr(labels.data, "store", None), "root", None)
+    root = getattr(getattr(getattr(labels, "data", None), "store", None), "root", None)
     return "" if root is None else str(root)
 
 
@@ -69,6 +84,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     """
     if on_disk(labels):
         raise ImageError(f"The labels are in {on_disk(labels)} already.")
+    path = path.absolute()
     path = path if path.suffix == ".zarr" else path.with_name(path.name + ".zarr")
     source = labels.data
     store = new_store(path, tuple(source.shape), source.dtype)
@@ -99,9 +115,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
             tasks.fail(error)
             return
-        labels.data = store
-        tasks.state.status = f"The labels are written to {path} from now on."
-        tasks.state.events.labels.emit(labels)
+        _live_in(tasks, labels, store)
 
     def begin() -> None:
         tasks.runner.submit(Job("copy", work, on_item, on_end, on_start))
@@ -109,3 +123,72 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     for each in events:
         each.connect(on_change)
     begin()
+
+
+def reopen(
+    tasks: Tasks,
+    labels: Labels,
+    path: Path,
+    sums: Sequence[int],
+    then: Callable[[str], None],
+) -> None:
+    """Let restored labels live again in the zarr store in which they were.
+
+    It is compared in the background, and not written to before that: only what is
+    equal to the last bit is taken. What was done meanwhile is written to it then.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Has restored the labels.
+    labels : napari.layers.Labels
+        In memory.
+    path : Path
+        Of the store.
+    sums : sequence of int
+        Checksum of every plane that the store has to have, first axis slowest.
+    then : callable
+        Gets the reason why the labels stay in memory, "" if they do not.
+    """
+    history, patches = tasks.history, list[Patch]()
+    try:
+        store = open_store(path, tuple(labels.data.shape))
+    except ImageError as error:
+        then(str(error))
+        return
+
+    def work(stop: Stop) -> Iterator[Any]:
+        for place, total in zip(np.ndindex(*store.shape[:-2]), sums, strict=True):
+            if plane_sum(store[place]) != int(total):
+                raise ImageError(f"{path} holds other labels now")
+            yield place
+
+    def on_item(item: Any) -> None:
+        tasks.state.done += 1
+
+    def on_patch(patch: Patch) -> None:
+        patches.append(patch)
+
+    def on_start() -> None:
+        tasks.state.update(busy="restore", done=0, total=len(sums))
+
+    def on_end(error: Sam2Error | None) -> None:
+        tasks.state.update(busy="", done=0, total=0)
+        history.patched.disconnect(on_patch)
+        if error is None:
+            _live_in(tasks, labels, store)
+            for patch in patches:
+                put(labels, patch)
+        if isinstance(error, Cancelled):
+            error = ImageError(f"{path} was not looked through")
+        then("" if error is None else str(error))
+
+    history.patched.connect(on_patch)
+    tasks.runner.submit(Job("copy", work, on_item, on_end, on_start))
+
+
+def _live_in(tasks: Tasks, labels: Labels, store: Any) -> None:
+    labels.data = store
+    tasks.state.status = f"The labels are written to {on_disk(labels)} from now on."
+    tasks.state.events.labels.emit(labels)
+    tasks.ended.emit("copy")

@@ -229,7 +229,8 @@ def missing(session: Any, sums: PlaneSums) -> str:
     if not wrong:
         return ""
     first = ", ".join(str(i) for i in wrong[0])
-    where = f"{len(wrong)} of {len(places)} planes (first: {first})" if first else "it"
+    differ = "differ" if len(wrong) > 1 else "differs"
+    many = f": {len(wrong)} of {len(places)} planes (first: {first}) {differ}"
     left_out = int(session.labels.get("left_out", 0))
     if left_out:
         return (
@@ -237,8 +238,9 @@ def missing(session: Any, sums: PlaneSums) -> str:
             "file and are missing; save the labels layer as well."
         )
     return (
-        f"The labels are not those that were saved: {where} differ, because another "
-        "device or version computed them, or something else than the dock wrote them."
+        f"The labels are not those that were saved{many if first else ''}, because "
+        "another device or version computed them, or something else than the dock "
+        "wrote them."
     )
 
 

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import time
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
 import numpy as np
-from napari.utils.notifications import show_warning
 from psygnal import Signal
 
 from napari_sam2._autosaves import Autosave, Offer, autosave_folder, find_offer
 from napari_sam2._disk_labels import on_disk
-from napari_sam2._elsewhere import Elsewhere, missing
-from napari_sam2._history import History
+from napari_sam2._elsewhere import Elsewhere
 from napari_sam2._image_reference import checksum, checksum_steps, refer
 from napari_sam2._images import full_resolution
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._labels import first_free_id
 from napari_sam2._plain_json import sums_as_json
-from napari_sam2._record import Record
+from napari_sam2._restoring import find_image, restore
 from napari_sam2._saved_prompts import (
     answers_as_json,
-    answers_from_json,
-    marks_from_json,
-    notes_from_json,
     objects_as_json,
-    snapshot_from_json,
 )
-from napari_sam2._session_file import SUFFIX, SessionFile, read_session, write_text
+from napari_sam2._session_file import (
+    SETTINGS,
+    SUFFIX,
+    SessionFile,
+    read_session,
+    write_text,
+)
 from napari_sam2._session_layers import METADATA
-from napari_sam2._sources import viewer_images
 from sam2_core.errors import ImageError, Sam2Error
 from sam2_core.registry import find_checkpoint, is_available, model_path
 
@@ -44,22 +43,8 @@ if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
 
 EVERY = 20.0  # seconds between autosaves while a long job runs
-SETTINGS = (
-    "device",
-    "preset",
-    "axis",
-    "sees",
-    "part",
-    "writing",
-    "neighbours",
-    "direction",
-    "start",
-    "stop",
-    "stop_when_lost",
-    "patience",
-    "alone",
-    "follow_corrections",
-)
+APART = 1.0  # seconds between those of what takes no job, such as strokes
+Later: TypeAlias = Callable[[float, Callable[[], None]], None]
 
 
 class SessionKeeper:
@@ -71,6 +56,11 @@ class SessionKeeper:
         Whose work is kept.
     folder : Path, optional
         Where autosaves go.
+    later : callable, optional
+        ``later(seconds, function)`` calls a function on the GUI thread. Without, work
+        is written when a job ends.
+    earlier : Path, optional
+        Another folder, where autosaves may have gone before.
 
     Attributes
     ----------
@@ -81,21 +71,28 @@ class SessionKeeper:
     offered = Signal()
 
     def __init__(
-        self, controller: SegmentController, folder: Path | None = None
+        self,
+        controller: SegmentController,
+        folder: Path | None = None,
+        later: Later = lambda seconds, function: None,
+        earlier: Path | None = None,
     ) -> None:
         self.controller = controller
         self.folder = folder or autosave_folder()
+        self._earlier = earlier
         self.offer: Offer | None = None
         self._checksums: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self._autosave: Autosave | None = None
         self._written = 0.0
+        self._later = later
+        self._waiting = False  # whether there is work that no job has written
         # Before anything that writes a session listens: it says what is in there.
         self.elsewhere = Elsewhere(controller)
         state, tasks = controller.state, controller.tasks
         state.events.image.connect(self._on_image)
         state.events.done.connect(self._on_progress)
         tasks.ended.connect(self._on_ended)
-        controller.notes.events.connect(self._on_notes)
+        controller.notes.events.connect(self._on_change)
         tasks.history_changed.connect(self._on_history)
         self._on_history()
         self._autosaves: list[Autosave] = []
@@ -117,6 +114,7 @@ class SessionKeeper:
             path = path.with_name(path.name + SUFFIX)
         self.elsewhere.settle()
         write_text(path, self.describe().as_text())
+        self._waiting = False
         if self._autosave is not None:
             self._autosave.discard()
         self.controller.state.status = f"Saved {path.name}."
@@ -131,15 +129,16 @@ class SessionKeeper:
             If it is no session, or its image is not there.
         """
         session = read_session(path)
-        self._find_image(session)
-        self._restore(session, then=lambda: None)
+        find_image(self.controller, session.image, self._known)
+        restore(self.controller, session, self._known, then=lambda: None)
 
     def accept_offer(self) -> None:
         """Restore the work that was found."""
         offer, self.offer = self.offer, None
         self.offered.emit()
         if offer is not None:
-            self._restore(offer.session, lambda: offer.path.unlink(missing_ok=True))
+            then = partial(offer.path.unlink, missing_ok=True)
+            restore(self.controller, offer.session, self._known, then)
 
     def discard_offer(self) -> None:
         """Delete the work that was found."""
@@ -147,6 +146,11 @@ class SessionKeeper:
         if offer is not None:
             offer.path.unlink(missing_ok=True)
         self.offered.emit()
+
+    def finish(self) -> None:
+        """The dock is gone: write what has not been written yet."""
+        if self._waiting:
+            self.autosave()
 
     def describe(self, at_once: bool = False) -> SessionFile:
         """The session as it is now; ImageError without an image.
@@ -205,6 +209,7 @@ class SessionKeeper:
 
     def autosave(self) -> None:
         """Write the session beside the user's files, in the background."""
+        self._waiting = False
         image = self.controller.stage.image
         if image is None or image not in self._checksums:
             return
@@ -212,7 +217,7 @@ class SessionKeeper:
             session = self.describe(at_once=True)
         except Sam2Error:
             return
-        if not session.objects and not session.journal.worked:
+        if not session.worked:
             return
         if self._autosave is None:
             self._autosave = Autosave(self.folder, image.name, self._checksums[image])
@@ -230,15 +235,27 @@ class SessionKeeper:
 
     def _on_ended(self, kind: str) -> None:
         self._find_out()
-        if kind not in ("prepare", "download", "count", "look"):
+        if self._waiting or kind not in ("prepare", "download", "count", "look"):
             self.autosave()
 
     def _on_history(self) -> None:
-        self.controller.history.added.connect(self.autosave, unique=True)
+        history = self.controller.history
+        history.added.connect(self.autosave, unique=True)
+        history.changed.connect(self._on_change, unique=True)
+        history.record.review.confirmed.connect(self._on_change, unique=True)
 
-    def _on_notes(self, *_: Any) -> None:
-        """An object was renamed, locked or hidden; not on the way to another image."""
-        if self.controller.state.image is self.controller.stage.image:
+    def _on_change(self, *_: Any) -> None:
+        """Something was done that needs no job, or before its job."""
+        state, stage = self.controller.state, self.controller.stage
+        if state.image is stage.image and not self._waiting:  # else it is exchanged
+            self._waiting = True
+            since = time.monotonic() - self._written
+            self._later(max(0.0, APART - since), self._on_time)
+
+    def _on_time(self) -> None:
+        if self._waiting and self.controller.runner.busy:
+            self._later(APART, self._on_time)  # unless the end of a job comes first
+        elif self._waiting:
             self.autosave()
 
     def _on_image(self, *_: Any) -> None:
@@ -285,6 +302,8 @@ class SessionKeeper:
         self._checksums[image] = found
         if self._untouched():
             self.offer = find_offer(self.folder, found)
+            if self.offer is None and self._earlier is not None:
+                self.offer = find_offer(self._earlier, found)
             self.offered.emit()
         else:
             self.autosave()
@@ -299,75 +318,6 @@ class SessionKeeper:
         """Checksum of an array, if it is that of an image that was looked into."""
         known = self._checksums.items()
         return next((c for im, c in known if full_resolution(im) is data), "")
-
-    # -- bringing back ------------------------------------------------------------
-
-    def _find_image(self, session: SessionFile) -> None:
-        """Choose the layer that the session is about; open it if need be."""
-        import npe2
-
-        controller, reference = self.controller, session.image
-        viewer = controller.viewer
-        layers = [controller.stage.image, *reversed(viewer.layers)]
-        layers.sort(key=lambda layer: getattr(layer, "name", "") != reference.name)
-        for layer in layers:
-            if type(layer).__name__ != "Image":
-                continue
-            known = self._checksums.get(layer, "")
-            if known and reference.checksum and known != reference.checksum:
-                continue
-            if not reference.why_not(full_resolution(layer), check_content=False):
-                controller.choose_image(layer)
-                return
-        npe2.PluginManager.instance().discover()
-        try:
-            if reference.sample:
-                opened = viewer.open_sample(*reference.sample)
-            elif reference.path and Path(reference.path).exists():
-                opened = viewer.open(
-                    reference.path, plugin=reference.reader or "napari"
-                )
-            else:
-                raise ImageError(
-                    f"Open the image {reference.name!r} first: it is not at "
-                    f"{reference.path or 'any known place'}."
-                )
-        except (ValueError, OSError, RuntimeError) as error:
-            raise ImageError(f"{reference.name!r} cannot be opened: {error}") from error
-        for layer in opened:
-            if not reference.why_not(full_resolution(layer), check_content=False):
-                controller.choose_image(layer)
-                return
-        raise ImageError(f"{reference.name!r} is not the image it was.")
-
-    def _restore(self, session: SessionFile, then: Any) -> None:
-        controller = self.controller
-        stage, state, image = controller.stage, controller.state, controller.stage.image
-        assert image is not None
-        if stage.labels is not None and first_free_id(stage.labels) > 1:
-            controller.choose_labels(None)
-        session.journal.sources.find(viewer_images(controller.viewer, self._known))
-        settings = {k: v for k, v in session.settings.items() if k in SETTINGS}
-        state.update(**settings, model=session.model["name"])
-        stage.ensure()
-        stage.restore(snapshot_from_json(session.objects, image.ndim))
-        record = Record(session.journal)
-        record.marks.replace(marks_from_json(session.objects))
-        record.notes = notes_from_json(session.objects)
-        for frame in session.checked:
-            plane = (frame["plane"][0], frame["plane"][1])
-            record.review.checked.add((plane, tuple(frame["position"])))
-        record.divisions = answers_from_json(session.divisions)
-
-        def finished() -> None:
-            controller.restored()
-            if lacking := missing(session, record.sums):
-                state.status = lacking
-                show_warning(lacking)
-            then()
-
-        controller.use_history(History(record))
-        controller.tasks.replay(full_resolution(image), finished)
 
 
 @cache

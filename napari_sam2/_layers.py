@@ -190,6 +190,14 @@ def current_view(viewer: napari.components.ViewerModel, image: Image) -> View:
     return View((rows, columns), position, image.ndim)
 
 
+def default_axis(viewer: napari.components.ViewerModel, image: Image) -> int | None:
+    """Data axis to propagate along at first; None for a single plane."""
+    try:
+        return None if image.ndim == 2 else current_view(viewer, image).others[0]
+    except ImageError:  # 3D display
+        return 0
+
+
 def world_point(
     viewer: napari.components.ViewerModel, layer: Any
 ) -> NDArray[np.float64]:

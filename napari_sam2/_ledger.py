@@ -8,7 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -29,14 +29,18 @@ class Ledger:
     ----------
     touched : set of Place
         Where something has changed since the ledger was cleared.
+    uncounted : dict of Place to None
+        Where it is not known yet what there is, in order.
     """
 
     changed = Signal()
+    completed = Signal()  # nothing is uncounted any more
 
     def __init__(self) -> None:
         self._planes: dict[Place, dict[int, int]] = {}
         self._places: dict[int, set[Place]] = {}
         self.touched: set[Place] = set()
+        self.uncounted: dict[Place, None] = {}
 
     @property
     def ids(self) -> list[int]:
@@ -64,8 +68,9 @@ class Ledger:
         """Pixels of a label at a place."""
         return self._planes.get(place, {}).get(object_id, 0)
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self, uncounted: Iterable[Place] = ()) -> None:
+        """Forget everything; these places are to be counted."""
+        self.uncounted = dict.fromkeys(uncounted)
         self._planes.clear()
         self._places.clear()
         self.touched.clear()
@@ -73,14 +78,16 @@ class Ledger:
 
     def count(self, place: Place, counts: dict[int, int]) -> None:
         """These labels, and no others, are at a place."""
+        news = place in self.uncounted
+        self.uncounted.pop(place, None)
         known = self._planes.get(place, {})
-        if known == counts:
-            return
-        for object_id in known.keys() | counts.keys():
-            self._add(
-                place, object_id, counts.get(object_id, 0) - known.get(object_id, 0)
-            )
-        self.changed.emit()
+        if known != counts:
+            for object_id in known.keys() | counts.keys():
+                gained = counts.get(object_id, 0) - known.get(object_id, 0)
+                self._add(place, object_id, gained)
+            self.changed.emit()
+        if news and not self.uncounted:
+            self.completed.emit()
 
     def take(self, patch: Patch) -> None:
         """Pixels have changed."""
@@ -107,7 +114,8 @@ class Ledger:
 
 def count_labels(plane_hw: NDArray[Any]) -> dict[int, int]:
     """Pixels of each label in a plane, without the background."""
-    flat = np.asarray(plane_hw).ravel()
+    plane = np.asarray(plane_hw)
+    flat = plane[plane.any(axis=-1)].ravel()  # most rows of most planes are empty
     if flat.size and int(flat.max()) < FEW_LABELS:
         counts = np.bincount(flat)
         ids = np.flatnonzero(counts)
@@ -115,6 +123,14 @@ def count_labels(plane_hw: NDArray[Any]) -> dict[int, int]:
     else:
         ids, counts = np.unique(flat, return_counts=True)
     return {int(i): int(n) for i, n in zip(ids, counts, strict=True) if i > 0}
+
+
+def count_plane(data: Any, place: Place) -> dict[int, int]:
+    """Pixels of each label at a place; none where it cannot be read."""
+    try:
+        return count_labels(np.asarray(data[place]))
+    except Exception:  # noqa: BLE001  lazy arrays raise whatever their files do
+        return {}
 
 
 def differences(patch: Patch) -> Iterator[tuple[Place, int, int]]:

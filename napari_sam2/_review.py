@@ -27,6 +27,7 @@ class Review:
 
     measured = Signal(object, object, object)  # plane, position, object ids
     looked = Signal()
+    confirmed = Signal()  # a frame was checked, or is not any more
     reset = Signal()
 
     def __init__(self) -> None:
@@ -84,6 +85,7 @@ class Review:
         on = frame not in self.checked if on is None else on
         (self.checked.add if on else self.checked.discard)(frame)
         self.looked.emit()
+        self.confirmed.emit()
         return on
 
     # -- reading ------------------------------------------------------------------

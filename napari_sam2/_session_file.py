@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "napari-sam2 session", 1
 SUFFIX = ".sam2.json"
+SETTINGS = (  # of the state
+    "device",
+    "preset",
+    "axis",
+    "sees",
+    "part",
+    "writing",
+    "neighbours",
+    "direction",
+    "start",
+    "stop",
+    "stop_when_lost",
+    "patience",
+    "alone",
+    "follow_corrections",
+)
 
 
 @dataclass
@@ -62,6 +78,11 @@ class SessionFile:
     checked: list[dict[str, Any]] = field(default_factory=list)
     divisions: list[dict[str, Any]] = field(default_factory=list)
     saved: str = ""
+
+    @property
+    def worked(self) -> bool:
+        """Whether there is anything that would be a loss."""
+        return bool(self.objects or self.checked) or self.journal.worked
 
     @property
     def prompt_count(self) -> int:

@@ -57,6 +57,22 @@ def find(stage: Stage, known: MutableMapping[Image, History]) -> History:
     return History()
 
 
+def or_go_on(stage: Stage, history: History) -> str:
+    """How to begin from labels that were not made here; "" if there are none.
+
+    Nor if the work has begun.
+    """
+    image, begun = stage.image, history.steps or history.record.journal.entries
+    if image is None or stage.labels not in stage._made or begun:
+        return ""
+    for layer in reversed(stage.viewer.layers):
+        foreign = type(layer).__name__ == "Labels" and layer not in stage._made
+        if foreign and not _layers.why_not_labels(layer, image):
+            where = "under Image and model to go on with its labels"
+            return f", or choose {layer.name!r} {where}"
+    return ""
+
+
 def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
     """A dock is gone: its layers wait for the next one that works on their images."""
     history.record.notes = notes.all

@@ -16,7 +16,7 @@ from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop, Work
 from napari_sam2._journal import count_written, watch
-from napari_sam2._ledger import count_labels
+from napari_sam2._ledger import count_plane
 from napari_sam2._messages import (
     Choice,
     Found,
@@ -249,16 +249,16 @@ class Tasks:
     def count(self) -> None:
         """Find out where every label is, a few planes at a time."""
         labels, ledger = self.stage.labels, self.ledger
-        ledger.clear()
+        ledger.clear(() if labels is None else np.ndindex(*labels.data.shape[:-2]))
         if labels is None:
             return
         data: Any = labels.data
-        left = dict.fromkeys(np.ndindex(*data.shape[:-2]))
+        left = dict.fromkeys(ledger.uncounted)
 
         def work(stop: Stop) -> Iterator[Any]:
             end = time.monotonic() + COUNT_SECONDS
             for place in list(left):
-                yield place, count_labels(np.asarray(data[place]))
+                yield place, count_plane(data, place)
                 if time.monotonic() > end:
                     return
 
@@ -266,7 +266,7 @@ class Tasks:
             place, counts = item
             left.pop(place, None)
             if place in ledger.touched:  # while it was being counted, perhaps
-                counts = count_labels(np.asarray(data[place]))
+                counts = count_plane(data, place)
             if labels is self.stage.labels:
                 ledger.count(place, counts)
 
@@ -294,7 +294,8 @@ class Tasks:
         """Say what to do next, unless something is going on."""
         if not self.state.busy:
             known = self.stage.image is not None
-            self._advised = advice(self.state, self.stage, self.ledger)
+            now = self.state, self.stage, self.ledger, self.history
+            self._advised = advice(*now)
             self.state.status = (known and text) or self._advised
 
     def renew(self, *_: Any) -> None:

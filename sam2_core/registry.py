@@ -118,14 +118,34 @@ def find_checkpoint(name: str) -> Checkpoint:
     )
 
 
-def cache_dir() -> Path:
-    """Folder of downloaded checkpoints: $NAPARI_SAM2_HOME, else the user's cache.
+_chosen = {"folder": ""}
 
-    The folder need not exist yet.
+
+def choose_cache_dir(folder: str) -> None:
+    """Keep downloads in this folder from now on, unless $NAPARI_SAM2_HOME is set.
+
+    "" is the usual place.
     """
-    chosen = os.environ.get("NAPARI_SAM2_HOME", "").strip()
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    _chosen["folder"] = folder.strip()
+
+
+def cache_dir() -> Path:
+    """Folder of downloaded checkpoints.
+
+    It is $NAPARI_SAM2_HOME, else what was given to :func:`choose_cache_dir`, else the
+    user's cache. The folder need not exist yet.
+    """
+    chosen = _chosen["folder"]
+    if not chosen or os.environ.get("NAPARI_SAM2_HOME", "").strip():
+        return user_dir()
+    return Path(chosen).expanduser().absolute()
+
+
+def user_dir() -> Path:
+    """Where the plugin keeps its files: $NAPARI_SAM2_HOME, else the user's cache."""
+    own = os.environ.get("NAPARI_SAM2_HOME", "").strip()
+    if own:
+        return Path(own).expanduser().absolute()
     from platformdirs import user_cache_path
 
     return user_cache_path("napari-sam2", appauthor=False)

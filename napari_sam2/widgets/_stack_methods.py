@@ -5,21 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 
+from napari_sam2._autosaves import autosave_folder
 from napari_sam2._disk_labels import move_to_disk
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._lineage import LineageTools
 from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2._session_layers import SESSION_PATH
+from napari_sam2._settings import load_settings, writable_folder
 from napari_sam2._specks import Specks
 from napari_sam2._stacking import StackTools
 from napari_sam2.widgets._banners import OfferBanner, RemedyBanner
 from napari_sam2.widgets._fold import Fold
 from napari_sam2.widgets._review import ReviewPanel
 from napari_sam2.widgets._session import SessionPanel
+from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_sam2._controller import SegmentController
     from napari_sam2._remedies import Remedy
     from napari_sam2._state import SegmentationState
@@ -79,7 +86,10 @@ class StackMethods:
     # -- setting up ---------------------------------------------------------------
 
     def _make_stack_parts(self) -> None:
-        self.keeper = SessionKeeper(self.controller)
+        folder = self._session_folder()
+        self.keeper = SessionKeeper(
+            self.controller, folder, _later, autosave_folder() if folder else None
+        )
         self.tools = StackTools(self.controller)
         self.lineage = LineageTools(self.tools)
         self.specks = Specks(self.controller.stage)
@@ -116,6 +126,14 @@ class StackMethods:
         self.tools.moved.connect(self._show_marks)
         self.state.events.object_id.connect(self._show_marks)
         self.controller.viewer.layers.events.inserted.connect(self._on_inserted)
+
+    def _session_folder(self) -> Path | None:
+        """The folder for unsaved work under Preferences, if it can be used."""
+        try:
+            return writable_folder(load_settings().session_folder)
+        except Sam2Error as error:
+            show_error(str(error))
+            return None
 
     def _load_session_of(self, layer: Any) -> None:
         """An image that came with a session file brings the session along."""
@@ -190,3 +208,9 @@ class StackMethods:
 
     def _on_inserted(self, event: Any) -> None:
         self._load_session_of(event.value)
+        if type(event.value) is Labels:
+            self.controller.tasks.rest()  # perhaps there is something to begin from
+
+
+def _later(seconds: float, function: Callable[[], None]) -> None:
+    QTimer.singleShot(round(1000 * seconds), function)

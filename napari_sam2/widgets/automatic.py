@@ -31,6 +31,7 @@ from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._source import SourcePanel
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import PromptError, Sam2Error
+from sam2_core.registry import choose_cache_dir
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -77,6 +78,7 @@ class AutomaticWidget(QWidget):
         # Layers are compared by identity, which napari's proxies do not keep.
         viewer = getattr(viewer, "__wrapped__", viewer)
         settings = load_settings()
+        choose_cache_dir(settings.model_folder)
         self.state = AutomaticState(
             model=settings.model,
             device=settings.device,

@@ -36,6 +36,7 @@ from napari_sam2.widgets._stack_methods import StackMethods
 from napari_sam2.widgets._status import StatusLine
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import Sam2Error
+from sam2_core.registry import choose_cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         # Layers are compared by identity, which napari's proxies do not keep.
         viewer = getattr(viewer, "__wrapped__", viewer)
         settings = load_settings()
+        choose_cache_dir(settings.model_folder)
         self.state = SegmentationState(
             model=settings.model,
             device=settings.device,
@@ -122,7 +124,8 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self._lay_out()
         self._connect()
         unbind = _keys.bind(viewer, self, _run, self.controller.stage)
-        when_gone(self, _close, self.runner, self.controller, self.hover, unbind)
+        parts = self.controller, self.keeper, self.hover
+        when_gone(self, _close, self.runner, *parts, unbind)
         self._begin(viewer)
         self.table.refresh()
 
@@ -378,9 +381,12 @@ def _run(widget: SegmentWidget, method: str) -> None:
     widget._try(method)
 
 
-def _close(runner: JobRunner, controller: Any, hover: Hover, unbind: Any) -> None:
+def _close(
+    runner: JobRunner, controller: Any, keeper: Any, hover: Hover, unbind: Any
+) -> None:
     """The dock is gone: stop working. The engine goes with the last job."""
     runner.close()
+    keeper.finish()
     unbind()
     hover.close()
     if not runner.busy:

@@ -7,7 +7,9 @@ import pytest
 from dock import FLAT, STACK, messages, press
 from qtpy.QtCore import Qt
 
+from napari_sam2._autosaves import autosave_folder
 from sam2_core import PromptError
+from sam2_core.registry import cache_dir, choose_cache_dir
 
 
 def test_without_an_image_it_says_what_to_do(segment):
@@ -311,3 +313,36 @@ def test_thumbnails_of_candidates_are_sharp_on_fine_screens(qtbot):
     mask = np.zeros((30, 30), bool)
     pixmap = picture(np.zeros((30, 30, 3), np.uint8), mask, (1, 0, 0, 1))
     assert pixmap.width() == 2 * SIDE
+
+
+def test_folders_of_the_preferences_are_used(segment, monkeypatch, tmp_path):
+    from napari_sam2._settings import Settings
+    from napari_sam2.widgets import _stack_methods
+    from napari_sam2.widgets import segment as module
+
+    models, work = tmp_path / "models", tmp_path / "work"
+    settings = Settings(model_folder=str(models), session_folder=str(work))
+    for place in (module, _stack_methods):
+        monkeypatch.setattr(place, "load_settings", lambda: settings)
+    monkeypatch.delenv("NAPARI_SAM2_HOME")
+    widget = segment(STACK)
+    assert cache_dir() == models
+    widget.add_point((3, 10, 20))
+    widget.keeper._autosave.flush()
+    assert list(work.glob("*.sam2.json")) == [widget.keeper._autosave.path]
+    (tmp_path / "file").touch()
+    settings = Settings(session_folder=str(tmp_path / "file"))
+    other = segment(STACK)
+    assert "choose another folder for unsaved work" in messages()[-1]
+    assert other.keeper.folder == autosave_folder()
+    choose_cache_dir("")
+
+
+def test_labels_made_before_or_after_the_dock_are_offered_below(segment):
+    widget = segment(STACK)
+    assert widget.status.text() == "Click on object 1 in the image."
+    widget.viewer_model.add_labels(np.ones(STACK.shape, np.uint16), name="cells")
+    assert "choose 'cells' under Image and model" in widget.status.text()
+    assert "cells" in [widget.source.labels.itemText(i) for i in range(3)]
+    widget.add_point((3, 10, 20))
+    assert "cells" not in widget.status.text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from fakes import disc
@@ -170,6 +172,29 @@ def test_a_3d_stroke_spares_locked_objects_and_is_undone_with_the_key(
     dock.wait(30)
     np.testing.assert_array_equal(labels.data, before)
     assert "locked; unlock it to undo" in dock.state.status
+
+
+def test_strokes_and_checked_frames_are_saved_by_themselves(open_window, qtbot):
+    viewer, _, dock = open_window(np.zeros((5, *SHAPE)))
+    labels, keeper = dock.labels, dock.keeper
+    earlier = set(keeper.folder.glob("*.json"))
+
+    def saved():
+        found = set(keeper.folder.glob("*.json")) - earlier
+        return json.loads(found.pop().read_text()) if found else {"steps": []}
+
+    def wait_for(done):
+        qtbot.waitUntil(lambda: [s["do"] for s in saved()["steps"]] == done)
+
+    viewer.layers.selection.active = labels
+    labels.mode, labels.brush_size, labels.selected_label = "paint", 10, 7
+    for frame in (1, 2, 3):
+        viewer.dims.set_current_step(0, frame)
+        drag(viewer, labels, (frame, 20, 20), (frame, 20, 26))
+        wait_for(["paint"] * frame)
+    press_key(qtbot, viewer, Qt.Key_K)
+    checked = [{"plane": [1, 2], "position": [3]}]
+    qtbot.waitUntil(lambda: saved()["checked"] == checked)
 
 
 def test_preview_under_the_cursor_before_the_click(open_window):

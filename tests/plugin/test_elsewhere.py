@@ -235,7 +235,7 @@ def test_labels_that_are_others_are_said_on_loading(kept, repeat, tmp_path, caps
     session.journal.entries[0].what["set"][0]["points"] = [[40.0, 30.0, 1]]
     _, lacking = command.run(session, STACK)
     assert lacking.startswith("The labels are not those that were saved: 1 of 5 planes")
-    assert "(first: 2)" in lacking
+    assert "(first: 2) differs, because" in lacking
 
 
 # -- both docks -----------------------------------------------------------------------
@@ -372,3 +372,14 @@ def test_choosing_labels_alone_saves_nothing(kept):
     assert t.keeper._autosave is None
     with pytest.raises(Sam2Error):
         kept(None).keeper.save("nowhere")
+
+
+def test_a_flat_image_whose_labels_are_others_is_one_sentence(kept, tmp_path):
+    t = kept(STACK[0])
+    t.add_point((10, 25))
+    session = read_session(t.keeper.save(tmp_path / "a"))
+    lacking = elsewhere.missing(session, PlaneSums())
+    assert lacking == (
+        "The labels are not those that were saved, because another device or version "
+        "computed them, or something else than the dock wrote them."
+    )

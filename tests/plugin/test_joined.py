@@ -88,6 +88,7 @@ def test_a_new_name_is_saved_by_itself_and_never_with_another_image(kept):
     t = kept()
     pair(t)
     first = t.keeper._autosave
+    t.keeper._later = lambda seconds, function: function()
     t.objects.rename(1, "mother")
     first.flush()
     assert '"mother"' in first.path.read_text()

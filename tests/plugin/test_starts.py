@@ -224,3 +224,23 @@ def test_only_empty_pixels(tool):
     t.add_point((12, 34))
     assert data[12, 36] == 4
     assert (data[square()] == 4).all()
+
+
+def test_labels_that_are_there_are_offered_in_a_sentence(tool):
+    t = tool(np.zeros((4, 40, 60), np.float32))
+    t.tasks.rest()
+    assert t.state.status == "Click on object 1 in the image."
+    cells = t.viewer.add_labels(np.ones((4, 40, 60), np.uint16), name="cells")
+    t.viewer.add_labels(np.ones((5, 40, 60), np.uint16), name="of another image")
+    t.tasks.rest()
+    assert t.state.status == (
+        "Click on object 1 in the image, or choose 'cells' under Image and model to go "
+        "on with its labels."
+    )
+    own = t.stage.labels
+    t.choose_labels(cells)
+    assert t.state.status == "Click on object 2 in the image."
+    t.choose_labels(own)
+    t.add_point((1, 20, 30))
+    t.next_object()
+    assert "cells" not in t.state.status

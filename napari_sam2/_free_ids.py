@@ -1,0 +1,107 @@
+"""Ids that no object has: handed out at once, settled when all labels are counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_sam2._labels import check_id
+from napari_sam2._ledger import count_plane
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_sam2._ledger import Ledger
+    from napari_sam2._stage import Stage
+
+
+class FreeIds:
+    """Which id the next object gets, while the labels are still being counted too.
+
+    Counting large labels takes seconds and is done in the background. Until then an id
+    is only assumed to be free, and prompts wait, so that none is answered with the id
+    of another object.
+
+    Parameters
+    ----------
+    stage : Stage
+        Holds the labels and the prompts.
+    ledger : Ledger
+        Counts the labels.
+
+    Attributes
+    ----------
+    highest : int
+        Largest id that any object had, as far as is known.
+    assumed : int
+        Id in use that may turn out to be another object's; 0 if there is none.
+    held : bool
+        Whether prompts wait.
+    """
+
+    settled = Signal(int, bool)  # what was assumed, and whether prompts were held
+
+    def __init__(self, stage: Stage, ledger: Ledger) -> None:
+        self.stage = stage
+        self.ledger = ledger
+        self.highest = 0
+        self.assumed = 0
+        self.held = False
+        ledger.completed.connect(self._on_completed)
+
+    def begin(self) -> int:
+        """Other labels are in use: an id for the first object."""
+        self.highest = self.ledger.highest
+        self.assumed, self.held = 0, False
+        following = 1 + self.highest
+        if self.ledger.uncounted:
+            following = self.assumed = 1 + max(self.highest, self._prompted())
+        return following
+
+    def hold(self) -> bool:
+        """Whether prompts have to wait; they are told of by :attr:`settled`."""
+        self.held = bool(self.ledger.uncounted)
+        return self.held
+
+    def take(self, object_id: int) -> None:
+        """An object is chosen, or made: its id is not free."""
+        self.settle()
+        self.assumed = 0
+        self.highest = max(self.highest, object_id)
+
+    def first(self) -> int:
+        """The first id that no object had so far."""
+        self.count()
+        return 1 + max(self.highest, self.ledger.highest)
+
+    def reserve(self, count: int, labels: Labels) -> int:
+        """The first of so many ids; PromptError if the labels cannot hold them."""
+        first = self.first()
+        check_id(labels, first + count - 1)
+        self.take(first + count - 1)
+        return first
+
+    def settle(self) -> None:
+        """Something else begins: let no prompts wait any longer."""
+        if self.held:
+            self.count()
+
+    def count(self) -> None:
+        """Count what is left now, for those who cannot wait."""
+        data = getattr(self.stage.labels, "data", None)
+        for place in list(self.ledger.uncounted):
+            self.ledger.count(place, count_plane(data, place))
+
+    def _prompted(self) -> int:
+        """Largest id that prompts are for."""
+        layers = self.stage.points, self.stage.shapes
+        drawn = [layer.features["object_id"] for layer in layers if layer is not None]
+        ids = [int(i) for column in drawn for i in column]
+        return max([*ids, *(key.object_id for key in self.stage.masks)], default=0)
+
+    def _on_completed(self) -> None:
+        assumed, held = self.assumed, self.held
+        self.assumed, self.held = 0, False
+        if assumed or held:
+            self.settled.emit(assumed, held)

@@ -1,0 +1,184 @@
+"""Bringing a session back: its image is found, its prompts and masks made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+
+from napari_sam2._disk_labels import on_disk, reopen
+from napari_sam2._elsewhere import missing
+from napari_sam2._history import History
+from napari_sam2._images import full_resolution
+from napari_sam2._labels import first_free_id
+from napari_sam2._record import Record
+from napari_sam2._saved_prompts import (
+    answers_from_json,
+    marks_from_json,
+    notes_from_json,
+    snapshot_from_json,
+)
+from napari_sam2._session_file import SETTINGS
+from napari_sam2._sources import viewer_images
+from sam2_core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_sam2._controller import SegmentController
+    from napari_sam2._image_reference import ImageReference
+    from napari_sam2._session_file import SessionFile
+
+
+def find_image(
+    controller: SegmentController,
+    reference: ImageReference,
+    known: Callable[[Any], str],
+) -> None:
+    """Choose the layer that a session is about; open it if need be.
+
+    Parameters
+    ----------
+    controller : SegmentController
+        Chooses it.
+    reference : ImageReference
+        From the session.
+    known : callable
+        Has the checksums of some arrays, "" for others.
+
+    Raises
+    ------
+    ImageError
+        If it is not there, or its pixels are others: masks would seem to fit.
+    """
+    reason = ""
+    for layer in _candidates(controller, reference.name):
+        data = full_resolution(layer)
+        if reference.why_not(data, check_content=False):
+            continue
+        reason = reference.why_not(data, known=known(data))
+        if not reason:
+            controller.choose_image(layer)
+            return
+    for layer in _opened(controller, reference, reason):
+        reason = reference.why_not(full_resolution(layer))
+        if not reason:
+            controller.choose_image(layer)
+            return
+    raise ImageError(
+        f"{reference.path or reference.name} is not the image of the session: "
+        f"{reason or 'it holds none'}."
+    )
+
+
+def restore(
+    controller: SegmentController,
+    session: SessionFile,
+    known: Callable[[Any], str],
+    then: Callable[[], None],
+) -> None:
+    """Bring prompts back at once, and masks as they are computed again.
+
+    Parameters
+    ----------
+    controller : SegmentController
+        Works on the session's image.
+    session : SessionFile
+        What is brought back.
+    known : callable
+        Has the checksums of some arrays, "" for others.
+    then : callable
+        Called when all is done.
+    """
+    stage, state, image = controller.stage, controller.state, controller.stage.image
+    assert image is not None
+    if stage.labels is not None and (
+        controller.ledger.highest or first_free_id(stage.labels) > 1
+    ):
+        controller.choose_labels(None)
+    session.journal.sources.find(viewer_images(controller.viewer, known))
+    settings = {k: v for k, v in session.settings.items() if k in SETTINGS}
+    state.update(**settings, model=session.model["name"])
+    stage.ensure()
+    stage.restore(snapshot_from_json(session.objects, image.ndim))
+    record = Record(session.journal)
+    record.marks.replace(marks_from_json(session.objects))
+    record.notes = notes_from_json(session.objects)
+    for frame in session.checked:
+        plane = (frame["plane"][0], frame["plane"][1])
+        record.review.checked.add((plane, tuple(frame["position"])))
+    record.divisions = answers_from_json(session.divisions)
+
+    def finished() -> None:
+        controller.steps.look()
+        if stage.labels is not None:
+            controller.ids.highest = controller.ledger.highest
+            controller.select_object(max(1, controller.ledger.highest))
+        controller.sync()
+        if path := session.labels.get("path", ""):
+            _reopen(controller, session, Path(path), end)
+        else:
+            end("")
+
+    def end(reason: str) -> None:
+        lacking = missing(session, record.sums)
+        if reason:  # else all is as it was, whatever was computed
+            before = f"{lacking[:-1]}; " if lacking else ""
+            lacking = f"{before}{reason}, so the labels stay in memory."
+        elif on_disk(stage.labels):
+            lacking = ""
+        if lacking:
+            state.status = lacking
+            show_warning(lacking)
+        then()
+
+    controller.use_history(History(record))
+    controller.tasks.replay(full_resolution(image), finished)
+
+
+def _reopen(
+    controller: SegmentController,
+    session: SessionFile,
+    path: Path,
+    then: Callable[[str], None],
+) -> None:
+    """Let the labels live on disk again; ``then`` gets the reason if they cannot."""
+    labels, sums = controller.stage.labels, session.checksums
+    if labels is None or sums is None:
+        then(f"It is not known what {path} held")
+    else:
+        reopen(controller.tasks, labels, path, sums.tolist(), then)
+
+
+def _candidates(controller: SegmentController, name: str) -> list[Any]:
+    """Image layers: those of this name first, then the one in use, then new ones."""
+    layers = [controller.stage.image, *reversed(controller.viewer.layers)]
+    layers.sort(key=lambda layer: getattr(layer, "name", "") != name)
+    return [layer for layer in layers if type(layer).__name__ == "Image"]
+
+
+def _opened(
+    controller: SegmentController, reference: ImageReference, reason: str
+) -> Any:
+    """Layers of the file or sample that an image came from.
+
+    ``reason`` is why the images that are open are not the one.
+    """
+    import npe2
+
+    npe2.PluginManager.instance().discover()
+    viewer: Any = controller.viewer
+    try:
+        if reference.sample:
+            return viewer.open_sample(*reference.sample)
+        if reference.path and Path(reference.path).exists():
+            return viewer.open(reference.path, plugin=reference.reader or "napari")
+    except (ValueError, OSError, RuntimeError) as error:
+        raise ImageError(f"{reference.name!r} cannot be opened: {error}") from error
+    if reason:
+        return ()
+    raise ImageError(
+        f"Open the image {reference.name!r} first: it is not at "
+        f"{reference.path or 'any known place'}."
+    )

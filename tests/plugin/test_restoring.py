@@ -1,0 +1,200 @@
+"""Sessions that are opened again: on their image, and on no other."""
+
+from __future__ import annotations
+
+import shutil
+
+import npe2
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_sam2._disk_labels import move_to_disk, on_disk
+from napari_sam2._jobs import run_inline
+from napari_sam2._keeping import SessionKeeper
+from sam2_core import ImageError
+
+STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
+
+
+@pytest.fixture
+def kept(tool, tmp_path):
+    """Make a controller that keeps sessions."""
+
+    def make(data=STACK, **kwargs):
+        t = tool(data, **kwargs)
+        t.keeper = SessionKeeper(t, tmp_path / "autosaves")
+        return t
+
+    return make
+
+
+@pytest.fixture
+def session(kept, tmp_path):
+    """A session on an image file; gives both paths."""
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, STACK)
+    npe2.PluginManager.instance().discover()
+    t = kept(None)
+    (image,) = t.viewer.open(str(path), plugin="napari")
+    t.choose_image(image)
+    t.add_point((3, 10, 20))
+    return t.keeper.save(tmp_path / "work"), path
+
+
+def test_an_image_file_that_was_exchanged_is_refused(session, kept):
+    file, path = session
+    tifffile.imwrite(path, STACK + 1)
+    t = kept(None)
+    with pytest.raises(ImageError, match=r"cells\.tif is not the image of the session"):
+        t.keeper.load(file)
+    assert t.stage.labels is None or not t.stage.labels.data.any()
+    assert not t.history.record.journal.worked
+    tifffile.imwrite(path, STACK)
+    t = kept(None)
+    t.keeper.load(file)
+    assert t.stage.labels.data[3, 10, 20] == 1
+
+
+def test_an_open_image_with_other_pixels_is_not_taken_for_it(session, kept):
+    file, path = session
+    t = kept(STACK + 1, name="cells")
+    t.keeper._checksums.clear()  # it was not identified yet
+    other = t.stage.image
+    t.keeper.load(file)
+    assert t.stage.image is not other
+    np.testing.assert_array_equal(t.stage.image.data, STACK)
+    assert t.stage.labels.data[3, 10, 20] == 1
+    path.unlink()
+    t = kept(STACK + 1, name="cells")
+    t.keeper._checksums.clear()
+    with pytest.raises(ImageError, match="is not the image of the session: its pixels"):
+        t.keeper.load(file)
+    assert len(t.stage.points.data) == 0
+
+
+# -- labels on disk -------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_zarr(kept, tmp_path):
+    """A session whose labels live in a store; gives its file and the store's path."""
+    t = kept()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    move_to_disk(t.tasks, t.stage.labels, tmp_path / "labels.zarr")
+    t.next_object()
+    t.add_point((1, 30, 50))
+    file = t.keeper.save(tmp_path / "work")
+    return file, tmp_path / "labels.zarr"
+
+
+def content(path):
+    return np.asarray(zarr.open_array(str(path), mode="r")[:])
+
+
+def test_labels_on_disk_live_there_again(on_zarr, kept):
+    file, store = on_zarr
+    before = content(store)
+    assert set(np.unique(before)) == {0, 1, 2}
+    written = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    t = kept()
+    t.keeper.load(file)
+    assert on_disk(t.stage.labels) == str(store)
+    np.testing.assert_array_equal(content(store), before)
+    assert written == {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    assert "from now on" in t.state.status
+    assert t.errors == []
+    t.next_object()
+    t.add_point((4, 30, 10))
+    assert content(store)[4, 30, 10] == 3
+    assert t.keeper.describe().labels["path"] == str(store)
+    t.undo()
+    np.testing.assert_array_equal(content(store), before)
+
+
+def test_the_offer_after_a_crash_has_the_store_too(kept, tmp_path):
+    t = kept()
+    t.add_point((3, 10, 20))
+    move_to_disk(t.tasks, t.stage.labels, tmp_path / "labels.zarr")
+    t.keeper._autosave.close()
+    other = kept()
+    path = other.keeper.offer.path
+    other.keeper.accept_offer()
+    assert on_disk(other.stage.labels) == str(tmp_path / "labels.zarr")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("gone", "cannot be opened any more, so the labels stay in memory."),
+        ("changed", "holds other labels now, so the labels stay in memory."),
+        ("another", "holds other labels now, so the labels stay in memory."),
+    ],
+)
+def test_a_store_that_does_not_fit_is_said_and_left(on_zarr, kept, how, said):
+    file, path = on_zarr
+    before = content(path)
+    if how == "changed":
+        zarr.open_array(str(path), mode="r+")[0, 0, 0] = 9
+    else:
+        shutil.rmtree(path)
+    if how == "another":
+        zarr.open_array(str(path), mode="w", shape=(2, 4, 4), dtype="u1", fill_value=1)
+    found = content(path) if path.exists() else None
+    t = kept()
+    t.keeper.load(file)
+    assert on_disk(t.stage.labels) == ""
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    assert t.state.status == f"{path} {said}"
+    if found is not None:
+        np.testing.assert_array_equal(content(path), found)
+
+
+def test_what_a_session_lacks_comes_from_the_store(kept, tmp_path, monkeypatch):
+    """Labels from elsewhere that were too many for the file."""
+    monkeypatch.setattr("napari_sam2._elsewhere.MAX_BYTES", 10)
+    t = kept()
+    t.choose_labels(t.viewer.add_labels(np.zeros(STACK.shape, np.uint32)))
+    t.stage.labels.data[:, :9, :9] = 7
+    t.add_point((3, 20, 40))
+    move_to_disk(t.tasks, t.stage.labels, tmp_path / "labels.zarr")
+    before = content(tmp_path / "labels.zarr")
+    file = t.keeper.save(tmp_path / "work")
+    other = kept()
+    other.keeper.load(file)
+    assert on_disk(other.stage.labels) == str(tmp_path / "labels.zarr")
+    np.testing.assert_array_equal(content(tmp_path / "labels.zarr"), before)
+    assert (before == 7).sum() == 81 * len(STACK)
+    assert "missing" not in other.state.status
+
+
+def test_what_is_done_while_the_store_is_compared_goes_there(on_zarr, kept):
+    file, path = on_zarr
+    before = content(path)
+    t = kept()
+    waiting = []
+
+    def start(*job):
+        if t.state.busy == "restore" and t.runner._running.kind == "copy":
+            waiting.append(job)
+        else:
+            run_inline(*job)
+
+    t.runner._start = start
+    t.keeper.load(file)
+    (job,) = waiting
+    assert on_disk(t.stage.labels) == ""
+    t.viewer.dims.set_current_step(0, 2)
+    t.stage.labels.mode = "paint"
+    t.stage.labels.paint((2, 5, 50), 9)
+    np.testing.assert_array_equal(content(path), before)
+    t.runner._start = run_inline
+    run_inline(*job)
+    assert on_disk(t.stage.labels) == str(path)
+    changed = np.argwhere(content(path) != before)
+    assert len(changed)
+    assert (content(path)[tuple(changed.T)] == 9).all()
+    assert (changed[:, 0] == 2).all()

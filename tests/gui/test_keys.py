@@ -150,7 +150,7 @@ def focus(qtbot, dock, widget):
 
 
 def test_keys_work_after_a_click_in_the_dock(opened, qtbot):
-    viewer, dock = opened
+    _, dock = opened
     dock.add_point((0, 20, 30))
     dock.wait(30)
     dock.next_object()
@@ -174,7 +174,7 @@ def test_keys_work_after_a_click_in_the_dock(opened, qtbot):
 
 
 def test_text_fields_of_the_dock_still_type(opened, qtbot):
-    viewer, dock = opened
+    _, dock = opened
     dock.add_point((0, 20, 30))
     dock.wait(30)
     qtbot.waitUntil(lambda: len(dock.table.model.rows) == 1, timeout=5000)

@@ -1,4 +1,4 @@
-"""Whose key it is: the plugin's, or napari's on the selected layer; without a window."""
+"""Whose key it is, the plugin's or napari's on the selected layer; without a window."""
 
 from __future__ import annotations
 

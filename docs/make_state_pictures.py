@@ -56,11 +56,12 @@ def dividing() -> np.ndarray:
     frames = []
     for t in range(12):
         frame = cell(60, 190 + 2 * t, 14) + 0.8 * cell(150, 180, 13)
+        row = 70 + 5 * t
         if t < 6:
-            frame += cell(100, 80, 16)
+            frame += cell(row, 80, 16)
         else:
             apart = 10 + 4 * (t - 6)
-            frame += cell(100, 80 - apart, 12) | cell(100, 80 + apart, 12)
+            frame += cell(row, 80 - apart, 12) | cell(row, 80 + apart, 12)
         smooth = gaussian_filter(frame.astype(float), 1.5)
         frames.append(20 + 180 * smooth + noise.normal(0, 5, frame.shape))
     return np.clip(frames, 0, 255).astype(np.uint8)
@@ -88,31 +89,32 @@ def picture_region() -> None:
     large = np.vstack([r if i % 2 == 0 else r[::-1] for i, r in enumerate(rows)])
     viewer, segment = show({"data": large, "name": "smear"})
     height, width = cells.shape
-    y, x = 2 * height + AMBIGUOUS[0], 2 * width + AMBIGUOUS[1]
-    zoom = viewer.camera.zoom
-    viewer.camera.center, viewer.camera.zoom = (0, y, x), 1.5
+    top, left = 2 * height, 2 * width
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (0, top + 480, left + 500), 1.5
     settle()
-    click(segment, (y, x))
-    viewer.camera.zoom = 2.5 * zoom  # back, so that the outline is seen
+    click(segment, *[(top + y, left + x) for y, x in (AMBIGUOUS, (415, 400))])
+    camera.zoom = 1.1  # back, so that the outline is seen
     save(viewer, "state_region.png")
     viewer.close()
 
 
 def picture_division() -> None:
     """The question whether a cell divided, and the tracks once it is answered."""
-    data, frame = dividing(), 7
-    viewer, segment = show({"data": data, "name": "cells"})
+    frame, row = 7, 105
+    axes = ("t", "y", "x")
+    viewer, segment = show({"data": dividing(), "name": "cells", "axis_labels": axes})
     viewer.dims.set_current_step(0, 2)
-    click(segment, (100, 80), (60, 194), (150, 180))
+    click(segment, (80, 80), (60, 194), (150, 180))
     segment.propagate()
     segment.wait(900)
     viewer.dims.set_current_step(0, frame)
     settle()
     masks = segment.labels.data[frame]
-    empty = [c for c in (66, 94) if masks[100, c] == 0]
+    empty = [column for column in (66, 94) if masks[row, column] == 0]
     if empty:  # the model follows one half: the other is clicked
         segment.next_object()
-        segment.add_point((100, empty[0]))
+        segment.add_point((row, empty[0]))
         segment.wait(900)
         segment.propagate("forward")
         segment.wait(900)
@@ -172,7 +174,7 @@ def picture_3d() -> None:
     segment.propagate("both", FRAME - 6, FRAME + 5)
     segment.wait(1200)
     viewer.dims.ndisplay = 3
-    viewer.camera.angles = (10, 25, 50)
+    viewer.scene.camera.angles = (10, 25, 50)
     viewer.layers["nuclei"].opacity = 0.4
     save(viewer, "state_3d.png")
     viewer.close()

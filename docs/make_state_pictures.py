@@ -82,7 +82,7 @@ def picture_hover() -> None:
 
 
 def picture_region() -> None:
-    """A part of a large image, outlined, and a cell in it."""
+    """A part of a large image, outlined, and two cells in it."""
     ((cells, _, _),) = sample_cells()
     row = [cells, cells[:, ::-1]] * TILES
     rows = [np.hstack(row[:TILES])] * TILES
@@ -93,7 +93,11 @@ def picture_region() -> None:
     camera = viewer.scene.camera
     camera.center, camera.zoom = (0, top + 480, left + 500), 1.5
     settle()
-    click(segment, *[(top + y, left + x) for y, x in (AMBIGUOUS, (415, 400))])
+    segment.add_box((top + 517, left + 244), (top + 622, left + 336))
+    segment.wait(900)
+    segment.next_object()
+    segment.add_box((top + 371, left + 322), (top + 467, left + 458))
+    segment.wait(900)
     camera.zoom = 1.1  # back, so that the outline is seen
     save(viewer, "state_region.png")
     viewer.close()
@@ -125,7 +129,7 @@ def picture_division() -> None:
     segment.wait(900)
     tracks = segment.lineage.tracks
     tracks.tail_width, tracks.tail_length, tracks.head_length = 6, 12, 0
-    viewer.dims.set_current_step(0, 11)
+    viewer.dims.set_current_step(0, frame + 2)
     segment.session_fold.header.setChecked(True)
     save(viewer, "state_tracks.png")
     viewer.close()
@@ -160,7 +164,7 @@ def picture_plane() -> None:
     viewer.dims.set_point(1, viewer.layers["nuclei"].data_to_world((0, y, 0))[1])
     settle()
     viewer.reset_view(margin=0.02)
-    click(segment, (22, y, 113), (22, y, 189), (22, y, 240))
+    click(segment, (22, y, 189), (22, y, 240))
     save(viewer, "state_xz.png")
     viewer.close()
 

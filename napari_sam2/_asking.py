@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2._facts import measure, moved
 from napari_sam2._hints import XY, Answer, Scores, inner_point
+from napari_sam2._labels import combine
+from napari_sam2._messages import PlaneMasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam2._prompts import ObjectPrompts
+    from napari_sam2._prompts import Key, ObjectPrompts
 
 
 def point_arrays(
@@ -73,3 +77,29 @@ def mask_logits(mask: NDArray[np.bool_], model: Any) -> NDArray[np.float32]:
     size = model.config.low_res_size
     soft = resize(mask.astype(np.float32), (size, size), order=1, anti_aliasing=True)
     return np.asarray((soft - 0.5) * 20, np.float32)[None]
+
+
+def plane_masks(
+    key: Key,
+    mask: NDArray[np.bool_],
+    prompts: ObjectPrompts,
+    scores: Scores,
+) -> PlaneMasks:
+    """The mask of one object in one plane, as the answer to its prompts."""
+    masks = {key.object_id: prompts.cut(mask)}
+    ious = {} if scores.iou is None else {key.object_id: scores.iou}
+    present = {} if scores.presence is None else {key.object_id: scores.presence}
+    facts = measure(masks, ious, present, prompted={key.object_id})
+    answers = {key.object_id: prompts}
+    return PlaneMasks(key.plane, key.position, combine(masks), answers, facts)
+
+
+def placed(
+    masks: PlaneMasks, told: ObjectPrompts, corner: tuple[int, int]
+) -> PlaneMasks:
+    """The same, of a part of the plane that begins at ``corner``."""
+    if corner == (0, 0):
+        return replace(masks, prompts=dict.fromkeys(masks.prompts, told))
+    facts = {i: moved(known, corner) for i, known in masks.facts.items()}
+    prompts = dict.fromkeys(masks.prompts, told)
+    return replace(masks, prompts=prompts, facts=facts, corner=corner)

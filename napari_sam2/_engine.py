@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2._asking import answer, mask_box, mask_logits, point_arrays
-from napari_sam2._facts import measure, moved
+from napari_sam2._asking import (
+    answer,
+    mask_box,
+    mask_logits,
+    placed,
+    plane_masks,
+    point_arrays,
+)
 from napari_sam2._following import Plan, follow
-from napari_sam2._glimpses import Choices, Glimpse, choices, is_ambiguous
+from napari_sam2._glimpses import (
+    Choices,
+    Glimpse,
+    choices,
+    is_ambiguous,
+    time_click,
+)
 from napari_sam2._hints import XY, Answer, Scores, without_leak
 from napari_sam2._images import LayerFrames, split_position
-from napari_sam2._labels import combine
 from napari_sam2._messages import Choice, Found, Loaded, PlaneMasks, Say, Took
 from napari_sam2._region import MOST_GROWTH, Looked, cuts, doubled, excerpt
 
@@ -59,6 +70,7 @@ class Engine:
         self._choice: Choice | None = None
         self._preset: dict[str, str] = {}
         self._model: Any = None
+        self._loaded: Loaded | None = None
         self._predictor: Predictor | None = None
         self._encoded: tuple[LayerFrames, int] | None = None
         self._sessions: OrderedDict[LayerFrames, _OpenSession] = OrderedDict()
@@ -78,7 +90,10 @@ class Engine:
     def prepare(
         self, choice: Choice, frames: LayerFrames | None, stop: Stop
     ) -> Iterator[Any]:
-        """Load the model and, for single planes, encode the image ahead of a click."""
+        """Load the model and, for single planes, encode the image ahead of a click.
+
+        Close-ups are timed, since their preview can be there before the first click.
+        """
         missing = self.backend.missing()
         yield Found(self.backend.devices(), missing)
         if choice.model in missing or stop():
@@ -86,6 +101,10 @@ class Engine:
         yield from self._load(choice)
         if frames is not None and frames.axis is None and not stop():
             yield from self._encode(frames)
+        if (loaded := self._loaded) and loaded.closeups and loaded.glimpse_ms is None:
+            took = time_click(self.backend.predictor(self._model), stop)
+            self._loaded = replace(loaded, glimpse_ms=took)
+            yield self._loaded
 
     def download(self, name: str, stop: Stop) -> Iterator[tuple[int, int] | Found]:
         """Fetch a checkpoint; yields (bytes done, bytes in all), then what is there."""
@@ -251,7 +270,8 @@ class Engine:
         self._choice = choice
         device = getattr(self._model, "device", choice.device)
         closeups = getattr(getattr(self._model, "config", None), "closeups", False)
-        yield Loaded(choice.model, str(device), bool(closeups))
+        self._loaded = Loaded(choice.model, str(device), bool(closeups))
+        yield self._loaded
 
     def _encode(self, frames: LayerFrames) -> Iterator[Say]:
         assert self._predictor is not None
@@ -275,8 +295,8 @@ class Engine:
             prompts = excerpt(told, frames.region)
             near = None if near is None else near[y0:y1, x0:x1]
         if prompts.answer is not None:
-            answer = _plane(key, prompts.answer.unpack(), prompts, Scores())
-            return _placed(answer, told, frames.corner)
+            answer = plane_masks(key, prompts.answer.unpack(), prompts, Scores())
+            return placed(answer, told, frames.corner)
         mask, mask_input = prompts.mask(frames.shape), None
         if mask is not None:
             mask_input = mask_logits(mask, self._model)
@@ -303,7 +323,7 @@ class Engine:
             return mask.astype(bool), Scores(score)
 
         found, scores = without_leak(ask, prompts, near, key.object_id)
-        return _placed(_plane(key, found, prompts, scores), told, frames.corner)
+        return placed(plane_masks(key, found, prompts, scores), told, frames.corner)
 
     def _session(self, frames: LayerFrames, told: bool = True) -> _OpenSession:
         """The session of these frames; ``told``: prompts are about to be given."""
@@ -355,7 +375,7 @@ class Engine:
             mask, scores = without_leak(question, ask, near, object_id)
             opened.applied[index, object_id] = ask
             if key in changed:
-                yield _plane(key, mask, ask, scores)
+                yield plane_masks(key, mask, ask, scores)
 
     @staticmethod
     def _forget(opened: _OpenSession, wanted: set[tuple[int, int]]) -> None:
@@ -370,28 +390,3 @@ class Engine:
 
 def _order(key: Key) -> tuple[tuple[int, ...], int]:
     return key.position, key.object_id
-
-
-def _plane(
-    key: Key,
-    mask: NDArray[np.bool_],
-    prompts: ObjectPrompts,
-    scores: Scores,
-) -> PlaneMasks:
-    masks = {key.object_id: prompts.cut(mask)}
-    ious = {} if scores.iou is None else {key.object_id: scores.iou}
-    present = {} if scores.presence is None else {key.object_id: scores.presence}
-    facts = measure(masks, ious, present, prompted={key.object_id})
-    answers = {key.object_id: prompts}
-    return PlaneMasks(key.plane, key.position, combine(masks), answers, facts)
-
-
-def _placed(
-    masks: PlaneMasks, told: ObjectPrompts, corner: tuple[int, int]
-) -> PlaneMasks:
-    """The mask of one object in a part of a plane, as the answer to its prompts."""
-    if corner == (0, 0):
-        return replace(masks, prompts=dict.fromkeys(masks.prompts, told))
-    facts = {i: moved(known, corner) for i, known in masks.facts.items()}
-    prompts = dict.fromkeys(masks.prompts, told)
-    return replace(masks, prompts=prompts, facts=facts, corner=corner)

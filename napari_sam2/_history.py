@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType, ref
@@ -84,6 +85,8 @@ class Step:
         end of the step: before it, or after it while it is taken back.
     patches : list of Patch
         Pixels changed, oldest first.
+    began : float
+        When, by the monotonic clock.
     """
 
     text: str
@@ -91,6 +94,7 @@ class Step:
     after: Moment = field(default_factory=Moment)
     written: dict[Key, Written | None] = field(default_factory=dict)
     patches: list[Patch] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def nbytes(self) -> int:

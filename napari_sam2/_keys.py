@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import napari.components
 
 
 @dataclass(frozen=True)
@@ -27,9 +20,7 @@ class Shortcut:
     does : str
         What it does, for the page of keys.
     on_labels : bool
-        Whether it goes before a key of napari's in the labels layer, too.
-    on_shapes : bool
-        Whether it does in the layer of shapes.
+        Whether it goes before a key of napari's also while one paints the labels.
     """
 
     key: str
@@ -37,7 +28,6 @@ class Shortcut:
     text: str
     does: str
     on_labels: bool = True
-    on_shapes: bool = True
 
 
 SHORTCUTS = {
@@ -74,12 +64,10 @@ SHORTCUTS = {
     "ends": Shortcut(
         "Shift-H", "mark_end", "Shift+H", "this is the last frame with the object"
     ),
-    "cancel": Shortcut(
-        "Escape", "cancel", "Esc", "cancel", on_labels=False, on_shapes=False
-    ),
+    "cancel": Shortcut("Escape", "cancel", "Esc", "cancel"),
 }
-"""All keys. They work whichever layer is selected; where a layer has other plans with a
-key (brushes in the labels layer, Esc while a shape is being drawn) those come first."""
+"""All keys. They work whichever layer is selected; while something is drawn on a layer
+of the user's, or painted in the labels, napari's own keys of that layer come first."""
 
 GESTURES = {
     "click": "positive point, with the point tool; negative while T is switched",
@@ -100,8 +88,12 @@ def keys_page() -> str:
         "# Keys",
         "",
         "Made from the table in `napari_sam2/_keys.py` by `docs/make_keys.py`. Keys",
-        "work whichever layer is selected. In the labels layer napari's brushes keep",
-        "their letters, and Esc ends a shape that is being drawn.",
+        "work whichever layer is selected, and after a click in the dock. While a",
+        "tool of napari's is in use, a brush on the labels (2 takes it) or anything",
+        "on a layer of your own, that layer keeps napari's keys; 6 or its hand puts",
+        "the brush down. Esc ends a shape that is half drawn before it cancels.",
+        "Ctrl+Z undoes what came last, also a stroke on another Labels layer while",
+        "that one is selected.",
         "",
         "| key | what it does |",
         "|---|---|",
@@ -110,88 +102,3 @@ def keys_page() -> str:
     lines += ["", "| mouse | what it does |", "|---|---|"]
     lines += [f"| {gesture} | {does} |" for gesture, does in GESTURES.items()]
     return "\n".join(lines) + "\n"
-
-
-def bind(
-    viewer: napari.components.ViewerModel,
-    owner: Any,
-    call: Callable[[Any, str], None],
-    stage: Any = None,
-) -> Callable[[], Any]:
-    """Bind all shortcuts and the middle mouse button for as long as ``owner`` lives.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Gets the bindings. It does not keep ``owner`` alive.
-    owner : object
-        Has the methods named in :data:`SHORTCUTS`, and ``add_click``.
-    call : callable
-        ``call(owner, method)`` runs a method and reports errors.
-    stage : Stage, optional
-        Its layers get the bindings, too: a key of a layer goes before the viewer's.
-
-    Returns
-    -------
-    callable
-        Unbinds them before that.
-    """
-    reference = weakref.ref(owner)
-    ours: set[Any] = set()
-
-    def handler(method: str) -> Callable[[Any], None]:
-        def run(_: Any) -> None:
-            target = reference()
-            if target is not None:
-                call(target, method)
-
-        ours.add(run)
-        return run
-
-    for shortcut in SHORTCUTS.values():
-        viewer.bind_key(shortcut.key, handler(shortcut.method), overwrite=True)
-    bound: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def bind_layers() -> None:
-        for layer in (stage.points, stage.shapes, stage.labels):
-            if layer is None or layer in bound:
-                continue
-            bound.add(layer)
-            for shortcut in SHORTCUTS.values():
-                if (layer is not stage.labels or shortcut.on_labels) and (
-                    layer is not stage.shapes or shortcut.on_shapes
-                ):
-                    run = handler(shortcut.method)
-                    layer.bind_key(shortcut.key, run, overwrite=True)
-
-    if stage is not None:
-        stage.layers_changed.connect(bind_layers)
-        bind_layers()
-
-    def middle_click(_viewer: Any, event: Any) -> None:
-        target = reference()
-        if target is not None and event.button == 3:
-            modifiers = [str(getattr(m, "name", m)) for m in event.modifiers]
-            target.add_click(event.position, "Control" not in modifiers)
-            event.handled = True
-
-    viewer.mouse_drag_callbacks.append(middle_click)
-    kept = weakref.ref(viewer), middle_click, bound, ours
-    return weakref.finalize(owner, _unbind, *kept)
-
-
-def _unbind(
-    reference: weakref.ref[Any],
-    callback: Any,
-    layers: weakref.WeakSet[Any],
-    ours: set[Any],
-) -> None:
-    viewer = reference()
-    if viewer is None:
-        return
-    for target in (viewer, *layers):
-        for key, run in list(target.keymap.items()):
-            if run in ours:  # another dock may have taken the key since
-                del target.keymap[key]
-    if callback in viewer.mouse_drag_callbacks:
-        viewer.mouse_drag_callbacks.remove(callback)

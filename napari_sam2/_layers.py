@@ -369,6 +369,18 @@ def style_shapes(layer: Shapes, object_id: int, labels: Labels | None = None) ->
         layer.edge_color = colors
 
 
+def drop_stale_rows(layer: Points | Shapes) -> None:
+    """Bring the features to the length of the data.
+
+    napari drops a shape of too few corners when it is finished, but not its features.
+    """
+    number = len(layer.data)
+    if len(layer.features) > number:
+        defaults = layer.feature_defaults
+        layer.features = layer.features.iloc[:number]
+        layer.feature_defaults = defaults
+
+
 def _same(before: Any, after: Any) -> bool:
     before = np.asarray(before)
     return before.shape == after.shape and bool(np.allclose(before, after, atol=1e-3))

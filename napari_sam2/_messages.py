@@ -91,11 +91,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model is ready: its name, the device it is on, whether it has close-ups."""
+    """A model is ready: its name, the device it is on, whether it has close-ups.
+
+    ``glimpse_ms`` is what it takes for a click, None as long as that is not known.
+    """
 
     model: str
     device: str
     closeups: bool = False
+    glimpse_ms: float | None = None
 
 
 @dataclass(frozen=True)

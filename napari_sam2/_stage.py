@@ -306,10 +306,10 @@ class Stage:
         self._polarity_once = layers.POLARITIES[1] if adds else ""
 
     def _on_data(self, event: Any) -> None:
-        if self._quiet or str(getattr(event.action, "value", event.action)) not in (
-            COMMITTED
-        ):
+        action = str(getattr(event.action, "value", event.action))
+        if self._quiet or action not in COMMITTED:
             return
+        layers.drop_stale_rows(event.source)
         polarity, self._polarity_once = self._polarity_once, ""
         if polarity and len(event.source.data):
             features = event.source.features

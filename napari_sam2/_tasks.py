@@ -359,7 +359,7 @@ class Tasks:
         elif isinstance(item, Found):
             self.state.update(devices=item.devices, missing=item.missing)
         elif isinstance(item, Loaded):
-            self.state.update(device_used=item.device)
+            self.state.update(device_used=item.device, glimpse_ms=item.glimpse_ms)
             self.state.close_ups[item.model] = item.closeups
         elif isinstance(item, Took):
             self.state.update(click_ms=item.milliseconds, looked=item.looked)

@@ -36,7 +36,6 @@ class StatusLine(QWidget):
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignLeft | Qt.AlignTop)
-        self.message.setMinimumHeight(2 * self.message.fontMetrics().lineSpacing())
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 0, 4, 2)
         column.setSpacing(1)
@@ -58,6 +57,8 @@ class StatusLine(QWidget):
         parts.append(DOING.get(state.busy, "ready"))
         self.model.setText("  ·  ".join(parts))
         self.message.setText(state.status)
+        # Room for two lines, in the font that napari's theme has given it by now.
+        self.message.setMinimumHeight(2 * self.message.fontMetrics().lineSpacing())
 
     def _on_change(self, *_: Any) -> None:
         if self._state.busy:  # it changes all the time

@@ -10,19 +10,21 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QSize
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
-from napari_sam2 import _keys
 from napari_sam2._ambiguity import Ambiguity
 from napari_sam2._backend import Sam2Backend
+from napari_sam2._bindings import Bindings
 from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Engine
 from napari_sam2._hover import Hover
 from napari_sam2._jobs import JobRunner, Start
 from napari_sam2._objects import Objects
+from napari_sam2._other_strokes import OtherStrokes
 from napari_sam2._settings import load_settings
 from napari_sam2._sharing import leave
 from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
 from napari_sam2.widgets._closing import when_gone
+from napari_sam2.widgets._dock_keys import make_shortcuts
 from napari_sam2.widgets._fold import Fold, scrolling_column
 from napari_sam2.widgets._holding import Hold
 from napari_sam2.widgets._object_table import ObjectPanel
@@ -123,9 +125,11 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.hold = Hold(self, self.controller.tasks)
         self._lay_out()
         self._connect()
-        unbind = _keys.bind(viewer, self, _run, self.controller.stage)
-        parts = self.controller, self.keeper, self.hover
-        when_gone(self, _close, self.runner, *parts, unbind)
+        strokes = OtherStrokes(self.controller.tasks)
+        bindings = Bindings(viewer, self, _run, self.controller.stage, strokes)
+        make_shortcuts(self, bindings.press)
+        parts = self.controller, self.keeper, self.hover, bindings
+        when_gone(self, _close, self.runner, *parts)
         self._begin(viewer)
         self.table.refresh()
 
@@ -382,12 +386,12 @@ def _run(widget: SegmentWidget, method: str) -> None:
 
 
 def _close(
-    runner: JobRunner, controller: Any, keeper: Any, hover: Hover, unbind: Any
+    runner: JobRunner, controller: Any, keeper: Any, hover: Hover, bindings: Bindings
 ) -> None:
     """The dock is gone: stop working. The engine goes with the last job."""
     runner.close()
     keeper.finish()
-    unbind()
+    bindings.close()
     hover.close()
     if not runner.busy:
         controller.tasks.engine.close()

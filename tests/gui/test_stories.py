@@ -85,9 +85,10 @@ def test_keys_work_whichever_layer_is_selected(open_window, qtbot):
     assert dock.labels.data[10, 20] == 1
     press_key(qtbot, viewer, Qt.Key_M)
     assert dock.object_id == dock.labels.selected_label == 2
+    press_key(qtbot, viewer, Qt.Key_2)
     press_key(qtbot, viewer, Qt.Key_B)
-    assert viewer.layers.selection.active is stage.labels  # napari's own key
-    viewer.layers.selection.active = image
+    assert viewer.layers.selection.active is stage.labels  # the brush keeps its keys
+    press_key(qtbot, viewer, Qt.Key_6)
     press_key(qtbot, viewer, Qt.Key_B)
     assert viewer.layers.selection.active is stage.shapes
     assert dock.prompts.tools["box"].isChecked()
@@ -126,6 +127,28 @@ def test_a_scribble_and_a_negative_one(open_window, qtbot):
     assert list(shapes.features["polarity"]) == ["positive", "negative"]
     assert dock.labels.data[20, 12] == 1
     assert dock.labels.data[20, 50] == 0
+
+
+def test_a_shape_of_too_few_corners_leaves_nothing_behind(open_window, qtbot):
+    viewer, _, dock = open_window(np.zeros(SHAPE))
+    shapes = dock.controller.stage.shapes
+    dock.add_box((2, 2), (8, 8))
+    dock.wait(30)
+    dock.take_tool("lasso")
+    drag(viewer, shapes, (20, 30), (21, 30))
+    dock.take_tool("polygon")
+    for corner in ((30, 20), (35, 20)):
+        click(viewer, shapes, corner)
+    press_key(qtbot, viewer, Qt.Key_Escape)
+    dock.wait(30)
+    assert len(shapes.data) == len(shapes.features) == 1
+    dock.set_polarity(False)
+    dock.take_scribble()
+    drag(viewer, shapes, *[(5, x) for x in range(5, 40, 2)])
+    dock.wait(30)
+    assert list(shapes.features["polarity"]) == ["positive", "negative"]
+    assert dock.labels.data[2, 2] == 1
+    assert dock.labels.data[5, 8] == 0
 
 
 def test_painting_is_undone_with_the_key_and_followed(open_window, qtbot):

@@ -90,3 +90,19 @@ def test_bundled_model_finds_a_nucleus_and_follows_it(make_napari_viewer_proxy):
     segment.wait(240)
     for frame in range(18, 23):
         assert (labels.data[frame] == 1).sum() > area / 4
+
+
+def test_two_lines_of_the_status_are_seen_whole(make_napari_viewer, fake, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.zeros((5, 40, 60)))
+    segment = open_dock(viewer)
+    segment.wait(30)
+    message = segment.status
+    viewer.dims.ndisplay = 3
+    assert "2D display" in message.text()
+
+    def is_whole():
+        two = 2 * message.fontMetrics().lineSpacing()
+        return message.height() >= max(two, message.heightForWidth(message.width()))
+
+    qtbot.waitUntil(is_whole, timeout=5000)

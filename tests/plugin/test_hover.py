@@ -14,6 +14,7 @@ from napari_sam2._engine import Engine
 from napari_sam2._ghost import NAME
 from napari_sam2._hover import Hover
 from napari_sam2._jobs import JobRunner, run_inline
+from napari_sam2._messages import Choice, Loaded
 from napari_sam2._sample_data import sample_nuclei
 from napari_sam2._state import SegmentationState
 from napari_sam2.demo import CLICKS_XY, FRAME
@@ -77,6 +78,56 @@ def test_preview_is_on_by_itself_only_where_the_model_is_quick(hovering):
     assert t.state.hover is True
     t.hover.toggle()
     assert t.state.hover is False
+
+
+@pytest.mark.parametrize(("seconds", "on"), [(0.001, True), (0.08, False)])
+def test_close_ups_are_timed_when_they_are_loaded(
+    tool, backend, monkeypatch, seconds, on
+):
+    backend.delay = seconds
+    load = backend.load_model
+
+    def load_close_ups(*args, **kwargs):
+        model = load(*args, **kwargs)
+        model.config.closeups = True
+        return model
+
+    monkeypatch.setattr(backend, "load_model", load_close_ups)
+    t = tool(STACK)  # of a stack nothing is encoded ahead
+    t.viewer.dims.set_current_step(0, 3)
+    t.hover = Hover(t)
+    t.prepare()
+    assert t.state.glimpse_ms >= 1000 * seconds
+    assert t.hover.is_on == on
+    assert not t.stage.labels.data.any()
+    asked = backend.answers
+    t.prepare()  # it is known by now
+    assert backend.answers == asked
+    t.stage.points.mode = "add"
+    t.viewer.layers.selection.active = t.stage.points
+    t.hover.on_move(
+        t.viewer, SimpleNamespace(position=t.state.image.data_to_world((3, 20, 30)))
+    )
+    assert (ghost(t) is not None) == on
+
+
+def test_other_models_are_not_kept_waiting_for_it(tool, backend):
+    t = tool(STACK)
+    t.prepare()
+    assert backend.loaded
+    assert backend.answers == 0
+    t.state.glimpse_ms = 20.0  # of this model, not of the next
+    t.choose_model("sam2.1_hiera_large")
+    assert t.state.glimpse_ms is None
+
+
+def test_the_bundled_model_knows_its_time_before_the_first_click():
+    engine = Engine(Sam2Backend())
+    choice = Choice("sam2_nano", "cpu")
+    items = list(engine.prepare(choice, None, lambda: False))
+    *_, before, after = [item for item in items if isinstance(item, Loaded)]
+    assert before.glimpse_ms is None
+    assert 1 < after.glimpse_ms < 5000
 
 
 def test_preview_goes_with_the_dock(hovering):

@@ -1,0 +1,155 @@
+"""The shortcuts at work: on the viewer, on its layers, and who goes first."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from napari.utils.key_bindings import coerce_keybinding
+
+from napari_sam2._keys import SHORTCUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari.components
+
+    from napari_sam2._keys import Shortcut
+    from napari_sam2._other_strokes import OtherStrokes
+    from napari_sam2._stage import Stage
+
+AT_REST = ("pan_zoom", "transform")  # modes of a layer in which nothing is drawn
+_RUNS: weakref.WeakSet[Any] = weakref.WeakSet()  # what keys are bound to, by any dock
+
+
+class Bindings:
+    """All shortcuts and the middle mouse button, for as long as a dock is there.
+
+    In napari a key of the selected layer goes before the viewer's, so the layers get
+    the bindings, too; each press then decides whose key it is. What a user has bound on
+    a layer stays.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Gets the bindings. It does not keep ``owner`` alive.
+    owner : object
+        Has the methods named in :data:`SHORTCUTS`, and ``add_click``.
+    call : callable
+        ``call(owner, method)`` runs a method and reports errors.
+    stage : Stage
+        Knows which layers are the plugin's.
+    strokes : OtherStrokes
+        Says when undoing is napari's.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.components.ViewerModel,
+        owner: Any,
+        call: Callable[[Any, str], None],
+        stage: Stage,
+        strokes: OtherStrokes,
+    ) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._owner = weakref.ref(owner)
+        self._call = call
+        self._stage = stage
+        self._strokes = strokes
+        self._layers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._runs = {s: self._make_run(s) for s in SHORTCUTS.values()}
+        for shortcut, run in self._runs.items():
+            viewer.bind_key(shortcut.key, run, overwrite=True)
+        for layer in viewer.layers:
+            self._bind(layer)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.mouse_drag_callbacks.append(self._on_press)
+
+    def press(self, shortcut: Shortcut) -> Any:
+        """Do what a key does with the layer that is selected now."""
+        viewer, owner = self._viewer(), self._owner()
+        if viewer is None or owner is None:
+            return None
+        layer = viewer.layers.selection.active
+        if isinstance(layer, Labels) and shortcut.method in ("undo", "redo"):
+            done: bool = getattr(self._strokes, shortcut.method)(layer)
+            return None if done else self._call(owner, shortcut.method)
+        own = None if layer is None else _own(layer, shortcut.key)
+        if own is not None and self._is_napari_first(shortcut, layer):
+            return own(layer)
+        return self._call(owner, shortcut.method)
+
+    def close(self) -> None:
+        """Take them off again, but for keys that another dock has taken since."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        for target in (viewer, *self._layers):
+            for key, run in list(target.keymap.items()):
+                if run in self._runs.values():
+                    del target.keymap[key]
+            if isinstance(target, Labels):
+                self._strokes.forget(target)
+        viewer.layers.events.inserted.disconnect(self._on_inserted)
+        if self._on_press in viewer.mouse_drag_callbacks:
+            viewer.mouse_drag_callbacks.remove(self._on_press)
+
+    def _bind(self, layer: Any) -> None:
+        for shortcut, run in self._runs.items():
+            before = layer.keymap.get(coerce_keybinding(shortcut.key))
+            if before is None or before in _RUNS:
+                layer.bind_key(shortcut.key, run, overwrite=True)
+        self._layers.add(layer)
+        if isinstance(layer, Labels):
+            self._strokes.watch(layer)
+
+    def _is_napari_first(self, shortcut: Shortcut, layer: Any) -> bool:
+        """Whether the layer keeps its own key now: while something is drawn on it."""
+        if shortcut is SHORTCUTS["cancel"]:
+            return _is_half_drawn(layer)
+        prompts = self._stage.points, self._stage.shapes
+        if str(layer.mode) in AT_REST or any(layer is own for own in prompts):
+            return False
+        return layer is not self._stage.labels or not shortcut.on_labels
+
+    def _make_run(self, shortcut: Shortcut) -> Callable[[Any], Any]:
+        def run(_: Any) -> Any:  # napari wants functions with a name
+            return self.press(shortcut)
+
+        _RUNS.add(run)
+        return run
+
+    def _on_inserted(self, event: Any) -> None:
+        self._bind(event.value)
+
+    def _on_press(self, _viewer: Any, event: Any) -> None:
+        """The middle button adds a point, whichever layer is selected."""
+        owner = self._owner()
+        if owner is not None and event.button == 3:
+            modifiers = [str(getattr(m, "name", m)) for m in event.modifiers]
+            owner.add_click(event.position, "Control" not in modifiers)
+            event.handled = True
+
+
+def _own(layer: Any, key: str) -> Callable[[Any], Any] | None:
+    """What napari does with a key on layers of this kind."""
+    for kind in type(layer).__mro__:
+        keymap: dict[Any, Callable[[Any], Any]] = getattr(kind, "class_keymap", {})
+        run = keymap.get(coerce_keybinding(key))
+        if callable(run):
+            return run
+    return None
+
+
+def _is_half_drawn(layer: Any) -> bool:
+    """Whether a shape, a polygon or a stroke on it is not finished yet.
+
+    napari does not say so in public; without its word, Esc is the plugin's.
+    """
+    overlays = getattr(layer, "_overlays", {})
+    return bool(
+        getattr(layer, "_is_creating", False)
+        or getattr(overlays.get("polygon"), "points", None)
+        or getattr(overlays.get("brush_stroke"), "active", False)
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from napari_sam2 import _layers
 from napari_sam2._assigning import assign
 from napari_sam2._layers import IN_3D
+from napari_sam2._screen import camera_of
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 
 OUTSIDE = "That was outside the image; click or draw inside it."
+CLICKED = "Hold the mouse button down and drag to draw a box."
+# napari makes a click with the tool for rectangles one of 2.5 pixels on the screen.
+CLICK_PIXELS = 3.0
 
 
 class Placing:
@@ -41,6 +45,7 @@ class Placing:
         self.stage = stage
         self.notes = notes
         self._told = False  # which object the shapes on their way are for
+        self._scripted = False  # whether shapes on their way were not drawn by hand
 
     def point(self, position: Sequence[float], positive: bool | None) -> None:
         """Add a point at (row, column) of the plane shown or at nD data coordinates."""
@@ -57,11 +62,11 @@ class Placing:
         """
         outlines = [[self.locate(corner) for corner in shape] for shape in shapes]
         self.check()
-        self._told = told
+        self._told, self._scripted = told, True
         try:
             self.stage.add_shapes(outlines, kind, self._sign(positive))
         finally:
-            self._told = False
+            self._told = self._scripted = False
 
     def assign(self, before: Snapshot | None, following: int) -> list[int]:
         """Give what was just drawn its objects; see :func:`_assigning.assign`."""
@@ -100,8 +105,19 @@ class Placing:
         more = len(now.points) + len(now.shapes) > len(last.points) + len(last.shapes)
         if more and self.stage.viewer.dims.ndisplay != 2:
             return IN_3D
+        if self._is_click(len(last.shapes)):
+            return CLICKED
         shape = _layers.image_shape(image)
         return OUTSIDE if _outside(now, shape) - _outside(last, shape) else ""
+
+    def _is_click(self, before: int) -> bool:
+        """Whether the last shape, after so many, is a box that nobody drew."""
+        shapes = self.stage.shapes
+        if self._scripted or shapes is None or len(shapes.data) <= before:
+            return False
+        extent = np.ptp(shapes.data[-1], axis=0) * shapes.scale
+        on_screen = extent.max() * camera_of(self.stage.viewer).zoom
+        return str(shapes.shape_type[-1]) == "rectangle" and on_screen < CLICK_PIXELS
 
 
 def _outside(prompts: Snapshot, shape: tuple[int, ...]) -> set[bytes]:

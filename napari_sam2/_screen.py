@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def camera_of(viewer: Any) -> Any:
+    """The camera; napari 0.9 moved it."""
+    return getattr(viewer, "scene", viewer).camera
+
+
 def region_on_screen(
     viewer: napari.components.ViewerModel, image: Image, plane: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
@@ -34,7 +39,7 @@ def region_on_screen(
         In pixels of full resolution, x1 and y1 excluded; None if the image is not on
         screen. Pixels seen in part count.
     """
-    camera = getattr(viewer, "scene", viewer).camera
+    camera = camera_of(viewer)
     middle = np.asarray(camera.center, float)[-2:]
     half = np.asarray(_canvas_hw(viewer), float) / camera.zoom / 2
     corners = []
@@ -67,7 +72,7 @@ def show_point(
         if axis not in viewer.dims.displayed:
             viewer.dims.set_point(axis, value)
     shown = [a - offset for a in viewer.dims.displayed if a >= offset]
-    camera = getattr(viewer, "scene", viewer).camera
+    camera = camera_of(viewer)
     centre = np.asarray(camera.center, float)
     half = np.asarray(_canvas_hw(viewer), float) / camera.zoom / 2
     target = world[shown]

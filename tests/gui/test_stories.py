@@ -308,10 +308,14 @@ def test_boxes_drawn_one_after_another_are_objects(open_window, qtbot):
     for top, left in ((5, 5), (22, 30)):
         drag(viewer, shapes, (top, left), (top + 5, left + 5), (top + 10, left + 12))
         dock.wait(30)
+        click(viewer, shapes, (top + 15, left + 20))  # no box, and no object
+        dock.wait(30)
+        assert "drag" in dock.status.text()
+        assert len(shapes.data) == 1 + (top > 5)
     labels = dock.labels.data
     assert (labels[5:16, 5:18] == 1).all()
     assert (labels[22:33, 30:43] == 2).all()
-    assert dock.status.text() == "Object 2: 1 prompt."
+    assert dock.object_id == 2
     shapes.mode = "select"
     click(viewer, shapes, (5, 10))
     assert dock.object_id == 1

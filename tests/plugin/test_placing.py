@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from fakes import FLAT, STACK, click
 
+from napari_sam2._screen import camera_of
+
 BESIDE = [(-3, 20), (10, -0.6), (40, 20), (10, 59.5)]
 
 
@@ -46,3 +48,23 @@ def test_a_box_may_reach_over_the_edge_but_not_lie_beside(tool):
     assert len(t.stage.shapes.data) == 1
     assert "outside the image" in t.state.status
     assert t.state.object_id == 1
+
+
+def test_a_click_with_the_box_tool_is_no_box(tool):
+    t = tool(FLAT)
+    camera_of(t.viewer).zoom = 4
+    shapes = t.stage.shapes
+    shapes.mode = "add_rectangle"
+    # Of the size that napari makes it where nobody drags.
+    shapes.add([[10, 20], [10, 20.6], [10.6, 20.6], [10.6, 20]])
+    assert len(shapes.data) == 0
+    assert "drag" in t.state.status
+    shapes.add([[10, 20], [10, 21], [11, 21], [11, 20]])
+    assert len(shapes.data) == 1
+
+
+def test_scripts_may_add_boxes_too_small_for_the_screen(tool):
+    t = tool(FLAT)
+    camera_of(t.viewer).zoom = 0.1
+    t.add_shapes([[[10, 20], [10, 24], [14, 24], [14, 20]]])
+    assert len(t.stage.shapes.data) == 1

@@ -234,11 +234,12 @@ def test_labels_that_are_there_are_offered_in_a_sentence(tool):
     t.viewer.add_labels(np.ones((5, 40, 60), np.uint16), name="of another image")
     t.tasks.rest()
     assert t.state.status == (
-        "Click on object 1 in the image, or choose 'cells' under Image and model to go "
-        "on with its labels."
+        "Take Point or another tool to prompt object 1, or choose 'cells' under Image "
+        "and model to go on with its labels."
     )
     own = t.stage.labels
     t.choose_labels(cells)
+    t.stage.hand.take("point")
     assert t.state.status == "Click on object 2 in the image."
     t.choose_labels(own)
     t.add_point((1, 20, 30))

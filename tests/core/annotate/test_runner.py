@@ -19,6 +19,7 @@ from sam2_core.errors import (
     CheckpointError,
     ImageError,
     InferenceError,
+    PromptError,
     Sam2Error,
 )
 
@@ -392,6 +393,112 @@ def test_model_that_fails_is_a_failure_of_the_image(
     monkeypatch.setattr(model.predictor, "set_image", fail)
     summary = annotate(images, model)
     assert set(summary.failed.values()) == {"The memory is too small."}
+
+
+def write_boxes(images: Path, *lines: str) -> Path:
+    path = images.with_name("boxes.csv")
+    path.write_text("\n".join(["image,x0,y0,x1,y1,score", *lines]))
+    return path
+
+
+def test_boxes_without_an_image_are_told(images: Path, model) -> None:
+    lost = [f"lost{i}.png,1,2,9,9,1" for i in range(7)]
+    boxes = write_boxes(images, "a.png,9,6,21,18,1", *lost, "lost0.png,3,3,9,9,1")
+    summary = annotate(images, model, str(boxes))
+    assert summary.unmatched == [f"lost{i}.png" for i in range(7)]
+    assert (
+        "boxes for 7 names without an image: lost0.png, lost1.png, lost2.png, "
+        "lost3.png, lost4.png, ...\n"
+    ) in f"{summary}\n"
+    assert [p.name for p in summary.empty] == ["b.png", "c.png"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_boxes_that_match_no_image_are_an_error(images, model, tmp_path, kind) -> None:
+    boxes: Path = write_boxes(images, "a.jpg,9,6,21,18,1")
+    if kind == "folder":
+        boxes = tmp_path / "boxes"
+        boxes.mkdir()
+        (boxes / "a_1.txt").write_text("0 .5 .5 .2 .2")
+        (boxes / "classes.txt").write_text("cell")
+    with pytest.raises(PromptError, match=r"other images \(a.*given \(a.png, b.png"):
+        annotate(images, model, str(boxes))
+    assert not results_of(images).exists()
+
+
+def test_boxes_cut_at_the_border_are_counted(images: Path, model) -> None:
+    boxes = write_boxes(
+        images,
+        "a.png,5,5,9999,99999,0.9",
+        "a.png,-40,2,9,9,0.9",
+        "a.png,0,0,61,41,0.9",  # the end of a pixel more is a way of counting
+        "b.png,70,5,80,9,0.9",
+        "c.png,5,5,9999,99999,0.1",  # too uncertain to be asked
+    )
+    summary = annotate(images, model, str(boxes), min_score=0.5)
+    assert (summary.cut, summary.outside, summary.objects) == (2, 1, 3)
+    assert "2 boxes reached beyond the image and were cut at its border" in str(summary)
+    assert "1 box outside of the image was left out" in str(summary)
+
+
+def test_a_blank_image_with_boxes_has_failed(images: Path, model) -> None:
+    tifffile.imwrite(images / "d.tif", np.full((40, 60), np.nan, np.float32))
+    Image.new("L", (60, 40), 9).save(images / "e.png")
+    summary = annotate(images, model)
+    assert {p.name for p in summary.failed} == {"d.tif", "e.png"}
+    assert all("nothing to segment" in reason for reason in summary.failed.values())
+    assert annotate(images, model, "blobs", output_dir=images / "x").failed == {}
+
+
+def test_results_do_not_go_among_the_images(images: Path, model) -> None:
+    before = sorted(images.iterdir())
+    for data in (images, images / "a.png"):
+        with pytest.raises(ImageError, match="holds the images themselves"):
+            annotate(data, model, output_dir=images, overwrite=True)
+    assert sorted(images.iterdir()) == before
+
+
+def test_other_files_in_the_folder_stay(images: Path, model, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "notes.md").write_text("by hand")
+    assert len(annotate(images, model, output_dir=out).annotated) == 3
+    assert (out / "notes.md").read_text() == "by hand"
+
+
+@pytest.mark.parametrize("detector", ["bogus", "blobs:x", ""])
+def test_a_detector_is_checked_before_the_folder(images, model, detector) -> None:
+    annotate(images, model)
+    with pytest.raises(ImageError, match=r"There is no detector|diameter in pixels"):
+        annotate(images, model, detector)
+
+
+@pytest.mark.parametrize(
+    ("detector", "score"),
+    [("blobs", 2), ("blobs", -0.1), ("blobs", np.nan), (two_boxes, np.inf)],
+)
+def test_scores_that_none_can_have(images, model, detector, score) -> None:
+    with pytest.raises(ImageError, match="lowest score must be"):
+        annotate(images, model, detector, min_score=score)
+    assert not results_of(images).exists()
+
+
+def test_scores_of_files_may_be_percentages(images: Path, model) -> None:
+    boxes = write_boxes(images, "a.png,9,6,21,18,90", "a.png,31,16,49,34,30")
+    assert annotate(images, model, str(boxes), min_score=50).objects == 1
+
+
+@pytest.mark.parametrize("outputs", ["yolo", "labels"])
+def test_a_disk_full_at_the_start_leaves_no_folder(
+    images: Path, model, monkeypatch: pytest.MonkeyPatch, outputs: str
+) -> None:
+    def full(*given: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "FileLock", full)
+    with pytest.raises(ImageError, match="No space left on device"):
+        annotate(images, model, outputs=outputs)
+    assert not results_of(images).exists()
 
 
 def test_with_a_real_network(images: Path) -> None:

@@ -270,8 +270,8 @@ class Tuner:
         self.model.eval().requires_grad_(False)
         if now.diverged and best == first:
             raise InferenceError(
-                "Training diverged, so the weights stay as they were: choose a learning "
-                f"rate (--lr) lower than {self.plan.lr:g}."
+                "Training diverged, so the weights stay as they were: choose a "
+                f"learning rate (--lr) lower than {self.plan.lr:g}."
             )
         return now
 

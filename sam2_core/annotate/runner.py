@@ -70,7 +70,8 @@ def auto_annotate(
     device, dtype : str
         As in :func:`sam2_core.load_model`.
     output_dir : path-like, optional
-        Folder for the results; default: ``DIR_auto_annotate_labels`` beside ``DIR``.
+        Folder for the results, not that of the images; default:
+        ``DIR_auto_annotate_labels`` beside ``DIR``.
     outputs : str or sequence of str
         Any of "yolo" (``NAME.txt``: class number and polygon, in fractions of the
         image), "coco" (``annotations.json`` for all images, masks with their holes) and
@@ -79,7 +80,8 @@ def auto_annotate(
     value_range : (float, float), optional
         Pixel values shown as black and white; by default robust ones of each image.
     min_score : float, optional
-        Detections with lower scores are dropped.
+        Detections with lower scores are dropped; from 0 to 1 for detectors given as
+        text, but for files of boxes, which may have scores of their own kind.
     class_name : str, optional
         Class of the objects of a detector given as text that knows only one.
     overwrite : bool
@@ -92,7 +94,7 @@ def auto_annotate(
     Returns
     -------
     Summary
-        Counts, and the images that failed.
+        Counts, the images that failed, and boxes that could not be used as they are.
 
     Raises
     ------
@@ -100,7 +102,8 @@ def auto_annotate(
         There are no images, the folder of results cannot be used, or there is no such
         detector or output.
     CheckpointError, InferenceError, PromptError
-        The model or the detector cannot be used at all.
+        The model or the detector cannot be used at all, or a file of boxes names none
+        of the images.
     Cancelled
         `cancel` said so; a further call goes on.
     """

@@ -79,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         in one line on stderr, or 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    empty = next((i for i, word in enumerate(words) if _is_empty(word)), None)
+    if empty is not None:  # else a path would mean the current folder
+        return _fail(f"{_named(words, empty)} is empty: give a value or leave it out.")
     command = typer.main.get_command(app)
     try:
         result = command.main(words, prog_name="napari-sam2", standalone_mode=False)
@@ -91,6 +94,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if result == INTERRUPTED:
         typer.echo("napari-sam2: stopped", err=True)
     return result if isinstance(result, int) else 0
+
+
+def _is_empty(word: str) -> bool:
+    option, equals, value = word.partition("=")
+    return not word.strip() or (
+        option.startswith("--") and equals == "=" and not value.strip()
+    )
+
+
+def _named(words: Sequence[str], index: int) -> str:
+    """What to call the word at a position."""
+    if words[index].strip():
+        return words[index].partition("=")[0]
+    before = words[index - 1] if index else ""
+    return before if before.startswith("-") else f"Argument {index + 1}"
 
 
 def _fail(message: str, hint: bool = False) -> int:

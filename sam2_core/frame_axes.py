@@ -162,6 +162,10 @@ def _find_fixed(array: _Array, select: Select) -> dict[int, int]:
     fixed = {}
     for axis, position in select.items():
         size = array.sizes[array.number(axis)]
+        if array.number(axis) in fixed:
+            raise ImageError(
+                f"{array}, but axis {axis} is selected twice; give one position."
+            )
         if not -size <= position < size:
             raise ImageError(
                 f"{array}, so axis {axis} has no position {position}; choose 0 to "

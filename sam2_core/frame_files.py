@@ -65,6 +65,8 @@ def read_image(
 
 def existing(path: str | Path) -> Path:
     """Expand ``~`` and check that there is such a file or folder."""
+    if path == "":
+        raise ImageError("The name of a file or folder is empty: give one.")
     path = Path(path).expanduser()
     if not path.exists():
         raise ImageError(f"There is no file or folder {path}.")
@@ -78,7 +80,9 @@ def images_in(folder: Path) -> list[Path]:
         paths = [
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in suffixes and not path.name.startswith(".")
+            if path.suffix.lower() in suffixes
+            and not path.name.startswith(".")
+            and not path.is_dir()
         ]
     return sorted(paths, key=_natural)
 

@@ -125,6 +125,28 @@ def robust_range(
     return check_value_range((low, high))
 
 
+def check_contrast(shown: NDArray[np.uint8], name: str) -> None:
+    """Raise if there is nothing to see in an image.
+
+    Parameters
+    ----------
+    shown : ndarray, (H, W, 3) uint8
+        As the network looks at it.
+    name : str
+        What to call it in the message.
+
+    Raises
+    ------
+    ImageError
+        All pixels are the same.
+    """
+    if (shown == shown[0, 0]).all():
+        raise ImageError(
+            f"{name} shows nothing to segment: the image is constant or has no finite "
+            "values within the value range."
+        )
+
+
 def check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
     """Return the range as two floats, or raise.
 

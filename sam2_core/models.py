@@ -122,6 +122,10 @@ def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None]:
         _require_file(name)
         verify_once(name)
         return model_path(name), name
+    if not name:
+        raise CheckpointError(
+            "The name of the model is empty: give a name or a weight file."
+        )
     path = Path(name).expanduser()
     if not path.exists() and path.suffix not in _SUFFIXES and path.name == name:
         find_checkpoint(name)  # raises: neither a file nor a model

@@ -145,13 +145,24 @@ def test_commands_of_the_pages_exist() -> None:
         command.make_context("napari-sam2", list(rest))
 
 
+def test_commands_of_a_page_can_be_run_one_after_the_other() -> None:
+    """What exists already, or holds results of another detector, is not replaced."""
+    for page in PAGES:
+        outputs = [
+            words[words.index("--out") + 1] if "--out" in words else words[1]
+            for name, words in commands()
+            if name == page.name and ("--out" in words or words[0] == "annotate")
+        ]
+        assert len(outputs) == len(set(outputs)), (page.name, outputs)
+
+
 @pytest.mark.slow
 def test_tracking_command_of_the_readme_writes_labels(workplace: Path, capfd) -> None:
     from napari_sam2.cli import main
 
     ((_, words),) = [c for c in commands() if c[0] == "README.md" and "track" in c[1]]
     assert main([*words, "--start", "18", "--stop", "22"]) == 0
-    labels = tifffile.imread("labels.tif")
+    labels = tifffile.imread("nuclei.tif")
     assert labels.shape == (40, 256, 256)
     assert "2 objects in 5 of 40 frames" in capfd.readouterr().out
 

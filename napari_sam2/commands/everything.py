@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sam2_core.automatic import AutomaticMaskGenerator
     from sam2_core.candidates import MaskCandidate
 
+LEAST_SIDE = 8  # pixels of a region
+
 ImageFile = Annotated[
     Path,
     typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG ...", show_default=False),
@@ -127,6 +129,7 @@ def everything(
     import numpy as np
 
     from sam2_core.candidates import paint_labels, select_candidates
+    from sam2_core.intensity import check_contrast
     from sam2_core.label_files import LabelWriter
 
     if overwrite:
@@ -138,6 +141,15 @@ def everything(
             )
         shape = frames.shape
         box = _region(region, shape)
+        if max_area is None:
+            max_area = (box[2] - box[0]) * (box[3] - box[1]) / 2
+        if not min_area <= max_area:
+            raise PromptError(
+                f"--min-area {min_area:g} is above --max-area {max_area:g} (half of "
+                "what is looked at unless given): no object can pass."
+            )
+        picture = frames.frame(0)
+        check_contrast(picture, str(image))
         most = _most_masks(points_per_side, crop_layers, shape)
         with LabelWriter(out, shape, most, overwrite) as file:
             start = time.perf_counter()
@@ -148,9 +160,7 @@ def everything(
                 stability_score_thresh=min_stability,
                 crop_n_layers=crop_layers,
             )
-            found = _candidates(generator, frames.frame(0), box, quiet)
-            if max_area is None:
-                max_area = (box[2] - box[0]) * (box[3] - box[1]) / 2
+            found = _candidates(generator, picture, box, quiet)
             chosen = select_candidates(
                 found,
                 generator.pred_iou_thresh,
@@ -220,5 +230,10 @@ def _region(
         raise PromptError(
             f"--region {text!r} is not X0,Y0,X1,Y1 within the image, which is {width} "
             f"pixels wide and {height} high."
+        )
+    if min(x1 - x0, y1 - y0) < LEAST_SIDE < min(shape):
+        raise PromptError(
+            f"--region {text!r} is too small to hold an object: make it at least "
+            f"{LEAST_SIDE} pixels wide and high."
         )
     return x0, y0, x1, y1

@@ -75,7 +75,11 @@ def finetune(
         bool, typer.Option("--partial", help="Not every object is labelled.")
     ] = False,
     minutes: Annotated[
-        float, typer.Option(min=0.1, help="Train at most so long.")
+        float,
+        typer.Option(
+            min=0.1,
+            help="Train at most so long; measuring before and after comes on top.",
+        ),
     ] = 10.0,
     steps: Annotated[int, typer.Option(min=1, help="At most so many steps.")] = 300,
     adapters: Annotated[
@@ -128,6 +132,11 @@ def finetune(
         f"held out; {result.last.step} steps, {result.last.seconds / 60:.1f} minutes\n"
     )
     typer.echo(result.table())
+    if result.last.diverged:
+        typer.echo(
+            "\nTraining diverged after that: the file holds the best weights before; a "
+            "lower --lr may give more."
+        )
     if not result.improved:
         typer.echo(
             "\nNothing better was found: the file holds the weights it began with."
@@ -137,7 +146,7 @@ def finetune(
 
 def _show(now: TuningProgress) -> None:
     loss = f"loss {now.loss:.3f}, " if now.step else ""
-    mark = " (best)" if now.step and now.iou == now.best else ""
+    mark = " (best)" if now.iou == now.best > now.first else ""
     typer.echo(
         f"step {now.step} of {now.steps}: {loss}held-out IoU {now.iou:.3f}{mark}, "
         f"{now.seconds / 60:.1f} min",

@@ -162,11 +162,14 @@ def open_stack(
     for entry in select or ():
         axis, equals, position = entry.partition("=")
         try:
-            positions[_axis(axis)] = int(position)
+            place = int(position)
         except ValueError:
             equals = ""
         if not equals or not axis:
             raise ImageError(f"--select {entry!r} is not AXIS=N, such as C=1.")
+        if _axis(axis) in positions:
+            raise ImageError(f"--select gives axis {axis} twice: give one position.")
+        positions[_axis(axis)] = place
     channels = None if channel_axis is None else _axis(channel_axis)
     return open_frames(str(path), shown, channels, positions or None)
 

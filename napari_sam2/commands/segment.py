@@ -65,6 +65,7 @@ def segment(
         --point 2:30,40 --out labels.tif
     napari-sam2 segment cells.tif --box 9,9,60,40 --box 10,80,50,99 --out labels.tif
     """  # noqa: D301
+    from sam2_core.intensity import check_contrast
     from sam2_core.label_files import LabelWriter, combine_masks
 
     asked = read_options(point, negative, box, prompts)
@@ -78,10 +79,12 @@ def segment(
             )
         for prompt in asked:
             prompt.check(frames.shape)
+        picture = frames.frame(0)
+        check_contrast(picture, str(image))
         largest = max(prompt.object_id for prompt in asked)
         with LabelWriter(out, frames.shape, largest, overwrite) as file:
             start = time.perf_counter()
-            masks = _predict(model, device, dtype, frames.frame(0), asked)
+            masks = _predict(model, device, dtype, picture, asked)
             labels = combine_masks(masks, frames.shape)
             file.write(labels)
     sizes = ", ".join(f"{i}: {int((labels == i).sum())} px" for i in sorted(masks))

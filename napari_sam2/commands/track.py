@@ -136,6 +136,7 @@ def track(
         --direction forward --out labels.tif
     napari-sam2 track stack.tif --prompts prompts.json --out labels.tif
     """  # noqa: D301
+    from sam2_core.intensity import check_contrast
     from sam2_core.label_files import LabelWriter, combine_masks
 
     asked = read_options(point, negative, box, prompts, frame)
@@ -145,6 +146,8 @@ def track(
         length, shape = len(frames), frames.shape
         for prompt in asked:
             prompt.check(shape, length)
+        for index in sorted({prompt.frame_index for prompt in asked}):
+            check_contrast(frames.frame(index), f"Frame {index} of {stack}")
         first, last = _limits(start, stop, length)
         largest = max(prompt.object_id for prompt in asked)
         with LabelWriter(out, (length, *shape), largest, overwrite) as file:

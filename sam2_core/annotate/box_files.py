@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sam2_core.annotate.classes import class_names_beside
+from sam2_core.annotate.classes import CLASS_NAMES, class_names_beside
 from sam2_core.annotate.detections import OBJECT, Detections
+from sam2_core.annotate.summary import few
 from sam2_core.errors import PromptError
 from sam2_core.frame_files import existing
 
@@ -129,6 +130,31 @@ class FileBoxes:
             [row.name for row in found],
             [row.score for row in found],
         )
+
+    def unmatched(self, paths: Sequence[Path]) -> list[str]:
+        """Names of images in the files that none of the images has.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+            All images there are.
+
+        Raises
+        ------
+        PromptError
+            The files name images, but none of these.
+        """
+        known = {path.stem for path in paths} | {path.name for path in paths}
+        named = [name for name, rows in self._rows.items() if name and rows]
+        named += [name for name in self._files if name != CLASS_NAMES]
+        found = [name for name in named if name not in known]
+        if found and len(found) == len(named) and "" not in self._rows:
+            raise PromptError(
+                f"The boxes of {self._path} are for other images ({few(found)}) than "
+                f"those given ({few([path.name for path in paths])}): the names must "
+                "be the same."
+            )
+        return found
 
     def _of(self, path: Path) -> list[BoxRow]:
         for key in (path.name, path.stem, ""):

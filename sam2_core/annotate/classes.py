@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "classes.yaml"
+CLASS_NAMES = "classes"  # the file NAME.txt that lies among those of images
 
 
 class ClassTable:
@@ -68,7 +69,7 @@ def class_names_beside(folder: Path) -> tuple[str, ...]:
         In the order of their numbers; empty if there is no such file.
     """
     for place in (folder, folder.parent):
-        for file in ("classes.txt", "obj.names"):
+        for file in (f"{CLASS_NAMES}.txt", "obj.names"):
             if (place / file).is_file():
                 lines = (place / file).read_text(encoding="utf-8-sig").splitlines()
                 return tuple(line.strip() for line in lines if line.strip())

@@ -97,6 +97,22 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes_xyxy)
 
+    def beyond(
+        self, image_hw: tuple[int, int], min_score: float = 0
+    ) -> tuple[int, int]:
+        """How many boxes are cut at the border, and how many lie outside of the image.
+
+        A pixel more than the image has is no mistake: some count to the last pixel, and
+        some to its end.
+        """
+        height, width = image_hw
+        size = np.array([width, height], np.float32)
+        low, high = self.boxes_xyxy[:, :2], self.boxes_xyxy[:, 2:]
+        outside = ((high <= 0) | (low >= size)).any(1)
+        cut = ((low < -1) | (high > size + 1)).any(1) & ~outside
+        asked = self.scores >= min_score
+        return int((cut & asked).sum()), int((outside & asked).sum())
+
     def usable(self, image_hw: tuple[int, int], min_score: float = 0) -> Detections:
         """Boxes cut at the image border; without those outside or with low scores.
 

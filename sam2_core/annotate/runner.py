@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from sam2_core.annotate.box_files import FileBoxes
 from sam2_core.annotate.detections import Detections, describe
 from sam2_core.annotate.images import find_images, without_twins
 from sam2_core.annotate.outputs import check_formats
 from sam2_core.annotate.records import ImageRecord
-from sam2_core.annotate.specs import make_detector
+from sam2_core.annotate.specs import check_spec, make_detector
 from sam2_core.annotate.store import ResultFolder
 from sam2_core.annotate.summary import Summary
 from sam2_core.errors import Cancelled, ImageError, InferenceError, Sam2Error
 from sam2_core.frame_files import read_image
-from sam2_core.intensity import check_value_range, to_rgb8
+from sam2_core.intensity import check_contrast, check_value_range, to_rgb8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +70,8 @@ def auto_annotate(
     device, dtype : str
         As in :func:`sam2_core.load_model`.
     output_dir : path-like, optional
-        Folder for the results; default: ``DIR_auto_annotate_labels`` beside ``DIR``.
+        Folder for the results, not that of the images; default:
+        ``DIR_auto_annotate_labels`` beside ``DIR``.
     outputs : str or sequence of str
         Any of "yolo" (``NAME.txt``: class number and polygon, in fractions of the
         image), "coco" (``annotations.json`` for all images, masks with their holes) and
@@ -77,7 +80,8 @@ def auto_annotate(
     value_range : (float, float), optional
         Pixel values shown as black and white; by default robust ones of each image.
     min_score : float, optional
-        Detections with lower scores are dropped.
+        Detections with lower scores are dropped; from 0 to 1 for detectors given as
+        text, but for files of boxes, which may have scores of their own kind.
     class_name : str, optional
         Class of the objects of a detector given as text that knows only one.
     overwrite : bool
@@ -90,7 +94,7 @@ def auto_annotate(
     Returns
     -------
     Summary
-        Counts, and the images that failed.
+        Counts, the images that failed, and boxes that could not be used as they are.
 
     Raises
     ------
@@ -98,7 +102,8 @@ def auto_annotate(
         There are no images, the folder of results cannot be used, or there is no such
         detector or output.
     CheckpointError, InferenceError, PromptError
-        The model or the detector cannot be used at all.
+        The model or the detector cannot be used at all, or a file of boxes names none
+        of the images.
     Cancelled
         `cancel` said so; a further call goes on.
     """
@@ -109,6 +114,15 @@ def auto_annotate(
         raise ImageError(
             "Several images are given: say with output_dir where the results go."
         )
+    if folder.resolve() in {path.parent.resolve() for path in paths}:
+        raise ImageError(
+            f"{folder} holds the images themselves: choose another folder for the "
+            "results."
+        )
+    if isinstance(detector, str):
+        check_spec(detector, min_score)
+    if min_score is not None and not math.isfinite(min_score):
+        raise ImageError(f"The lowest score must be a number, not {min_score:g}.")
     if value_range is not None:
         value_range = check_value_range(value_range)
 
@@ -133,6 +147,8 @@ def auto_annotate(
         is_needed = results.check(images)
         if is_needed and isinstance(detector, str):
             detector = make_detector(detector, get_model, device, min_score, class_name)
+        if is_needed and isinstance(detector, FileBoxes):
+            summary.unmatched = detector.unmatched(paths)
         work = _Work(detector, get_model, value_range, min_score or 0)
         if is_needed:
             work.prepare()
@@ -143,6 +159,7 @@ def auto_annotate(
                 raise Cancelled("Stopped; a further run goes on from here.")
             _one(path, work, results, summary)
         results.write_coco(images)
+    summary.cut, summary.outside = work.cut, work.outside
     return summary
 
 
@@ -161,6 +178,7 @@ class _Work:
         self._value_range = value_range
         self._min_score = min_score
         self._segmenter: Segmenter | None = None
+        self.cut = self.outside = 0
 
     def prepare(self) -> None:
         """Load the model: what goes wrong here is not the fault of an image."""
@@ -174,8 +192,14 @@ class _Work:
         size = path.stat().st_size
         image = to_rgb8(read_image(path), self._value_range)
         hw = (image.shape[0], image.shape[1])
-        found = self._detect(image, path).usable(hw, self._min_score)
+        detected = self._detect(image, path)
+        found = detected.usable(hw, self._min_score)
+        if len(found):
+            check_contrast(image, path.name)
         objects = self._segmenter.objects(image, found)
+        cut, outside = detected.beyond(hw, self._min_score)
+        self.cut += cut
+        self.outside += outside
         return ImageRecord(path.name, size, hw, tuple(objects))
 
     def _detect(self, image: NDArray[np.uint8], path: Path) -> Detections:

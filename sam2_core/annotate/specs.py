@@ -73,6 +73,7 @@ def make_detector(
     InferenceError
         The package of the detector is missing or fails.
     """
+    check_spec(spec, min_score)
     kind, colon, value = spec.partition(":")
     name: dict[str, Any] = {} if class_name is None else {"name": class_name}
     conf: dict[str, Any] = {} if min_score is None else {"conf": min_score}
@@ -84,19 +85,46 @@ def make_detector(
         )
     if kind == "blobs":
         return Blobs(_diameter(value), **name) if colon else Blobs(**name)
-    if kind == "labels" and value:
+    if kind == "labels":
         return LabelBoxes(value, **name)
-    if kind == "boxes" and value:
+    if kind == "boxes":
         return FileBoxes(value)
-    if kind == "text" and value:
+    if kind == "text":
         return TextBoxes(value, device=device, **conf)
     if kind == "cellpose":
         return CellposeBoxes(value or None, device=device, **name)
     if kind == "stardist":
         return StarDistBoxes(value, **name) if value else StarDistBoxes(**name)
-    if Path(spec).suffix.lower() in SUFFIXES or Path(spec).is_dir():
-        return FileBoxes(spec)
-    raise ImageError(f"There is no detector {spec!r}: use {', '.join(SPECS)}.")
+    return FileBoxes(spec)
+
+
+def check_spec(spec: str, min_score: float | None = None) -> None:
+    """Check that a text means a detector; nothing is loaded or read.
+
+    Raises
+    ------
+    ImageError
+        It means none, or none of its detections can have such a score.
+    """
+    kind, colon, value = spec.partition(":")
+    if kind == "blobs" and colon:
+        _diameter(value)
+    of_files = (
+        (kind == "boxes" and bool(value))
+        or Path(spec).suffix.lower() in SUFFIXES
+        or (bool(spec) and Path(spec).is_dir())
+    )
+    if not (
+        spec == "everything"
+        or kind in ("blobs", "cellpose", "stardist")
+        or (kind in ("labels", "text") and value)
+        or Path(spec).suffix.lower() in _YOLO_SUFFIXES
+        or of_files
+    ):
+        raise ImageError(f"There is no detector {spec!r}: use {', '.join(SPECS)}.")
+    # Files may have scores of their own kind, such as percentages.
+    if min_score is not None and not (0 <= min_score <= 1 or of_files):
+        raise ImageError(f"The lowest score must be from 0 to 1, not {min_score:g}.")
 
 
 def _diameter(text: str) -> float:

@@ -84,6 +84,7 @@ class ResultFolder:
                 "another folder."
             ) from None
         except OSError as error:
+            self._remove_empty()
             raise cannot_write(self.folder, error) from error
         return self
 
@@ -209,10 +210,16 @@ class ResultFolder:
         """Remove what :meth:`__enter__` made, as far as nothing else is in there."""
         with suppress(OSError):
             (self._state / "lock").unlink(missing_ok=True)
+        self._remove_empty()
+
+    def _remove_empty(self) -> None:
+        """Remove those folders of ours that are empty; a lock held keeps its own."""
+        with suppress(OSError):
             self._state.rmdir()
             if self._is_new:
                 if "labels" in self._formats:
-                    (self.folder / MASKS).rmdir()
+                    with suppress(FileNotFoundError):
+                        (self.folder / MASKS).rmdir()
                 self.folder.rmdir()
 
     def _read_settings(self) -> dict[str, str] | None:

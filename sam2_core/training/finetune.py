@@ -22,7 +22,7 @@ from sam2_core.training.dataset import (
     stack_slices,
 )
 from sam2_core.training.holding_out import count_objects, hold_out
-from sam2_core.training.labelled_files import MIN_AREA
+from sam2_core.training.labelled_files import MIN_AREA, draw, frames_with_object
 from sam2_core.training.pairs import find_pairs, read_pair
 from sam2_core.training.scores import CLICKS, mean
 from sam2_core.training.stack_trials import evaluate_stack
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from sam2_core.training.labelled_files import LabelledArrays
 
 SUFFIX = ".safetensors"
-CHECK_OBJECTS, TABLE_OBJECTS, STACK_OBJECTS = 60, 100, 6
+CHECK_OBJECTS, TABLE_OBJECTS = 60, 100
+TABLE_STACKS, STACK_OBJECTS = 3, 6
 CHECK_CLICKS = 2
 
 
@@ -52,11 +53,14 @@ class Quality:
         From a box.
     stack : float or None
         Over the other frames of stacks after one click.
+    measured : str
+        On how many objects, if they were too many for all of them; else "".
     """
 
     clicks: dict[int, float] = field(default_factory=dict)
     box: float | None = None
     stack: float | None = None
+    measured: str = ""
 
     def rows(self) -> dict[str, float | None]:
         """The figures by name."""
@@ -112,6 +116,8 @@ def _table(title: str, before: Quality, after: Quality) -> str:
         new = after.rows()[name]
         if old is not None and new is not None:
             lines.append(f"{name:<28} {old:6.3f}  {new:6.3f}  {new - old:+6.3f}")
+    if before.measured:
+        lines.append(before.measured)
     return "\n".join(lines)
 
 
@@ -157,6 +163,7 @@ def finetune(
         Whether `out` may be replaced.
     progress : callable, optional
         Told after each check; an error it raises ends the run, nothing being written.
+        With it bars on stderr show how far measuring is.
 
     Returns
     -------
@@ -169,7 +176,10 @@ def finetune(
         labels. Found before anything is trained.
     CheckpointError
         The model or the name of the new file cannot be used.
+    InferenceError
+        Training diverged before anything better was found; nothing is written.
     """
+    shown = progress is not None
     plan = plan or TuningPlan()
     path = check_target(out, overwrite)
     if (test_images is None) != (test_labels is None):
@@ -183,18 +193,18 @@ def finetune(
     flat, stacks = training_data(learn, partial)
     net = _loaded(model, device)
     tuner = Tuner(net, flat, stacks, plan)
-    before = measure(net, check)
-    test_before = measure(net, tests) if tests else None
-    last = tuner.run(lambda: quick_quality(net, check), progress)
+    before = measure(net, check, plan.seed, shown)
+    test_before = measure(net, tests, plan.seed, shown) if tests else None
+    last = tuner.run(lambda: quick_quality(net, check, shown), progress)
     from sam2_core.weights import save_weights
 
     save_weights(path, net)
     return FinetuneResult(
         path,
         before,
-        measure(net, check),
+        measure(net, check, plan.seed, shown),
         test_before,
-        measure(net, tests) if tests else None,
+        measure(net, tests, plan.seed, shown) if tests else None,
         last,
         sum(count_objects(item.labels) for item in learn),
         sum(count_objects(item.labels) for item in check),
@@ -240,29 +250,65 @@ def training_data(
     return images, stacks
 
 
-def measure(model: Sam2, items: Sequence[LabelledArrays]) -> Quality:
-    """Evaluate as ``python -m sam2_core.training.evaluate`` does."""
+def measure(
+    model: Sam2, items: Sequence[LabelledArrays], seed: int = 0, shown: bool = True
+) -> Quality:
+    """Evaluate as ``python -m sam2_core.training.evaluate`` does, but not all of much.
+
+    Parameters
+    ----------
+    model : Sam2
+    items : sequence of LabelledArrays
+        At most 100 objects of their images and slices stand for all of them, and at
+        most 6 objects in each of 3 stacks.
+    seed : int, default 0
+        Of that draw.
+    shown : bool, default True
+        Bars on stderr.
+    """
     from sam2_core.image import ImagePredictor
     from sam2_core.video import VideoSession
 
     flat = as_images(items)
-    found = evaluate_set(flat, ImagePredictor(model), (), TABLE_OBJECTS, noc=False)
+    found = evaluate_set(
+        flat,
+        ImagePredictor(model),
+        (),
+        TABLE_OBJECTS,
+        seed,
+        noc=False,
+        shown=shown,
+    )
+    every = [item for item in items if item.kind != "2d" and len(item.labels) > 1]
+    chosen = draw(every, TABLE_STACKS, seed)
     stacks = [
         evaluate_stack(
             item,
             lambda frames: VideoSession(model, frames),
             STACK_OBJECTS,
+            seed,
             corrections=0,
             absent_frames=0,
+            shown=shown,
         )
-        for item in items
-        if item.kind != "2d" and len(item.labels) > 1
+        for item in chosen
     ]
     followed = mean(stack.iou for stack in stacks if stack.n_objects)
-    return Quality(found.clicks, found.box, followed)
+    total = sum(count_objects(item.labels) for item in flat)
+    parts = []
+    if found.n_objects < total:
+        parts.append(f"{found.n_objects} of {total} objects")
+    followed_objects = sum(stack.n_objects for stack in stacks)
+    in_stacks = sum(len(frames_with_object(i.labels, i.ids)) for i in every)
+    if followed_objects < in_stacks:
+        parts.append(f"{followed_objects} of {in_stacks} followed ones")
+    measured = f"measured on {' and '.join(parts)}, drawn at random" if parts else ""
+    return Quality(found.clicks, found.box, followed, measured)
 
 
-def quick_quality(model: Sam2, items: Sequence[LabelledArrays]) -> float:
+def quick_quality(
+    model: Sam2, items: Sequence[LabelledArrays], shown: bool = True
+) -> float:
     """Mean IoU of one click, two clicks and a box on some objects."""
     from sam2_core.image import ImagePredictor
 
@@ -273,6 +319,7 @@ def quick_quality(model: Sam2, items: Sequence[LabelledArrays]) -> float:
         CHECK_OBJECTS,
         max_clicks=CHECK_CLICKS,
         noc=False,
+        shown=shown,
     )
     return float(np.mean([*found.clicks.values(), found.box or 0.0]))
 

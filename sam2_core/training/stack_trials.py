@@ -51,6 +51,7 @@ def evaluate_stack(
     seed: int = 0,
     corrections: int = CORRECTIONS,
     absent_frames: int = ABSENT_FRAMES,
+    shown: bool = True,
 ) -> StackResult:
     """Follow the objects of one stack from one click each.
 
@@ -73,6 +74,8 @@ def evaluate_stack(
     absent_frames : int, default 4
         How far beyond an object's last (z: also first) frame to go on, for frames in
         which it is absent.
+    shown : bool, default True
+        A bar on stderr, of prompted frames done.
     """
     frames, labels = file.read()
     present = frames_with_object(labels, file.ids)
@@ -85,7 +88,11 @@ def evaluate_stack(
     clock, n_frames = Clock(), 0
     objects = []
     for frame, members in tqdm(
-        sorted(groups.items()), desc=file.name, mininterval=2, leave=False
+        sorted(groups.items()),
+        desc=f"prompted frames of {file.name}",
+        mininterval=2,
+        leave=False,
+        disable=not shown,
     ):
         run = _Run(file, session, labels, {i: present[i] for i in members})
         run.extend(absent_frames)

@@ -62,6 +62,7 @@ def evaluate_set(
     seed: int = 0,
     max_clicks: int = max(CLICKS),
     noc: bool = True,
+    shown: bool = True,
 ) -> SetResult:
     """Prompt the objects of one 2D set, by the model, by classical methods, or both.
 
@@ -81,6 +82,8 @@ def evaluate_set(
         Clicks per object.
     noc : bool, default True
         Go on clicking, up to 10 times, until an IoU of 0.85 is reached.
+    shown : bool, default True
+        A bar on stderr, of objects done.
     """
     result = SetResult(files[0].name)
     encode, click = Clock(), Clock()
@@ -89,7 +92,13 @@ def evaluate_set(
     }
     chosen = choose_objects(files, max_objects, seed)
     n_chosen = sum(map(len, chosen.values()))
-    with tqdm(total=n_chosen, desc=result.name, mininterval=2, leave=False) as progress:
+    with tqdm(
+        total=n_chosen,
+        desc=f"objects of {result.name}",
+        mininterval=2,
+        leave=False,
+        disable=not shown,
+    ) as progress:
         for file, ids in chosen.items():
             image, labels = file.read()
             if predictor is not None:

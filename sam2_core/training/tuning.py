@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sam2_core.errors import ImageError
+from sam2_core.errors import ImageError, InferenceError, PromptError
 from sam2_core.training.adapters import add_adapters, merge_adapters
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.object_windows import ObjectWindows
@@ -32,6 +32,8 @@ DECODER = "sam_mask_decoder."
 ENCODER_TAIL = ("sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 # Made-up stacks, lest a model that sees images alone forgets how to follow objects.
 REMINDERS, REMINDER_SIZE, REMINDER_LENGTH = 6, 192, 6
+# Mean IoU. Less is a pixel here and there, and +0.000 in the table.
+LEAST_GAIN = 0.0005
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class TuningPlan:
     minutes : float
         At most so long, checks included.
     lr : float or None
-        Peak learning rate; by default 5e-5 for models with close-ups, else 1e-4.
+        Peak learning rate, 0 or more; by default 5e-5 for models with close-ups, else
+        1e-4.
     adapters : int
         Rank of adapters in the encoder; 0 leaves it as it is.
     checks : int
@@ -72,6 +75,12 @@ class TuningPlan:
     ema: float = 0.97
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.lr is not None and not 0 <= self.lr < math.inf:
+            raise ImageError(
+                f"The learning rate must be a finite number from 0, not {self.lr:g}."
+            )
+
 
 @dataclass(frozen=True)
 class TuningProgress:
@@ -85,9 +94,12 @@ class TuningProgress:
     iou : float
         Of the held-out part.
     best, first : float
-        Best of these so far, and that of the weights it began with.
+        Best of these so far, and that of the weights it began with. What is better by
+        less than 0.0005 counts as equal to it.
     seconds : float
         Since the start.
+    diverged : bool
+        Training broke down at the next step; the best weights so far are kept.
     """
 
     step: int
@@ -97,6 +109,11 @@ class TuningProgress:
     best: float
     first: float
     seconds: float
+    diverged: bool = False
+
+
+class _Diverged(Exception):
+    """Weights, or what the network makes with them, are no numbers any more."""
 
 
 class Tuner:
@@ -135,7 +152,9 @@ class Tuner:
                 "Adapters are for the official models: this one looks at objects with "
                 "a small network that learns as a whole."
             )
-        lr = plan.lr or (5e-5 if close else 1e-4)
+        lr = plan.lr
+        if lr is None:
+            lr = 5e-5 if close else 1e-4
         self.plan = replace(plan, lr=lr)
         self.generator = torch.Generator(model.device).manual_seed(plan.seed)
         self.rng = np.random.default_rng(plan.seed)
@@ -186,6 +205,11 @@ class Tuner:
         -------
         TuningProgress
             The last one.
+
+        Raises
+        ------
+        InferenceError
+            Training diverged before anything better was found; the model is as before.
         """
         torch.set_flush_denormal(True)  # denormals make a CPU crawl
         try:
@@ -211,7 +235,11 @@ class Tuner:
         checked, misses = 0, 0
         for step in range(steps):
             seconds = time.monotonic() - start
-            losses.append(self._step(step, max(step / steps, seconds / limit)))
+            try:
+                losses.append(self._step(step, max(step / steps, seconds / limit)))
+            except _Diverged:
+                now = replace(now, diverged=True)
+                break
             decay = min(self.plan.ema, (1 + step) / (10 + step))
             for mean, parameter in zip(average, self.learned, strict=True):
                 mean.lerp_(parameter.detach(), 1 - decay)
@@ -219,8 +247,12 @@ class Tuner:
             if done < (checked + 1) / self.plan.checks:
                 continue
             checked = int(done * self.plan.checks)
-            iou = self._with(average, check)
-            if iou > best:
+            try:
+                iou = self._with(average, check)
+            except _Diverged:
+                now = replace(now, diverged=True)
+                break
+            if iou > max(best, first + LEAST_GAIN):
                 best, misses = iou, 0
                 kept = copy.deepcopy(average)
             else:
@@ -236,6 +268,11 @@ class Tuner:
         self._load(kept)
         merge_adapters(self.model)
         self.model.eval().requires_grad_(False)
+        if now.diverged and best == first:
+            raise InferenceError(
+                "Training diverged, so the weights stay as they were: choose a "
+                f"learning rate (--lr) lower than {self.plan.lr:g}."
+            )
         return now
 
     def _step(self, step: int, done: float) -> float:
@@ -248,6 +285,8 @@ class Tuner:
         # New tensors of the steps belong on the model's device.
         with torch.device(self.model.device):
             result = self._loss()
+        if not torch.isfinite(result.loss):
+            raise _Diverged
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(result.loss)
         norm = nn.utils.clip_grad_norm_(self.learned, 1.0)
@@ -268,9 +307,15 @@ class Tuner:
         self, weights: Sequence[torch.Tensor], check: Callable[[], float]
     ) -> float:
         """Check other weights than those that are being trained."""
+        if not all(bool(torch.isfinite(value).all()) for value in weights):
+            raise _Diverged
         training = [p.detach().clone() for p in self.learned]
         self._load(weights)
-        iou = self._checked(check)
+        try:
+            iou = self._checked(check)
+        except PromptError as error:
+            # Prompts are what they were at the start, but for masks found: not numbers.
+            raise _Diverged from error
         self._load(training)
         return iou
 

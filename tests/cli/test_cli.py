@@ -4,7 +4,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import tifffile
 from cli_helpers import (
     Done,
     assert_one_line_error,
@@ -36,6 +38,13 @@ BAD_CALLS = {
     "range of one": (["--point", "5,5", "--value-range", "5"], "LO,HI"),
     "range turned around": (["--point", "5,5", "--value-range", "9,2"], "(9, 2)"),
     "select nonsense": (["--point", "5,5", "--select", "Z"], "AXIS=N"),
+    "select twice": (
+        ["--point", "5,5", "--select", "Z=0", "--select", "Z=1"],
+        "axis Z twice",
+    ),
+    "empty option": (["--point", "5,5", "--model", ""], "--model is empty"),
+    "empty value": (["--point", "5,5", "--device="], "--device is empty"),
+    "empty argument": (["--point", "5,5", ""], "Argument 5 is empty"),
     "select text": (["--point", "5,5", "--select", "Z=a"], "AXIS=N"),
     "extra argument": (["--point", "5,5", "more.tif"], "more.tif"),
     "no such model": (["--point", "5,5", "--model", "sam9"], "sam9"),
@@ -105,6 +114,25 @@ class TestBadFiles:
         )
         assert_one_line_error(done, "image itself")
         assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["segment", "track", "everything"])
+@pytest.mark.parametrize("value", [7.0, np.nan])
+def test_an_image_without_anything_in_it(
+    engine, out, tmp_path, capfd, command: str, value: float
+) -> None:
+    path = tmp_path / "blank.tif"
+    tifffile.imwrite(path, np.full((30, 40), value, np.float32))
+    prompt = () if command == "everything" else ("--point", "5,5")
+    done = run(capfd, command, path, *prompt, "--out", out)
+    assert_one_line_error(done, "blank.tif", "constant or has no finite values")
+    assert engine.calls == []
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["annotate", ""], ["segment", " ", "--out", "a"]])
+def test_an_empty_name_is_not_the_current_folder(capfd, words: list[str]) -> None:
+    assert_one_line_error(run(capfd, *words), "Argument 2 is empty")
 
 
 def test_unexpected_errors_are_not_hidden(engine, image, out, monkeypatch, capfd):

@@ -156,6 +156,29 @@ def test_bad_regions(asked, image, tmp_path, capfd, region) -> None:
     assert asked == []
 
 
+@pytest.mark.parametrize("region", ["0,0,1,1", "10,10,70,17.5"])
+def test_regions_too_small_for_an_object(asked, image, tmp_path, capfd, region) -> None:
+    out = tmp_path / "labels.tif"
+    done = run(capfd, "everything", image, "--out", out, "--region", region)
+    assert_one_line_error(done, "too small", "8 pixels")
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "areas",
+    [
+        ("--min-area", 50, "--max-area", 5),
+        ("--min-area", 2401),  # half of 60 x 80 pixels
+    ],
+)
+def test_areas_that_no_object_can_have(asked, image, tmp_path, capfd, areas) -> None:
+    out = tmp_path / "labels.tif"
+    done = run(capfd, "everything", image, "--out", out, *areas)
+    assert_one_line_error(done, "--min-area", "no object can pass")
+    assert asked == []
+    assert not out.exists()
+
+
 def test_other_mistakes(asked, image, tmp_path, capfd) -> None:
     out = tmp_path / "labels.tif"
     missing = tmp_path / "no.tif"

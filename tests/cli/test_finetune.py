@@ -107,7 +107,9 @@ def test_options_reach_the_engine_and_the_table_is_shown(
     def fake(*values: object) -> engine.FinetuneResult:
         asked.append(values)
         last = TuningProgress(7, 9, 0.5, 0.6, 0.6, 0.6, 90.0)
+        better = TuningProgress(3, 9, 0.5, 0.7, 0.7, 0.6, 30.0)
         values[-1](TuningProgress(0, 9, float("nan"), 0.6, 0.6, 0.6, 1.0))  # type: ignore[operator]
+        values[-1](better)  # type: ignore[operator]
         values[-1](last)  # type: ignore[operator]
         quality = engine.Quality({1: 0.5, 3: 0.6, 5: 0.7}, 0.75)
         return engine.FinetuneResult(
@@ -120,7 +122,8 @@ def test_options_reach_the_engine_and_the_table_is_shown(
     assert done.code == 0
     assert done.err.splitlines() == [
         "step 0 of 9: held-out IoU 0.600, 0.0 min",
-        "step 7 of 9: loss 0.500, held-out IoU 0.600 (best), 1.5 min",
+        "step 3 of 9: loss 0.500, held-out IoU 0.700 (best), 0.5 min",
+        "step 7 of 9: loss 0.500, held-out IoU 0.600, 1.5 min",
     ]
     assert "5 objects to learn from, 1 held out; 7 steps, 1.5 minutes" in done.out
     assert "Nothing better was found" in done.out

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from cli_helpers import SHAPE, assert_one_line_error, run, square
+from cli_helpers import SHAPE, assert_one_line_error, run, square, write_noise
 
 
 class TestTrack:
@@ -107,7 +107,7 @@ class TestTrack:
         folder = tmp_path / "frames"
         folder.mkdir()
         for index in range(3):
-            tifffile.imwrite(folder / f"{index}.tif", np.full(SHAPE, index, np.uint8))
+            write_noise(folder / f"{index}.tif", SHAPE, index)
         done = run(capfd, "track", folder, "--point", "20,10", "--out", out)
         assert done.code == 0
         assert tifffile.imread(out).shape == (3, *SHAPE)

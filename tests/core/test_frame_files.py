@@ -147,6 +147,18 @@ def test_folder_in_natural_order(tmp_path: Path) -> None:
     assert levels == [1, 2, 10, 21, 100]
 
 
+def test_a_folder_called_like_an_image_is_none(tmp_path: Path) -> None:
+    save_grey(tmp_path / "a.png", 7)
+    (tmp_path / "b.tif").mkdir()
+    assert len(open_frames(tmp_path)) == 1
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    for call in (open_frames, read_image):
+        with pytest.raises(ImageError, match="is empty: give one"):
+            call("")
+
+
 def test_order_of_mixed_names(tmp_path: Path) -> None:
     names = ["1.png", "02.png", "A1.png", "a02.png", "a10.png", "b.png"]
     for level, name in enumerate(names):

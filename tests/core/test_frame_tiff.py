@@ -168,6 +168,8 @@ def test_a_position_that_does_not_exist(path: Path) -> None:
         TiffFrames(path, select={"Z": 4, "C": 0})
     with pytest.raises(ImageError, match="'Q'"):
         TiffFrames(path, select={"Q": 0})
+    with pytest.raises(ImageError, match="axis 1 is selected twice"):
+        TiffFrames(path, select={"Z": 1, 1: 2})
     with pytest.raises(ImageError, match="must stay free"):
         TiffFrames(path, select={"Y": 0})
 

@@ -75,6 +75,11 @@ def test_unknown_name():
         load_model("sam3")
 
 
+def test_an_empty_name_is_no_model() -> None:
+    with pytest.raises(CheckpointError, match="name of the model is empty"):
+        load_model("", device="cpu")
+
+
 def test_saved_model_comes_back(nano, nano_file):
     model = load_model(nano_file, device="cpu", dtype="float32")
     assert model.config == nano.config

@@ -394,6 +394,61 @@ def test_model_that_fails_is_a_failure_of_the_image(
     assert set(summary.failed.values()) == {"The memory is too small."}
 
 
+def test_a_blank_image_with_boxes_has_failed(images: Path, model) -> None:
+    tifffile.imwrite(images / "d.tif", np.full((40, 60), np.nan, np.float32))
+    Image.new("L", (60, 40), 9).save(images / "e.png")
+    summary = annotate(images, model)
+    assert {p.name for p in summary.failed} == {"d.tif", "e.png"}
+    assert all("nothing to segment" in reason for reason in summary.failed.values())
+    assert annotate(images, model, "blobs", output_dir=images / "x").failed == {}
+
+
+def test_results_do_not_go_among_the_images(images: Path, model) -> None:
+    before = sorted(images.iterdir())
+    for data in (images, images / "a.png"):
+        with pytest.raises(ImageError, match="holds the images themselves"):
+            annotate(data, model, output_dir=images, overwrite=True)
+    assert sorted(images.iterdir()) == before
+
+
+def test_other_files_in_the_folder_stay(images: Path, model, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "notes.md").write_text("by hand")
+    assert len(annotate(images, model, output_dir=out).annotated) == 3
+    assert (out / "notes.md").read_text() == "by hand"
+
+
+@pytest.mark.parametrize("detector", ["bogus", "blobs:x", ""])
+def test_a_detector_is_checked_before_the_folder(images, model, detector) -> None:
+    annotate(images, model)
+    with pytest.raises(ImageError, match=r"There is no detector|diameter in pixels"):
+        annotate(images, model, detector)
+
+
+@pytest.mark.parametrize(
+    ("detector", "score"),
+    [("blobs", 2), ("blobs", -0.1), ("blobs", np.nan), (two_boxes, np.inf)],
+)
+def test_scores_that_none_can_have(images, model, detector, score) -> None:
+    with pytest.raises(ImageError, match="lowest score must be"):
+        annotate(images, model, detector, min_score=score)
+    assert not results_of(images).exists()
+
+
+@pytest.mark.parametrize("outputs", ["yolo", "labels"])
+def test_a_disk_full_at_the_start_leaves_no_folder(
+    images: Path, model, monkeypatch: pytest.MonkeyPatch, outputs: str
+) -> None:
+    def full(*given: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "FileLock", full)
+    with pytest.raises(ImageError, match="No space left on device"):
+        annotate(images, model, outputs=outputs)
+    assert not results_of(images).exists()
+
+
 def test_with_a_real_network(images: Path) -> None:
     micro = pytest.importorskip("micro")
     summary = annotate(

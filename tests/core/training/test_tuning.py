@@ -13,14 +13,26 @@ import torch
 from scipy.ndimage import grey_dilation
 
 from sam2_core.config import NANO
-from sam2_core.errors import CheckpointError, ImageError
+from sam2_core.errors import (
+    CheckpointError,
+    ImageError,
+    InferenceError,
+    PromptError,
+)
 from sam2_core.models import load_model
 from sam2_core.nn.hiera import WindowAttention
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training.adapters import Adapted, add_adapters, merge_adapters
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.dataset import LabelledImage
-from sam2_core.training.finetune import FinetuneResult, Quality, finetune
+from sam2_core.training.finetune import (
+    FinetuneResult,
+    Quality,
+    finetune,
+    measure,
+)
+from sam2_core.training.image_step import StepResult
+from sam2_core.training.labelled_files import LabelledArrays
 from sam2_core.training.object_windows import ObjectWindows
 from sam2_core.training.synthetic import generate_image
 from sam2_core.training.tuning import Tuner, TuningPlan, TuningProgress
@@ -103,6 +115,76 @@ def test_weights_that_did_worse_are_not_kept() -> None:
     assert last.step == 3
     assert [now.step for now in told] == [0, 1, 2, 3]
     assert not changed(before, model)
+
+
+def test_a_learning_rate_of_zero_leaves_the_weights() -> None:
+    model = micro_model()
+    before = copied(model)
+    ious = iter([0.1, 0.5])
+    plan = TuningPlan(steps=3, objects=2, checks=1, lr=0)
+    Tuner(model, images(), [], plan).run(lambda: next(ious))
+    assert not changed(before, model)
+
+
+@pytest.mark.parametrize(("gain", "improved"), [(0.0004, False), (0.0006, True)])
+def test_a_gain_that_the_table_cannot_show_is_none(gain: float, improved: bool) -> None:
+    model = micro_model()
+    before = copied(model)
+    ious = iter([0.5, 0.5 + gain])
+    plan = TuningPlan(steps=1, objects=2, checks=1)
+    last = Tuner(model, images(), [], plan).run(lambda: next(ious))
+    assert bool(changed(before, model)) == improved
+    quality = Quality({1: 0.5})
+    result = FinetuneResult(Path("a"), quality, quality, None, None, last, 2, 1)
+    assert result.improved == improved
+
+
+def test_training_that_diverges_is_told_and_undone() -> None:
+    model = load_model("sam2_nano", device="cpu", dtype="float32")
+    before = copied(model)
+    tuner = Tuner(model, images(1), [], TuningPlan(steps=4, batch=6, lr=1000))
+    with pytest.raises(InferenceError, match=r"diverged.*lower than 1000"):
+        tuner.run(lambda: 0.5)
+    assert not changed(before, model)
+
+
+def test_weights_that_give_no_masks_have_diverged() -> None:
+    def check() -> float:
+        if changed(before, model):
+            raise PromptError("mask_input must not contain NaN or infinite values.")
+        return 0.5
+
+    model = micro_model()
+    before = copied(model)
+    tuner = Tuner(model, images(), [], TuningPlan(steps=3, objects=2))
+    with pytest.raises(InferenceError, match="diverged"):
+        tuner.run(check)
+    assert not changed(before, model)
+
+
+def test_what_was_better_before_training_diverged_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = micro_model()
+    before = copied(model)
+    tuner = Tuner(model, images(), [], TuningPlan(steps=4, objects=2, checks=4))
+    ious, loss = iter([0.5, 0.6, 0.7]), tuner._loss
+    losses = iter([1.0, 1.0, float("nan")])
+
+    def broken() -> StepResult:
+        return StepResult(loss().loss * next(losses), {})
+
+    monkeypatch.setattr(tuner, "_loss", broken)
+    last = tuner.run(lambda: next(ious))
+    assert (last.step, last.best, last.diverged) == (2, 0.7, True)
+    assert changed(before, model)
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+@pytest.mark.parametrize("lr", [float("nan"), float("inf"), -1e-4])
+def test_learning_rates_that_are_none(lr: float) -> None:
+    with pytest.raises(ImageError, match="learning rate"):
+        TuningPlan(lr=lr)
 
 
 def test_time_ends_a_run() -> None:
@@ -218,6 +300,40 @@ def test_close_ups_learn_what_they_are_shown() -> None:
     assert reached < 0.95 * first, (first, reached)
     with pytest.raises(ImageError, match="official models"):
         Tuner(model, images(1), [], TuningPlan(adapters=2))
+
+
+def test_nothing_is_shown_unless_progress_is_asked_for(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = TuningPlan(steps=1, objects=2, checks=1)
+    parts, out = (folder / "images", folder / "labels"), folder / "mine.safetensors"
+    finetune(*parts, micro_model(), out, plan=plan)
+    assert capfd.readouterr() == ("", "")
+    result = finetune(
+        *parts, micro_model(), out, plan=plan, overwrite=True, progress=print
+    )
+    shown = capfd.readouterr().err
+    assert result.checked_objects in [len(np.unique(i.labels)) - 1 for i in images(3)]
+    assert f"objects of images:   0%|          | 0/{result.checked_objects} " in shown
+
+
+def test_much_is_measured_in_part_and_the_table_says_so() -> None:
+    labels = np.zeros((96, 96), np.uint16)
+    for number in range(36):
+        y, x = 16 * (number // 6), 16 * (number % 6)
+        labels[y : y + 8, x : x + 8] = number + 1
+    image = (labels > 0).astype(np.uint8) * 200
+    flat = [LabelledArrays("images", str(i), "2d", image, labels) for i in range(3)]
+    found = measure(micro_model(), flat, shown=False)
+    assert found.measured == "measured on 100 of 108 objects, drawn at random"
+    assert measure(micro_model(), flat[:2], shown=False).measured == ""
+    small = np.where(labels < 9, labels, 0)[None].repeat(2, 0)
+    stacks = [LabelledArrays("s", str(i), "z", small * 20, small) for i in range(4)]
+    found = measure(micro_model(), stacks, shown=False)
+    assert found.measured.startswith("measured on 18 of 32 followed ones")
+    last = TuningProgress(1, 1, 0.5, 0.6, 0.6, 0.5, 1.0)
+    result = FinetuneResult(Path("a"), found, found, None, None, last, 8, 2)
+    assert result.table().splitlines()[-1] == found.measured
 
 
 def test_a_target_that_cannot_be_written_is_found_first(folder: Path) -> None:

@@ -254,15 +254,8 @@ class History:
         mask = np.zeros(shape, bool) if before is None else before.unpack()
         ids = mask * np.uint32(key.object_id)
         self._set(key, None, step)
-        self._put(
-            labels,
-            key.plane,
-            key.position,
-            ids,
-            [key.object_id],
-            step,
-            _labels.Rules(),
-        )
+        where, rules = (key.plane, key.position), _labels.Rules()
+        self._put(labels, *where, ids, [key.object_id], step, rules)
 
     def clear(self, object_id: int, what: str, into: int, step: Step | None) -> None:
         """Forget of an object its "mask", "prompts" or "both"; its pixels stay.

@@ -126,7 +126,8 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self._lay_out()
         self._connect()
         strokes = OtherStrokes(self.controller.tasks)
-        bindings = Bindings(viewer, self, _run, self.controller.stage, strokes)
+        run, stage = SegmentWidget._try, self.controller.stage
+        bindings = Bindings(viewer, self, run, stage, strokes)
         make_shortcuts(self, bindings.press)
         parts = self.controller, self.keeper, self.hover, bindings
         when_gone(self, _close, self.runner, *parts)
@@ -378,11 +379,6 @@ class SegmentWidget(Actions, StackMethods, QWidget):
 
     def _on_device(self, device: str) -> None:
         self._try("choose_model", self.state.model, device)
-
-
-def _run(widget: SegmentWidget, method: str) -> None:
-    """Call a method for a shortcut."""
-    widget._try(method)
 
 
 def _close(

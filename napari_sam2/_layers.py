@@ -384,3 +384,8 @@ def drop_stale_rows(layer: Points | Shapes) -> None:
 def _same(before: Any, after: Any) -> bool:
     before = np.asarray(before)
     return before.shape == after.shape and bool(np.allclose(before, after, atol=1e-3))
+
+
+def unwrap(layer: Any) -> Any:
+    """The layer itself where napari handed out a proxy."""
+    return getattr(layer, "__wrapped__", layer)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_sam2._automatic import AutomaticController
 from napari_sam2._automatic_state import AutomaticState
 from napari_sam2._jobs import JobRunner, Start
+from napari_sam2._layers import unwrap
 from napari_sam2._search import Sam2SearchBackend, SearchBackend, SearchEngine
 from napari_sam2._settings import load_settings
 from napari_sam2._state import SEES
@@ -114,11 +115,11 @@ class AutomaticWidget(QWidget):
 
     def choose_image(self, image: Image | None) -> None:
         """Search this image layer."""
-        self.controller.choose_image(_unwrap(image))
+        self.controller.choose_image(unwrap(image))
 
     def choose_labels(self, labels: Labels | None) -> None:
         """Add to this Labels layer of the image's shape; None for a new one."""
-        self.controller.choose_labels(_unwrap(labels))
+        self.controller.choose_labels(unwrap(labels))
 
     def choose_model(self, name: str, device: str | None = None) -> None:
         """Use a model of :func:`sam2_core.list_models` from the next search on."""
@@ -307,8 +308,3 @@ def _close(runner: JobRunner, engine: SearchEngine) -> None:
     runner.close()
     if not runner.busy:
         engine.close()
-
-
-def _unwrap(layer: Any) -> Any:
-    """The layer itself where napari handed out a proxy."""
-    return getattr(layer, "__wrapped__", layer)

@@ -17,6 +17,7 @@ from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Engine
 from napari_sam2._hover import Hover
 from napari_sam2._jobs import JobRunner, Start
+from napari_sam2._layers import unwrap
 from napari_sam2._objects import Objects
 from napari_sam2._other_strokes import OtherStrokes
 from napari_sam2._settings import load_settings
@@ -126,8 +127,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self._lay_out()
         self._connect()
         strokes = OtherStrokes(self.controller.tasks)
-        run, stage = SegmentWidget._try, self.controller.stage
-        bindings = Bindings(viewer, self, run, stage, strokes)
+        bindings = Bindings(viewer, self, _run, self.controller.stage, strokes)
         make_shortcuts(self, bindings.press)
         parts = self.controller, self.keeper, self.hover, bindings
         when_gone(self, _close, self.runner, *parts)
@@ -148,11 +148,11 @@ class SegmentWidget(Actions, StackMethods, QWidget):
 
     def choose_image(self, image: Image | None) -> None:
         """Segment this image layer; prompt layers and a Labels layer appear."""
-        self.controller.choose_image(_unwrap(image))
+        self.controller.choose_image(unwrap(image))
 
     def choose_labels(self, labels: Labels | None) -> None:
         """Write into this Labels layer of the image's shape; None for a new one."""
-        self.controller.choose_labels(_unwrap(labels))
+        self.controller.choose_labels(unwrap(labels))
 
     def choose_model(self, name: str, device: str | None = None) -> None:
         """Use a model of :func:`sam2_core.list_models` from the next prompt on."""
@@ -381,6 +381,10 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self._try("choose_model", self.state.model, device)
 
 
+def _run(widget: SegmentWidget, method: str) -> None:
+    widget._try(method)
+
+
 def _close(
     runner: JobRunner, controller: Any, keeper: Any, hover: Hover, bindings: Bindings
 ) -> None:
@@ -392,8 +396,3 @@ def _close(
     if not runner.busy:
         controller.tasks.engine.close()
     leave(controller.stage, controller.history, controller.notes)
-
-
-def _unwrap(layer: Any) -> Any:
-    """The layer itself where napari handed out a proxy."""
-    return getattr(layer, "__wrapped__", layer)

@@ -102,6 +102,11 @@ def auto_annotate(
     Cancelled
         `cancel` said so; a further call goes on.
     """
+    if not (isinstance(detector, str) or callable(detector)):
+        raise ImageError(
+            f"A detector is a name or a function of image and path, not a "
+            f"{type(detector).__name__}."
+        )
     formats = check_formats(outputs)
     paths, usual = find_images(data)
     folder = Path(output_dir or usual or "").expanduser()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,8 +66,8 @@ def read_image(
 
 def existing(path: str | Path) -> Path:
     """Expand ``~`` and check that there is such a file or folder."""
-    path = Path(path).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(path))
+    if not os.path.exists(path):  # Path.exists raises where the name is too long
         raise ImageError(f"There is no file or folder {path}.")
     return path
 

@@ -128,7 +128,7 @@ def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None]:
         _require_file(name)
         verify_once(name)
         return model_path(name), name
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.suffix not in _SUFFIXES and path.name == name and not os.path.exists(path):
         find_checkpoint(name)  # raises: neither a file nor a model
     return path, None

@@ -109,7 +109,7 @@ def auto_annotate(
         )
     formats = check_formats(outputs)
     paths, usual = find_images(data)
-    folder = Path(output_dir or usual or "").expanduser()
+    folder = Path(os.path.expanduser(output_dir or usual or ""))
     if output_dir is None and usual is None:
         raise ImageError(
             "Several images are given: say with output_dir where the results go."

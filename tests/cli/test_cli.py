@@ -107,6 +107,54 @@ class TestBadFiles:
         assert image.read_bytes() == before
 
 
+LONG = "x" * 300  # more than any file system takes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("segment", f"{LONG}.tif", "--point", "5,5", "--out", "OUT"),
+        ("segment", "~nobody-of-this-name/a.tif", "--point", "5,5", "--out", "OUT"),
+        ("segment", "IMAGE", "--point", "5,5", "--out", f"{LONG}.tif"),
+        ("segment", "IMAGE", "--point", "5,5", "--out", f"{LONG}/labels.tif"),
+        ("segment", "IMAGE", "--point=5,5", "--out", "OUT", "--model", f"./{LONG}.pt"),
+        ("track", "IMAGE", "--prompts", f"{LONG}.json", "--out", "OUT"),
+        ("annotate", LONG),
+        ("annotate", "IMAGE", "--out", LONG),
+        ("annotate", "IMAGE", "--detector", LONG),
+        ("finetune", "--images", LONG, "--labels", LONG, "--out", "OUT.safetensors"),
+    ],
+)
+def test_names_that_no_file_can_have(arguments, image, out, capfd) -> None:
+    places = {"IMAGE": image, "OUT": out}
+    done = run(capfd, *(places.get(word, word) for word in arguments))
+    named = next(word for word in arguments if LONG in word or "nobody" in word)
+    assert_one_line_error(done, named.removeprefix("./"))
+    assert list(out.parent.iterdir()) == []
+    assert {path.name for path in image.parent.iterdir()} <= {"image.tif", "out"}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(5, "Input/output error", "/mnt/a.tif"), "/mnt/a.tif cannot be used"),
+        (OSError(5, "Input/output error"), "error: Input/output error."),
+        (OSError("odd"), "error: odd."),
+    ],
+)
+def test_errors_of_the_system_are_one_line(
+    error, words, engine, image, out, monkeypatch, capfd
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(engine, "load_model", broken)
+    engine.install(monkeypatch)
+    done = run(capfd, "segment", image, "--point", "5,5", "--out", out)
+    assert_one_line_error(done, words)
+    assert list(out.parent.iterdir()) == []
+
+
 def test_unexpected_errors_are_not_hidden(engine, image, out, monkeypatch, capfd):
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")

@@ -18,7 +18,7 @@ from napari_sam2.commands.segment import segment
 from napari_sam2.commands.signals import as_interrupts
 from napari_sam2.commands.track import track
 from sam2_core import __version__
-from sam2_core.errors import Sam2Error
+from sam2_core.errors import AxesError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = command.main(words, prog_name="napari-sam2", standalone_mode=False)
     except _ClickError as error:
         return _fail(error.format_message(), hint=True)  # type: ignore[attr-defined]
+    except AxesError as error:
+        options = " ".join(f"--select {axis}=0" for axis in error.axes)
+        return _fail(f"{error.problem}; choose a position, for example {options}.")
     except Sam2Error as error:
         return _fail(str(error))
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from sam2_core.errors import ImageError
+from sam2_core.errors import AxesError, ImageError
 from sam2_core.frame_arrays import reading
 from sam2_core.frame_tiff import TIFF_SUFFIXES, TiffFrames
 
@@ -132,9 +132,10 @@ def _read_tiff(
     frames = TiffFrames(path, channel_axis, select)
     try:
         if len(frames) != 1:
-            raise ImageError(
+            raise AxesError(
                 f"{path.name} is a stack of {len(frames)} frames, but one image is "
-                "needed; choose a plane with select."
+                "needed",
+                [frames.frame_axis],
             )
         return frames[0]
     finally:

@@ -16,7 +16,7 @@ from sam2_core.annotate.records import ImageRecord
 from sam2_core.annotate.specs import make_detector
 from sam2_core.annotate.store import ResultFolder
 from sam2_core.annotate.summary import Summary
-from sam2_core.errors import Cancelled, ImageError, InferenceError, Sam2Error
+from sam2_core.errors import AxesError, Cancelled, ImageError, InferenceError, Sam2Error
 from sam2_core.frame_files import read_image
 from sam2_core.intensity import check_value_range, to_rgb8
 
@@ -211,6 +211,9 @@ def _one(path: Path, work: _Work, results: ResultFolder, summary: Summary) -> No
         record = work.record(path)
     except Cancelled:
         raise
+    except AxesError as error:
+        summary.failed[path] = f"{error.problem}: save one plane as a file of its own."
+        return
     except (Sam2Error, OSError, MemoryError) as error:
         reason = " ".join(str(error).split())
         summary.failed[path] = reason or type(error).__name__

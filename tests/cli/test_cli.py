@@ -4,11 +4,15 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import tifffile
 from cli_helpers import (
+    SHAPE,
     Done,
     assert_one_line_error,
     run,
+    write_noise,
 )
 
 import napari_sam2.__main__ as start
@@ -34,7 +38,11 @@ BAD_CALLS = {
     "two boxes": (["--box", "2:1,1,5,5", "--box", "2:1,1,6,6"], "two boxes"),
     "no such prompt file": (["--prompts", "none.json"], "There is no file"),
     "range of one": (["--point", "5,5", "--value-range", "5"], "LO,HI"),
-    "range turned around": (["--point", "5,5", "--value-range", "9,2"], "(9, 2)"),
+    "range turned around": (
+        ["--point", "5,5", "--value-range", "9,2"],
+        "--value-range '9,2'",
+        "LO must",
+    ),
     "select nonsense": (["--point", "5,5", "--select", "Z"], "AXIS=N"),
     "select text": (["--point", "5,5", "--select", "Z=a"], "AXIS=N"),
     "extra argument": (["--point", "5,5", "more.tif"], "more.tif"),
@@ -153,6 +161,41 @@ def test_errors_of_the_system_are_one_line(
     done = run(capfd, "segment", image, "--point", "5,5", "--out", out)
     assert_one_line_error(done, words)
     assert list(out.parent.iterdir()) == []
+
+
+class TestAxes:
+    def test_several_axes(self, out, tmp_path, capfd) -> None:
+        stack = np.zeros((2, 3, 2, *SHAPE), np.uint8)
+        path = tmp_path / "hyper.ome.tif"
+        tifffile.imwrite(path, stack, ome=True, metadata={"axes": "TZCYX"})
+        done = run(capfd, "track", path, "--point", "5,5", "--out", out)
+        assert_one_line_error(done, "for example --select Z=0 --select C=0.")
+        assert "{" not in done.err
+
+    @pytest.mark.parametrize("command", ["segment", "track", "everything"])
+    def test_channels(self, command, out, tmp_path, capfd) -> None:
+        path = tmp_path / "channels.tif"
+        tifffile.imwrite(
+            path, np.zeros((2, *SHAPE), np.uint8), metadata={"axes": "CYX"}
+        )
+        prompt = () if command == "everything" else ("--point", "5,5")
+        done = run(capfd, command, path, *prompt, "--out", out)
+        assert_one_line_error(done, "C are channels", "for example --select C=0.")
+        assert list(out.parent.iterdir()) == []
+
+    def test_a_folder_of_images_has_no_option_for_it(self, tmp_path, capfd) -> None:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        write_noise(folder / "stack.tif", (3, *SHAPE))
+        tifffile.imwrite(
+            folder / "two.tif",
+            np.zeros((2, *SHAPE), np.uint8),
+            metadata={"axes": "CYX"},
+        )
+        done = run(capfd, "annotate", folder, "--detector", "blobs", "--quiet")
+        assert done.code == 1
+        assert done.out.count("save one plane as a file of its own") == 2
+        assert "select" not in done.out + done.err
 
 
 def test_unexpected_errors_are_not_hidden(engine, image, out, monkeypatch, capfd):

@@ -52,7 +52,7 @@ StackFile = Annotated[
     Path,
     typer.Argument(
         metavar="STACK",
-        help="Multi-page TIFF, folder of images or video.",
+        help="Multi-page TIFF, zarr store, folder of images or video.",
         show_default=False,
     ),
 ]

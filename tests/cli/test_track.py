@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from cli_helpers import SHAPE, assert_one_line_error, run, square
 
 if TYPE_CHECKING:
@@ -162,3 +163,11 @@ def test_bad_frames_are_one_line(options, words, engine, stack, out, capfd) -> N
     assert_one_line_error(done, *words)
     assert list(out.parent.iterdir()) == []
     assert engine.calls == []
+
+
+def test_a_zarr_store_is_a_stack(engine, out, tmp_path, capfd) -> None:
+    path = tmp_path / "stack.zarr"
+    zarr.open_array(str(path), mode="w", shape=(3, *SHAPE), dtype="u1")[:] = 7
+    done = run(capfd, "track", path, "--point", "20,10", "--out", out, "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert tifffile.imread(out).shape == (3, *SHAPE)

@@ -15,6 +15,10 @@ _ENDING = [
 ]
 
 
+class _Ended(KeyboardInterrupt):
+    """Not the plain one, which Python answers with SIGINT if it crossed an exec()."""
+
+
 @contextmanager
 def as_interrupts() -> Iterator[list[int]]:
     """Let SIGTERM and SIGHUP raise KeyboardInterrupt inside the block.
@@ -32,7 +36,7 @@ def as_interrupts() -> Iterator[list[int]]:
     def interrupt(number: int, _frame: object) -> None:
         came.append(number)
         if number == came[0]:  # who sends both at once must not stop the clean-up
-            raise KeyboardInterrupt
+            raise _Ended
 
     taken = []
     try:

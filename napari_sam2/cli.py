@@ -15,9 +15,10 @@ from napari_sam2.commands.info import info
 from napari_sam2.commands.models import models
 from napari_sam2.commands.replay import replay
 from napari_sam2.commands.segment import segment
+from napari_sam2.commands.signals import as_interrupts
 from napari_sam2.commands.track import track
 from sam2_core import __version__
-from sam2_core.errors import Sam2Error
+from sam2_core.errors import AxesError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0, or 2 after a mistake in the call or its files, which was reported
-        in one line on stderr, or 130 after Ctrl-C.
+        in one line on stderr, or 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     empty = next((i for i, word in enumerate(words) if _is_empty(word)), None)
@@ -84,15 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{_named(words, empty)} is empty: give a value or leave it out.")
     command = typer.main.get_command(app)
     try:
-        result = command.main(words, prog_name="napari-sam2", standalone_mode=False)
+        with as_interrupts() as signals:
+            result = command.main(words, prog_name="napari-sam2", standalone_mode=False)
     except _ClickError as error:
         return _fail(error.format_message(), hint=True)  # type: ignore[attr-defined]
+    except AxesError as error:
+        options = " ".join(f"--select {axis}=0" for axis in error.axes)
+        return _fail(f"{error.problem}; choose a position, for example {options}.")
     except Sam2Error as error:
         return _fail(str(error))
+    except OSError as error:
+        return _fail(_about_file(error))
     except (typer.Abort, KeyboardInterrupt):
         result = INTERRUPTED
     if result == INTERRUPTED:
         typer.echo("napari-sam2: stopped", err=True)
+        return 128 + signals[0] if signals else INTERRUPTED
     return result if isinstance(result, int) else 0
 
 
@@ -109,6 +117,14 @@ def _named(words: Sequence[str], index: int) -> str:
         return words[index].partition("=")[0]
     before = words[index - 1] if index else ""
     return before if before.startswith("-") else f"Argument {index + 1}"
+
+
+def _about_file(error: OSError) -> str:
+    """What an error of the system says, in a sentence."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"{reason}."
+    return f"{error.filename} cannot be used: {reason}."
 
 
 def _fail(message: str, hint: bool = False) -> int:

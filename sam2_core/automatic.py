@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ class AutomaticMaskGenerator:
                 f"There is no output_mode {output_mode!r}: use "
                 f"{', '.join(OUTPUT_MODES)}."
             )
-        if not 0 <= crop_overlap_ratio < 1:
+        if not 0 <= _number("crop_overlap_ratio", crop_overlap_ratio) < 1:
             raise PromptError(
                 f"crop_overlap_ratio must be at least 0 and below 1, not "
                 f"{crop_overlap_ratio}."
@@ -132,18 +133,25 @@ class AutomaticMaskGenerator:
         self.model = model
         self.points_per_batch = _whole("points_per_batch", points_per_batch, 1)
         iou, stability = suggested_thresholds(model.config)
-        self.pred_iou_thresh = iou if pred_iou_thresh is None else pred_iou_thresh
-        self.stability_score_thresh = (
-            stability if stability_score_thresh is None else stability_score_thresh
+        iou = iou if pred_iou_thresh is None else pred_iou_thresh
+        if stability_score_thresh is not None:
+            stability = stability_score_thresh
+        self.pred_iou_thresh = _number("pred_iou_thresh", iou, highest=1)
+        self.stability_score_thresh = _number(
+            "stability_score_thresh", stability, highest=1
         )
-        self.stability_score_offset = stability_score_offset
-        self.mask_threshold = mask_threshold
-        self.box_nms_thresh = box_nms_thresh
+        self.stability_score_offset = _number(
+            "stability_score_offset", stability_score_offset
+        )
+        self.mask_threshold = _number("mask_threshold", mask_threshold)
+        self.box_nms_thresh = _number("box_nms_thresh", box_nms_thresh, 0, 1)
         self.crop_n_layers = layers
-        self.crop_nms_thresh = crop_nms_thresh
+        self.crop_nms_thresh = _number("crop_nms_thresh", crop_nms_thresh, 0, 1)
         self.crop_overlap_ratio = crop_overlap_ratio
         self.crop_n_points_downscale_factor = downscale
-        self.min_mask_region_area = min_mask_region_area
+        self.min_mask_region_area = _number(
+            "min_mask_region_area", min_mask_region_area
+        )
         self.output_mode = output_mode
         self.use_m2m = use_m2m
         self.multimask_output = multimask_output
@@ -377,3 +385,15 @@ def _whole(name: str, value: Any, lowest: int) -> int:
             f"{name} must be a whole number from {lowest} on, not {value!r}."
         )
     return number
+
+
+def _number(
+    name: str, value: float, lowest: float = -math.inf, highest: float = math.inf
+) -> float:
+    try:
+        if math.isfinite(value) and lowest <= value <= highest:
+            return value
+    except TypeError:
+        pass
+    limits = "" if highest == math.inf else f" from {lowest:g} to {highest:g}"
+    raise PromptError(f"{name} must be a finite number{limits}, not {value!r}.")

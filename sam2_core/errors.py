@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Sam2Error(Exception):
     """Base of all errors raised by :mod:`sam2_core`.
@@ -16,6 +21,26 @@ class CheckpointError(Sam2Error):
 
 class ImageError(Sam2Error):
     """An image, stack or file cannot be used as it is."""
+
+
+class AxesError(ImageError):
+    """A file has more axes than are looked at: a position must be chosen.
+
+    Attributes
+    ----------
+    problem : str
+        What is wrong, for those who offer another remedy than ``select``.
+    axes : tuple of int or str
+        Axes to hold at one position.
+    """
+
+    def __init__(self, problem: str, axes: Iterable[int | str]) -> None:
+        self.problem = problem
+        self.axes = tuple(axes)
+        example = ", ".join(f"{axis!r}: 0" for axis in self.axes)
+        super().__init__(
+            f"{problem}; choose a position, for example select={{{example}}}."
+        )
 
 
 class PromptError(Sam2Error):

@@ -94,16 +94,25 @@ class ArrayFrames:
         (H, W), (T, H, W), (T, H, W, 3 or 4), or more with `select`.
     channel_axis, select
         See :func:`sam2_core.frame_axes.find_axes`.
+    letters, what
+        As there, for arrays that come from a file.
     """
 
     def __init__(
-        self, array: Any, channel_axis: Axis | None = None, select: Select | None = None
+        self,
+        array: Any,
+        channel_axis: Axis | None = None,
+        select: Select | None = None,
+        letters: str | None = None,
+        what: str = "The array of shape",
     ) -> None:
         self._array = array
         self._axes = find_axes(
             tuple(int(size) for size in array.shape),
+            letters=letters,
             channel_axis=channel_axis,
             select=select,
+            what=what,
         )
         self.shape = self._axes.shape
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from sam2_core.errors import ImageError
+from sam2_core.errors import AxesError, ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,11 +92,11 @@ class _Array:
             raise ImageError(f"{self} and no axis {axis}; count from 0 to {ndim - 1}.")
         return axis % ndim
 
-    def label(self, axis: int) -> str:
+    def label(self, axis: int) -> Axis:
         """The axis as a user would write it in `select`."""
         if self.letters is not None and self.letters.count(self.letters[axis]) == 1:
-            return repr(self.letters[axis])
-        return str(axis)
+            return self.letters[axis]
+        return axis
 
 
 def find_axes(
@@ -110,7 +110,7 @@ def find_axes(
     """Decide what every axis means.
 
     What is neither channels, height, width nor fixed counts the frames, whatever its
-    letter: a stack saved for ImageJ often calls its slices channels.
+    letter, except for C and S: following an object through channels makes no sense.
 
     Parameters
     ----------
@@ -129,9 +129,11 @@ def find_axes(
 
     Raises
     ------
+    AxesError
+        More than one axis could be frames, or channels must be chosen from.
     ImageError
-        More than one axis could be frames, an axis does not exist, a position lies
-        outside, the axes are ambiguous, or the array is empty.
+        An axis does not exist, a position lies outside, the axes are ambiguous, or the
+        array is empty.
     """
     array = _Array(sizes, letters, what)
     if 0 in sizes:
@@ -141,13 +143,9 @@ def find_axes(
     rest = [a for a in range(len(sizes)) if a not in fixed and a != channels]
     plane = _find_plane(array, rest)
     others = [a for a in rest if a not in plane]
-    if len(others) > 1:
-        example = ", ".join(f"{array.label(a)}: 0" for a in others[1:])
-        raise ImageError(
-            f"{array}, and it is not clear which axis counts the frames; hold the "
-            f"others at one position, for example select={{{example}}}."
-        )
-    frames = others[0] if others else None
+    if letters is not None:  # axes of formats that always have all of them
+        fixed |= {a: 0 for a in others if sizes[a] == 1}
+    frames = _find_frames(array, [a for a in others if a not in fixed])
     height, width = (sizes[axis] for axis in plane)
     looks_rgb = letters is None and channels is None and width in (3, 4)
     if looks_rgb and frames is not None and height > width:
@@ -191,13 +189,13 @@ def _find_channels(
         return None
     if channels in fixed:
         raise ImageError(
-            f"{array}; leave axis {array.label(channels)} out of either channel_axis "
+            f"{array}; leave axis {array.label(channels)!r} out of either channel_axis "
             "or select."
         )
     if sizes[channels] not in (1, 3, 4):
-        raise ImageError(
-            f"{array} with {sizes[channels]} channels, but only 1, 3 or 4 can be "
-            f"shown; choose one with select={{{array.label(channels)}: 0}}."
+        raise AxesError(
+            f"{array} with {sizes[channels]} channels, but only 1, 3 or 4 can be shown",
+            [array.label(channels)],
         )
     return channels
 
@@ -211,3 +209,19 @@ def _find_plane(array: _Array, rest: list[int]) -> tuple[int, int]:
     if len(rest) < 2:
         raise ImageError(f"{array} is no image or stack; give (H, W) or (T, H, W).")
     return rest[-2], rest[-1]
+
+
+def _find_frames(array: _Array, others: list[int]) -> int | None:
+    letters = array.letters or " " * len(array.sizes)
+    channels = [axis for axis in others if letters[axis] in "CS"]
+    frames = [axis for axis in others if axis not in channels]
+    if len(frames) > 1:
+        problem = "it is not clear which axis counts the frames"
+    elif channels:
+        names = " and ".join(str(array.label(axis)) for axis in channels)
+        problem = f"{names} are channels, not frames"
+    else:
+        return frames[0] if frames else None
+    raise AxesError(
+        f"{array}, and {problem}", [array.label(a) for a in frames[1:] + channels]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from sam2_core.errors import ImageError
+from sam2_core.errors import AxesError, ImageError
 from sam2_core.frame_arrays import reading
 from sam2_core.frame_tiff import TIFF_SUFFIXES, TiffFrames
 
@@ -67,8 +68,8 @@ def existing(path: str | Path) -> Path:
     """Expand ``~`` and check that there is such a file or folder."""
     if path == "":
         raise ImageError("The name of a file or folder is empty: give one.")
-    path = Path(path).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(path))
+    if not os.path.exists(path):  # Path.exists raises where the name is too long
         raise ImageError(f"There is no file or folder {path}.")
     return path
 
@@ -135,9 +136,10 @@ def _read_tiff(
     frames = TiffFrames(path, channel_axis, select)
     try:
         if len(frames) != 1:
-            raise ImageError(
+            raise AxesError(
                 f"{path.name} is a stack of {len(frames)} frames, but one image is "
-                "needed; choose a plane with select."
+                "needed",
+                [frames.frame_axis],
             )
         return frames[0]
     finally:

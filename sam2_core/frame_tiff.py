@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sam2_core.frame_axes import Axis, Select
 
+_MOST_CHANNELS = 4  # more that ImageJ does not blend are taken for slices
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")
 
 
@@ -73,9 +74,10 @@ class TiffFrames:
             raise self._cut_short()
         series = self._file.series[0]
         self._series = series
+        self._letters = _letters(self._file)
         self._axes = find_axes(
             tuple(series.shape),
-            letters=series.axes,
+            letters=self._letters,
             channel_axis=channel_axis,
             select=select,
             what=self._name,
@@ -102,6 +104,13 @@ class TiffFrames:
 
     def __len__(self) -> int:
         return self._axes.length
+
+    @property
+    def frame_axis(self) -> Axis:
+        """The axis of the frames as one would write it in `select`."""
+        axis = self._axes.frames or 0
+        letter = self._letters[axis]
+        return letter if self._letters.count(letter) == 1 else axis
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -208,6 +217,19 @@ def _open(path: Path) -> tifffile.TiffFile:
         file.close()
         return tifffile.TiffFile(path, is_shaped=False)
     return file
+
+
+def _letters(file: tifffile.TiffFile) -> str:
+    """Axes of the first series; slices that ImageJ's format calls channels are Z.
+
+    Who writes for ImageJ without naming the axes, as tifffile lets one do, gets C.
+    """
+    letters, shape = file.series[0].axes, file.series[0].shape
+    mode = (file.imagej_metadata or {}).get("mode")
+    many = shape[0] > _MOST_CHANNELS and mode not in ("composite", "color")
+    if file.is_imagej and (letters == "CYXS" or (letters == "CYX" and many)):
+        return letters.replace("C", "Z")
+    return letters
 
 
 def _all_pages_found(file: tifffile.TiffFile) -> bool:

@@ -14,6 +14,7 @@ from sam2_core.frame_arrays import ArrayFrames, ListedFrames
 from sam2_core.frame_files import FileFrames, existing, images_in, read_image
 from sam2_core.frame_tiff import TIFF_SUFFIXES, TiffFrames
 from sam2_core.frame_video import VIDEO_SUFFIXES, VideoFrames
+from sam2_core.frame_zarr import ZarrFrames, is_zarr
 from sam2_core.intensity import MAX_FRAMES, check_value_range, robust_range, to_rgb8
 
 if TYPE_CHECKING:
@@ -235,7 +236,8 @@ def open_frames(
           ``channel_axis=-1``.
         - the path of a TIFF file: its first series; a video file (needs the extra
           ``video``); or one picture.
-        - the path of a folder: its images in natural order (2 before 10).
+        - the path of a folder: its images in natural order (2 before 10), or a zarr
+          array or OME-Zarr image.
         - a list of paths or of images.
         - a :class:`FrameSource`, which is returned as it is.
     value_range : (float, float), optional
@@ -243,9 +245,9 @@ def open_frames(
         robust percentiles of a sample of the whole stack.
     channel_axis : int or str, optional
         Axis holding 1, 3 or 4 channels (grey, RGB, RGBA), counted in `data` as it is;
-        for TIFF files also its letter.
+        for TIFF and OME-Zarr files also its letter.
     select : mapping of axis to int, optional
-        Axes held at one position, by number or, for TIFF files, by letter:
+        Axes held at one position, by number or, for TIFF and OME-Zarr, by letter:
         ``select={"C": 1, "Z": 20}`` follows channel 1 at slice 20 through time.
 
     Returns
@@ -291,13 +293,12 @@ def _open_path(
     path: Path, channel_axis: Axis | None, select: Select | None
 ) -> RawFrames:
     suffix = path.suffix.lower()
+    if path.is_dir() and is_zarr(path):
+        return ZarrFrames(path, channel_axis, select)
     if path.is_dir():
         paths = images_in(path)
         if not paths:
-            raise ImageError(
-                f"There are no images in the folder {path}; open zarr stores with zarr "
-                "and give the array."
-            )
+            raise ImageError(f"There are no images in the folder {path}.")
         return FileFrames(paths, channel_axis, select)
     if suffix in TIFF_SUFFIXES:
         return TiffFrames(path, channel_axis, select)

@@ -118,7 +118,7 @@ class ImagePredictor:
         InferenceError
             If the model cannot run.
         """
-        rgb = to_rgb8(np.asarray(image), value_range)
+        rgb = to_rgb8(image, value_range)
         from sam2_core.closeups import CloseUps
 
         self.reset()

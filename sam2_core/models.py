@@ -87,7 +87,8 @@ def load_model(
     Raises
     ------
     CheckpointError
-        If the file is missing, broken, foreign, or does not fit the network.
+        If the file is missing, broken, foreign, does not fit the network, or holds
+        numbers that are not finite; or if this is neither a name nor a path.
     InferenceError
         If the device or dtype is not available, or its memory is too small.
     PromptError
@@ -117,6 +118,11 @@ def load_model(
 
 def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """The file to read, and the variant it must hold if it was asked for by name."""
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise CheckpointError(
+            f"A model is given by its name or the path of its file, not by a "
+            f"{type(name_or_path).__name__}."
+        )
     name = os.fspath(name_or_path)
     if name in VARIANTS:
         _require_file(name)
@@ -126,8 +132,8 @@ def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None]:
         raise CheckpointError(
             "The name of the model is empty: give a name or a weight file."
         )
-    path = Path(name).expanduser()
-    if not path.exists() and path.suffix not in _SUFFIXES and path.name == name:
+    path = Path(os.path.expanduser(name))
+    if path.suffix not in _SUFFIXES and path.name == name and not os.path.exists(path):
         find_checkpoint(name)  # raises: neither a file nor a model
     return path, None
 
@@ -185,6 +191,13 @@ def _assemble(
         key: tensor.to(device, torch.float32 if key in buffers else dtype, copy=True)
         for key, tensor in state_dict.items()
     }
+    # Sums, since what is not finite stays so in them; all are fetched at once.
+    sums = [tensor.sum(dtype=torch.float32) for tensor in placed.values()]
+    if not torch.stack(sums).isfinite().all():
+        raise CheckpointError(
+            f"it holds numbers that are not finite in {dtype}: fetch it again, or "
+            "choose a wider dtype."
+        )
     model.load_state_dict(placed, strict=True, assign=True)
     for part in (model.closeup, model.guide, model.prompt_hints):
         if part is not None:  # else every call would turn the weights to this layout

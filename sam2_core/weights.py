@@ -176,9 +176,11 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def _kind_of_file(path: Path) -> str:
     """Return "torch", "safetensors" or words for what the file is instead."""
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder: give the weight file inside it.")
     try:
+        if path.is_dir():
+            raise CheckpointError(
+                f"{path} is a folder: give the weight file inside it."
+            )
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(512)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_sam2.commands.options import Device, Dtype, Model  # noqa: TC001
+from napari_sam2.commands.signals import end_at_once
 
 
 def demo(
@@ -39,6 +40,7 @@ def demo(
 
     reason = "--headless" if headless or out is not None else work.why_no_window()
     if not reason:
+        end_at_once()
         work.run_in_napari(model, device, say=typer.echo)
         return
     if not headless and out is None:

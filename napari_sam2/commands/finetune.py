@@ -92,7 +92,9 @@ def finetune(
         ),
     ] = 0,
     lr: Rate = None,
-    seed: Annotated[int, typer.Option(help="Of everything drawn at random.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of everything drawn at random.")
+    ] = 0,
     device: Device = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace FILE.safetensors.")

@@ -179,6 +179,8 @@ def read_value_range(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     low, high = _numbers("--value-range", text, 2, "LO,HI")
+    if not low < high:
+        raise ImageError(f"--value-range {text!r}: LO must be below HI.")
     return low, high
 
 

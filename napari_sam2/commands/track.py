@@ -52,7 +52,7 @@ StackFile = Annotated[
     Path,
     typer.Argument(
         metavar="STACK",
-        help="Multi-page TIFF, folder of images or video.",
+        help="Multi-page TIFF, zarr store, folder of images or video.",
         show_default=False,
     ),
 ]
@@ -155,22 +155,23 @@ def track(
             session = _open_session(
                 frames, asked, model, device, dtype, preset, scope.value, spill, compile
             )
-            done: set[int] = set()
+            done: dict[int, bool] = {}  # frame: whether any object is on it
             with _progress(last - first + 1, quiet) as bar:
                 for result in session.propagate(first, last, direction.value):
                     index = result.frame_index
-                    file.write(combine_masks(result.masks, shape), index)
+                    labels = combine_masks(result.masks, shape)
+                    file.write(labels, index)
                     bar.update(index not in done)
-                    done.add(index)
+                    done[index] = bool(labels.any())
             if not done:
                 raise PromptError(
                     f"No frame from {first} to {last} lies {direction.value} of a "
                     "prompt: change --start, --stop or --direction."
                 )
             seconds = time.perf_counter() - begin
-    n = len({prompt.object_id for prompt in asked})
+    n, held = len({prompt.object_id for prompt in asked}), sum(done.values())
     typer.echo(
-        f"{n} object{'s' if n > 1 else ''} in {len(done)} of {length} frames in {out} "
+        f"{n} object{'s' if n > 1 else ''} in {held} of {length} frames in {out} "
         f"({file.dtype}), {seconds:.1f} s ({len(done) / seconds:.2f} frames/s)"
     )
 

@@ -18,7 +18,7 @@ from sam2_core.annotate.records import ImageRecord
 from sam2_core.annotate.specs import check_spec, make_detector
 from sam2_core.annotate.store import ResultFolder
 from sam2_core.annotate.summary import Summary
-from sam2_core.errors import Cancelled, ImageError, InferenceError, Sam2Error
+from sam2_core.errors import AxesError, Cancelled, ImageError, InferenceError, Sam2Error
 from sam2_core.frame_files import read_image
 from sam2_core.intensity import check_contrast, check_value_range, to_rgb8
 
@@ -107,9 +107,14 @@ def auto_annotate(
     Cancelled
         `cancel` said so; a further call goes on.
     """
+    if not (isinstance(detector, str) or callable(detector)):
+        raise ImageError(
+            f"A detector is a name or a function of image and path, not a "
+            f"{type(detector).__name__}."
+        )
     formats = check_formats(outputs)
     paths, usual = find_images(data)
-    folder = Path(output_dir or usual or "").expanduser()
+    folder = Path(os.path.expanduser(output_dir or usual or ""))
     if output_dir is None and usual is None:
         raise ImageError(
             "Several images are given: say with output_dir where the results go."
@@ -230,6 +235,9 @@ def _one(path: Path, work: _Work, results: ResultFolder, summary: Summary) -> No
         record = work.record(path)
     except Cancelled:
         raise
+    except AxesError as error:
+        summary.failed[path] = f"{error.problem}: save one plane as a file of its own."
+        return
     except (Sam2Error, OSError, MemoryError) as error:
         reason = " ".join(str(error).split())
         summary.failed[path] = reason or type(error).__name__

@@ -70,10 +70,10 @@ class ResultFolder:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ImageError(f"{self.folder} is a file: the results need a folder.")
-        self._is_new = not self.folder.exists()
         try:
+            self._is_new = not self.folder.exists()
+            if not self._is_new and not self.folder.is_dir():
+                raise ImageError(f"{self.folder} is a file: the results need a folder.")
             self._state.mkdir(parents=True, exist_ok=True)
             if "labels" in self._formats:
                 (self.folder / MASKS).mkdir(exist_ok=True)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 from cli_helpers import (
+    SHAPE,
     Done,
     assert_one_line_error,
     run,
+    write_noise,
 )
 
 import napari_sam2.__main__ as start
@@ -36,7 +38,11 @@ BAD_CALLS = {
     "two boxes": (["--box", "2:1,1,5,5", "--box", "2:1,1,6,6"], "two boxes"),
     "no such prompt file": (["--prompts", "none.json"], "There is no file"),
     "range of one": (["--point", "5,5", "--value-range", "5"], "LO,HI"),
-    "range turned around": (["--point", "5,5", "--value-range", "9,2"], "(9, 2)"),
+    "range turned around": (
+        ["--point", "5,5", "--value-range", "9,2"],
+        "--value-range '9,2'",
+        "LO must",
+    ),
     "select nonsense": (["--point", "5,5", "--select", "Z"], "AXIS=N"),
     "select twice": (
         ["--point", "5,5", "--select", "Z=0", "--select", "Z=1"],
@@ -133,6 +139,89 @@ def test_an_image_without_anything_in_it(
 @pytest.mark.parametrize("words", [["annotate", ""], ["segment", " ", "--out", "a"]])
 def test_an_empty_name_is_not_the_current_folder(capfd, words: list[str]) -> None:
     assert_one_line_error(run(capfd, *words), "Argument 2 is empty")
+
+
+LONG = "x" * 300  # more than any file system takes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("segment", f"{LONG}.tif", "--point", "5,5", "--out", "OUT"),
+        ("segment", "~nobody-of-this-name/a.tif", "--point", "5,5", "--out", "OUT"),
+        ("segment", "IMAGE", "--point", "5,5", "--out", f"{LONG}.tif"),
+        ("segment", "IMAGE", "--point", "5,5", "--out", f"{LONG}/labels.tif"),
+        ("segment", "IMAGE", "--point=5,5", "--out", "OUT", "--model", f"./{LONG}.pt"),
+        ("track", "IMAGE", "--prompts", f"{LONG}.json", "--out", "OUT"),
+        ("annotate", LONG),
+        ("annotate", "IMAGE", "--out", LONG),
+        ("annotate", "IMAGE", "--detector", LONG),
+        ("finetune", "--images", LONG, "--labels", LONG, "--out", "OUT.safetensors"),
+    ],
+)
+def test_names_that_no_file_can_have(arguments, image, out, capfd) -> None:
+    places = {"IMAGE": image, "OUT": out}
+    done = run(capfd, *(places.get(word, word) for word in arguments))
+    named = next(word for word in arguments if LONG in word or "nobody" in word)
+    assert_one_line_error(done, named.removeprefix("./"))
+    assert list(out.parent.iterdir()) == []
+    assert {path.name for path in image.parent.iterdir()} <= {"image.tif", "out"}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(5, "Input/output error", "/mnt/a.tif"), "/mnt/a.tif cannot be used"),
+        (OSError(5, "Input/output error"), "error: Input/output error."),
+        (OSError("odd"), "error: odd."),
+    ],
+)
+def test_errors_of_the_system_are_one_line(
+    error, words, engine, image, out, monkeypatch, capfd
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(engine, "load_model", broken)
+    engine.install(monkeypatch)
+    done = run(capfd, "segment", image, "--point", "5,5", "--out", out)
+    assert_one_line_error(done, words)
+    assert list(out.parent.iterdir()) == []
+
+
+class TestAxes:
+    def test_several_axes(self, out, tmp_path, capfd) -> None:
+        stack = np.zeros((2, 3, 2, *SHAPE), np.uint8)
+        path = tmp_path / "hyper.ome.tif"
+        tifffile.imwrite(path, stack, ome=True, metadata={"axes": "TZCYX"})
+        done = run(capfd, "track", path, "--point", "5,5", "--out", out)
+        assert_one_line_error(done, "for example --select Z=0 --select C=0.")
+        assert "{" not in done.err
+
+    @pytest.mark.parametrize("command", ["segment", "track", "everything"])
+    def test_channels(self, command, out, tmp_path, capfd) -> None:
+        path = tmp_path / "channels.tif"
+        tifffile.imwrite(
+            path, np.zeros((2, *SHAPE), np.uint8), metadata={"axes": "CYX"}
+        )
+        prompt = () if command == "everything" else ("--point", "5,5")
+        done = run(capfd, command, path, *prompt, "--out", out)
+        assert_one_line_error(done, "C are channels", "for example --select C=0.")
+        assert list(out.parent.iterdir()) == []
+
+    def test_a_folder_of_images_has_no_option_for_it(self, tmp_path, capfd) -> None:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        write_noise(folder / "stack.tif", (3, *SHAPE))
+        tifffile.imwrite(
+            folder / "two.tif",
+            np.zeros((2, *SHAPE), np.uint8),
+            metadata={"axes": "CYX"},
+        )
+        done = run(capfd, "annotate", folder, "--detector", "blobs", "--quiet")
+        assert done.code == 1
+        assert done.out.count("save one plane as a file of its own") == 2
+        assert "select" not in done.out + done.err
 
 
 def test_unexpected_errors_are_not_hidden(engine, image, out, monkeypatch, capfd):

@@ -131,3 +131,9 @@ def test_options_reach_the_engine_and_the_table_is_shown(
     assert values[7:9] == ("t", True)
     plan = values[9]
     assert (plan.steps, plan.adapters, plan.lr) == (9, 4, 0.01)  # type: ignore[attr-defined]
+
+
+def test_a_seed_is_not_negative(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert_one_line_error(run(capfd, *arguments(folder, "--seed", -1)), "--seed")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from cli_helpers import SHAPE, assert_one_line_error, run, square, write_noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class TestTrack:
@@ -112,6 +118,23 @@ class TestTrack:
         assert done.code == 0
         assert tifffile.imread(out).shape == (3, *SHAPE)
 
+    def test_frames_without_an_object_are_not_counted(
+        self, engine, stack, out, monkeypatch, capfd
+    ) -> None:
+        def propagate(*_: object) -> Iterator[SimpleNamespace]:
+            for index, x in ((2, 20), (3, 20), (4, None), (3, None), (5, 20)):
+                mask = np.zeros(SHAPE, bool) if x is None else square(x, 10)
+                yield SimpleNamespace(frame_index=index, masks={1: mask})
+
+        session = SimpleNamespace(add_prompts=lambda *_, **__: None)
+        session.propagate = propagate
+        monkeypatch.setattr(engine, "VideoSession", lambda *_, **__: session)
+        engine.install(monkeypatch)
+        done = run(capfd, "track", stack, "--point", "20,10", "--out", out, "--quiet")
+        filled = tifffile.imread(out).any(axis=(1, 2))
+        assert filled.tolist() == [False, False, True, False, False, True]
+        assert done.out.startswith("1 object in 2 of 6 frames")
+
     def test_interruption_leaves_nothing_behind(
         self, engine, stack, out, capfd
     ) -> None:
@@ -140,3 +163,11 @@ def test_bad_frames_are_one_line(options, words, engine, stack, out, capfd) -> N
     assert_one_line_error(done, *words)
     assert list(out.parent.iterdir()) == []
     assert engine.calls == []
+
+
+def test_a_zarr_store_is_a_stack(engine, out, tmp_path, capfd) -> None:
+    path = tmp_path / "stack.zarr"
+    zarr.open_array(str(path), mode="w", shape=(3, *SHAPE), dtype="u1")[:] = 7
+    done = run(capfd, "track", path, "--point", "20,10", "--out", out, "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert tifffile.imread(out).shape == (3, *SHAPE)

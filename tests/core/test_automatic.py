@@ -376,6 +376,25 @@ class TestMistakes:
             ({"crop_n_layers": -1}, "crop_n_layers must be a whole number from 0"),
             ({"crop_n_points_downscale_factor": 0}, "downscale_factor must be"),
             ({"crop_overlap_ratio": 1}, "crop_overlap_ratio must be"),
+            ({"crop_overlap_ratio": "a"}, "crop_overlap_ratio must be"),
+            (
+                {"pred_iou_thresh": "a"},
+                "pred_iou_thresh must be a finite number from -inf to 1, not",
+            ),
+            (
+                {"pred_iou_thresh": 5},
+                "pred_iou_thresh must be a finite number from -inf to 1, not",
+            ),
+            ({"pred_iou_thresh": np.nan}, "pred_iou_thresh must be"),
+            ({"stability_score_thresh": 1.1}, "stability_score_thresh must be"),
+            ({"stability_score_offset": np.inf}, "stability_score_offset must be"),
+            ({"mask_threshold": None}, "mask_threshold must be"),
+            (
+                {"box_nms_thresh": 9},
+                "box_nms_thresh must be a finite number from 0 to 1, not 9",
+            ),
+            ({"crop_nms_thresh": "0.7"}, "crop_nms_thresh must be"),
+            ({"min_mask_region_area": np.nan}, "min_mask_region_area must be"),
             ({"output_mode": "png"}, "use binary_mask, uncompressed_rle, coco_rle"),
         ],
     )

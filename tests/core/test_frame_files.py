@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sam2_core.errors import ImageError
+from sam2_core.errors import AxesError, ImageError
 from sam2_core.frames import open_frames, read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
@@ -107,10 +107,10 @@ def test_deep_colour_png_is_refused_not_cut_to_eight_bits(tmp_path: Path) -> Non
 def test_read_image_of_a_stack(tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     stack = np.arange(120, dtype=np.uint16).reshape(2, 6, 10)
-    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "CYX"})
-    with pytest.raises(ImageError, match=r"stack\.tif is a stack of 2 frames"):
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZYX"})
+    with pytest.raises(AxesError, match=r"stack\.tif is a stack of 2 .*\{'Z': 0\}"):
         read_image(path)
-    np.testing.assert_array_equal(read_image(path, select={"C": 1}), stack[1])
+    np.testing.assert_array_equal(read_image(path, select={"Z": 1}), stack[1])
 
 
 def test_missing_and_unreadable_images(tmp_path: Path) -> None:

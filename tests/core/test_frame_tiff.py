@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from sam2_core.errors import ImageError
+from sam2_core.errors import AxesError, ImageError
 from sam2_core.frame_tiff import TiffFrames
 from sam2_core.frames import open_frames
 
@@ -144,7 +144,38 @@ def test_hyperstacks(path: Path, kind: str, compression: str | None) -> None:
         TiffFrames(path)
     assert_frames(path, HYPER[:, 2, 1], select={"Z": 2, "C": 1})
     assert_frames(path, HYPER[2, :, 0], select={"t": 2, "c": 0})
-    assert_frames(path, HYPER[1, 1], select={0: 1, 1: 1})
+    assert_frames(path, HYPER[1, 1, :1], select={0: 1, 1: 1, "C": 0})
+    with pytest.raises(AxesError, match=r"C are channels, .*select=\{'C': 0\}"):
+        TiffFrames(path, select={0: 1, 1: 1})
+
+
+CHANNELS = {
+    "plain": {"metadata": {"axes": "CYX"}},
+    "ome": {"ome": True, "metadata": {"axes": "CYX"}},
+    "imagej": {"imagej": True, "metadata": {"axes": "CYX", "mode": "composite"}},
+}
+
+
+@pytest.mark.parametrize("options", CHANNELS.values(), ids=CHANNELS)
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_channels_are_not_followed(path: Path, options: Any, count: int) -> None:
+    tifffile.imwrite(path, GREY[:count], photometric="minisblack", **options)
+    with pytest.raises(AxesError, match=r"C are channels, .*select=\{'C': 0\}"):
+        TiffFrames(path)
+    assert_frames(path, GREY[1:2], select={"C": 1})
+
+
+def test_few_channels_of_imagej_are_channels(path: Path) -> None:
+    tifffile.imwrite(path, GREY[:2], imagej=True)
+    with pytest.raises(AxesError, match="C are channels"):
+        TiffFrames(path)
+
+
+def test_an_axis_of_one_position_needs_no_choice(path: Path) -> None:
+    tifffile.imwrite(
+        path, HYPER[:, :1, :1], metadata={"axes": "TZCYX"}, photometric="minisblack"
+    )
+    assert_frames(path, HYPER[:, 0, 0])
 
 
 def test_hyperstack_without_axis_names(path: Path) -> None:

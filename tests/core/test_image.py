@@ -235,3 +235,8 @@ def test_highest_value_of_each_cell(hw):
             columns = slice(column * hw[1] // 16, -(-(column + 1) * hw[1] // 16))
             expected = maps[:, rows, columns].amax((1, 2))
             torch.testing.assert_close(found[:, row, column], expected)
+
+
+def test_rows_of_different_lengths_are_no_image(model):
+    with pytest.raises(ImageError, match="equally long rows"):
+        ImagePredictor(model).set_image([[1], [2, 3]])

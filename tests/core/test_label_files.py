@@ -8,6 +8,7 @@ import tifffile
 
 from sam2_core.errors import ImageError
 from sam2_core.label_files import LabelWriter, combine_masks, save_labels
+from sam2_core.packed import PackedMask, PackedMasks
 
 
 def stack(largest: int, shape: tuple[int, ...] = (5, 12, 17)) -> np.ndarray:
@@ -173,9 +174,12 @@ def test_full_disk_is_one_clear_error(
         np.zeros((0, 4), np.uint16),
         np.array([[-1, 0]]),
         np.array([[2**32, 0]]),
+        [[1, 2], [3]],
+        [["a", "b"]],
+        None,
     ],
 )
-def test_what_is_no_label_image_is_refused(tmp_path: Path, labels: np.ndarray) -> None:
+def test_what_is_no_label_image_is_refused(tmp_path: Path, labels: object) -> None:
     with pytest.raises(ImageError):
         save_labels(tmp_path / "labels.tif", labels)
     assert list(tmp_path.iterdir()) == []
@@ -193,3 +197,69 @@ def test_lower_id_wins_where_masks_overlap() -> None:
     masks = {7: np.array([[1, 1, 0, 0]], bool), 2: np.array([[0, 1, 1, 0]], bool)}
     np.testing.assert_array_equal(combine_masks(masks, (1, 4)), [[7, 2, 2, 0]])
     assert not combine_masks({}, (3, 4)).any()
+
+
+def test_lists_of_numbers_are_labels(tmp_path: Path) -> None:
+    save_labels(tmp_path / "labels.tif", [[1, 2], [0, 70000]])
+    assert tifffile.imread(tmp_path / "labels.tif").tolist() == [[1, 2], [0, 70000]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "index", "message"),
+    [
+        ([[0, 65536]], 0, "Label 65536 does not fit .* uint16"),
+        ([[0, -1]], 0, "must not be negative"),
+        ([[0, 1.7]], 0, "must be integers, not float64"),
+        ([[0, 1], [2]], 0, "equally long rows"),
+        ([[0, 1]], 3, "no frame 3: .* frames 0 to 2"),
+        ([[0, 1]], -1, "no frame -1"),
+        ([[0, 1]], 0.5, "no frame 0.5"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_refused_and_the_rest_is_written(
+    tmp_path: Path, labels: list, index: int, message: str
+) -> None:
+    path = tmp_path / "labels.tif"
+    with LabelWriter(path, (3, 1, 2)) as file:
+        file.write([[65535, 1]], 2)
+        with pytest.raises(ImageError, match=message):
+            file.write(labels, index)
+    assert tifffile.imread(path).tolist() == [[[0, 0]], [[0, 0]], [[65535, 1]]]
+
+
+def test_frames_are_written_inside_the_block_only(tmp_path: Path) -> None:
+    file = LabelWriter(tmp_path / "labels.tif", (1, 2))
+    with pytest.raises(ImageError, match="with block"):
+        file.write([[1, 2]])
+    with file:
+        file.write([[1, 2]])
+    with pytest.raises(ImageError, match="with block"):
+        file.write([[1, 2]])
+    assert tifffile.imread(tmp_path / "labels.tif").tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (0, 4, 4)])
+def test_shapes_without_pixels_are_refused(tmp_path: Path, shape: tuple) -> None:
+    with pytest.raises(ImageError, match="shape"):
+        LabelWriter(tmp_path / "labels.tif", shape)
+
+
+def test_names_that_are_too_long_are_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be written"):
+        save_labels(tmp_path / ("x" * 300 + ".tif"), [[1]])
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({1: np.ones((3, 5), bool)}, r"object 1 must be bool of shape \(3, 4\)"),
+        ({1: np.ones((1, 3, 4), bool)}, r"not bool of shape \(1, 3, 4\)"),
+        ({2: np.ones((3, 4), np.uint8)}, "not uint8"),
+        ({-1: np.ones((3, 4), bool)}, "Label -1"),
+        ({2**32: np.ones((3, 4), bool)}, "Label 4294967296"),
+        (PackedMasks((9, 4), {3: PackedMask.of(np.ones((2, 2), bool))}), r"\(9, 4\)"),
+    ],
+)
+def test_masks_that_make_no_labels_are_refused(masks, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        combine_masks(masks, (3, 4))

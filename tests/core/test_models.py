@@ -229,3 +229,33 @@ def test_shipped_file_fits_the_shipped_configuration():
     assert len(zlib.compress(path.read_bytes())) <= 16e6
     assert set(read_state_dict(path)) == set(build_model(NANO).state_dict())
     assert load_model(NANO, device="cpu", dtype="float32").config.name == NANO
+
+
+@pytest.mark.parametrize("name", [None, 5, ["sam2_nano"]])
+def test_what_is_neither_name_nor_path_is_refused(name):
+    with pytest.raises(CheckpointError, match="by its name or the path of its file"):
+        load_model(name, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".pt", "x" * 300])
+def test_names_that_are_too_long_are_one_clear_error(name):
+    with pytest.raises(CheckpointError, match=name):
+        load_model(name, device="cpu")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(nano, tmp_path, value):
+    state = {key: tensor.clone() for key, tensor in nano.state_dict().items()}
+    last = list(state)[-1]
+    state[last].view(-1)[-1] = value
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError, match=r"bad.pt .* not finite in torch.float32"):
+        load_model(tmp_path / "bad.pt", device="cpu", dtype="float32")
+
+
+def test_large_weights_are_no_mistake(nano, tmp_path):
+    state = {key: tensor.clone() for key, tensor in nano.state_dict().items()}
+    largest = max(state, key=lambda key: state[key].numel())
+    state[largest].fill_(60000)  # finite in float16, their sum is not
+    torch.save(state, tmp_path / "large.pt")
+    load_model(tmp_path / "large.pt", device="cpu", dtype="float16")

@@ -485,3 +485,10 @@ def test_a_mistake_with_overwrite_destroys_nothing(images, model) -> None:
     now = {p: p.read_bytes() for p in results_of(images).rglob("*") if p.is_file()}
     assert now == files
     assert len(annotate(images, model).skipped) == 3
+
+
+@pytest.mark.parametrize("detector", [5, None])
+def test_what_cannot_detect_is_refused(images: Path, model, detector) -> None:
+    with pytest.raises(ImageError, match="A detector is a name or a function"):
+        annotate(images, model, detector)
+    assert not results_of(images).exists()

@@ -167,7 +167,8 @@ def test_bad_frames_are_one_line(options, words, engine, stack, out, capfd) -> N
 
 def test_a_zarr_store_is_a_stack(engine, out, tmp_path, capfd) -> None:
     path = tmp_path / "stack.zarr"
-    zarr.open_array(str(path), mode="w", shape=(3, *SHAPE), dtype="u1")[:] = 7
+    noise = np.random.default_rng(0).integers(0, 255, (3, *SHAPE), np.uint8)
+    zarr.open_array(str(path), mode="w", shape=noise.shape, dtype="u1")[:] = noise
     done = run(capfd, "track", path, "--point", "20,10", "--out", out, "--quiet")
     assert (done.code, done.err) == (0, "")
     assert tifffile.imread(out).shape == (3, *SHAPE)

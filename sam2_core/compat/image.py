@@ -221,7 +221,9 @@ class SAM2ImagePredictor:
                     self._decoded(image, prompt, extent, previous, multimask_output)
                 ]
             else:
-                prompt = _in_pixels(prompt, extent, image.hw)
+                if prompt is not None:
+                    xy = transforms.points_to_image(prompt.point_xy, extent, image.hw)
+                    prompt = SparsePrompt(xy, prompt.labels)
                 parts = [
                     self._seen_closely(image, image.closeups, answers, multimask_output)
                     if answers
@@ -334,16 +336,6 @@ class _SetImage:
             assert self.closeups is not None
             self._encoded = encode_picture(self._model, self.closeups)
         return self._encoded
-
-
-def _in_pixels(
-    prompt: SparsePrompt | None, extent_hw: tuple[int, int], image_hw: tuple[int, int]
-) -> SparsePrompt | None:
-    """A prompt within some height and width, moved to those of the image."""
-    if prompt is None or extent_hw == image_hw:
-        return prompt
-    scale = np.array(image_hw[::-1]) / np.array(extent_hw[::-1])
-    return SparsePrompt(np.asarray(prompt.point_xy * scale, np.float32), prompt.labels)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

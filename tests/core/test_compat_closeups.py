@@ -7,8 +7,9 @@ import pytest
 from bright import Bright, iou
 from micro import micro_model
 
-from sam2_core.compat import SAM2ImagePredictor
+from sam2_core.compat import SAM2ImagePredictor, SAM2VideoPredictor
 from sam2_core.image import ImagePredictor
+from sam2_core.video import VideoSession
 
 HW = (120, 160)
 DISCS = [(30, 40, 5), (100, 60, 30)]  # x, y, radius
@@ -142,3 +143,81 @@ def test_whatever_the_original_takes_has_an_answer(model, image, prompt):
     assert masks.shape == (3, *HW)
     assert scores.shape == (3,)
     assert low_res.shape == (3, 32, 32)
+
+
+# ------------------------------------------------------------------ videos
+
+
+@pytest.fixture(scope="module")
+def frames(image):
+    return np.stack([np.roll(image, 2 * t, axis=1) for t in range(5)])
+
+
+@pytest.fixture
+def video(model, frames):
+    predictor = SAM2VideoPredictor(model)
+    return predictor, predictor.init_state(frames)
+
+
+def test_a_video_is_followed_as_in_a_session(model, frames, video):
+    predictor, state = video
+    session = VideoSession(model, frames)
+    given = [
+        {"points": [[104, 60]], "labels": [1]},
+        {"box": [29, 35, 39, 45]},
+    ]
+    for number, prompt in enumerate(given, start=1):
+        _, ids, logits = predictor.add_new_points_or_box(state, 2, number, **prompt)
+        prompt = {
+            {"points": "point_coords", "labels": "point_labels"}.get(k, k): v
+            for k, v in prompt.items()
+        }
+        expected = session.add_prompts(2, number, **prompt)
+        assert logits.shape == (number, 1, *HW)
+        np.testing.assert_array_equal(
+            logits[ids.index(number), 0] > 0, expected.masks[number]
+        )
+    for reverse, direction in ((False, "forward"), (True, "backward")):
+        results = list(session.propagate(direction=direction))
+        found = list(predictor.propagate_in_video(state, reverse=reverse))
+        assert len(found) == len(results) == 3
+        for (frame, ids, logits), expected in zip(found, results, strict=True):
+            assert (frame, ids) == (expected.frame_index, [1, 2])
+            for number, mask in zip(ids, logits[:, 0], strict=True):
+                np.testing.assert_array_equal(mask > 0, expected.masks[number])
+            assert iou(logits[0, 0].numpy() > 0, disc(100 + 2 * frame, 60, 30)) > 0.9
+
+
+def test_points_are_added_to_and_frames_corrected_in_a_video(model, frames, video):
+    predictor, state = video
+    session = VideoSession(model, frames)
+    for frame, xy, label in ((0, [100, 60], 1), (0, [90, 50], 0), (3, [112, 66], 0)):
+        _, _, logits = predictor.add_new_points_or_box(
+            state, frame, 1, [xy], [label], clear_old_points=False
+        )
+        expected = session.add_prompts(frame, 1, [xy], [label], clear_old=False)
+        np.testing.assert_array_equal(logits[0, 0] > 0, expected.masks[1])
+        if frame == 0 and label == 0:
+            list(predictor.propagate_in_video(state))
+            list(session.propagate())
+
+
+def test_scaled_coordinates_and_masks_in_a_video(video):
+    predictor, state = video
+    pixels = predictor.add_new_points_or_box(state, 0, 1, [[100, 60]], [1])[2]
+    scaled = predictor.add_new_points_or_box(
+        state, 0, 1, [[100 / 160, 60 / 120]], [1], normalize_coords=False
+    )[2]
+    np.testing.assert_array_equal(scaled, pixels)
+    mask = disc(102, 60, 30)
+    _, _, logits = predictor.add_new_mask(state, 1, 2, mask)
+    assert iou(logits[1, 0].numpy() > 0, mask) > 0.97
+    assert not (logits[0] > 0).any()  # nothing is known of it there
+
+
+def test_an_object_is_followed_to_where_a_video_begins(video):
+    predictor, state = video
+    predictor.add_new_points_or_box(state, 0, 1, [[100, 60]], [1])
+    frame, _, logits = next(predictor.propagate_in_video(state, start_frame_idx=3))
+    assert frame == 3
+    assert iou(logits[0, 0].numpy() > 0, disc(106, 60, 30)) > 0.9

@@ -2,7 +2,8 @@
 
 :class:`sam2_core.VideoSession` is the better interface: it takes more kinds of stacks,
 forgets what it no longer needs and lets corrections stick. This one keeps every frame's
-memory and treats corrections as the original does.
+memory and treats corrections as the original does. The bundled model answers and
+follows with its close-ups.
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ class ImagePredictor:
         box : array_like, optional
             (4,) box x0, y0, x1, y1 in pixels.
         mask_input : array_like, optional
-            (1, h, w) logits from an earlier prediction of the same object. By itself it is
-            refined.
+            (1, h, w) logits from an earlier prediction of the same object; refined if
+            nothing else is given.
         multimask_output : bool
             Three masks, for a prompt that may mean several things (one click), or the
             single best for a clear prompt (a box, several clicks).

@@ -24,10 +24,19 @@ from sam2_core.answers import (
     distinct,
     most_alike,
     obedient,
+    sharpened,
 )
+from sam2_core.masks import highest
 from sam2_core.nn.closeup import SIDE, prompt_maps, window_maps
 from sam2_core.pictures import TiledPicture, whole_picture
-from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
+from sam2_core.prompts import (
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    NEGATIVE,
+    NO_POINTS,
+    POSITIVE,
+    SparsePrompt,
+)
 from sam2_core.questions import (
     MASK_SHARE,
     closer_look,
@@ -51,6 +60,7 @@ AT_ONCE = 32  # windows of SIDE, fewer larger ones
 KEPT = 256  # answers to clicks, on which further clicks build
 WIDER_LOOKS = 3  # at most, at a mask that its window cuts off
 LOCAL_FROM = 2  # corrections, from which on they change what lies about them only
+_CORNERS = [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]
 
 
 class CloseUps:
@@ -104,7 +114,7 @@ class CloseUps:
         -------
         list of Answer
             At least one; empty where no positive click, box or earlier mask says where
-            the object is.
+            the object is. An earlier mask alone is refined.
         """
         key = _key(point_xy, labels)
         if isinstance(earlier, Answer):
@@ -117,6 +127,30 @@ class CloseUps:
         self._known.move_to_end(key)
         return self._known[key]
 
+    def each(
+        self, prompt: SparsePrompt | None, previous: NDArray[np.float32] | None
+    ) -> Iterator[tuple[SparsePrompt, NDArray[np.float32] | None, list[Answer]]]:
+        """Answers to B prompts one by one, each after its prompt and earlier mask.
+
+        Parameters
+        ----------
+        prompt : SparsePrompt, optional
+            Of B objects, or of one if there are B earlier masks.
+        previous : ndarray, optional
+            (B or 1, 1, h, w) float32, their earlier logits over the whole image; needed
+            where there is no other prompt.
+        """
+        count = max(len(rows) for rows in (prompt, previous) if rows is not None)
+        if prompt is None:
+            prompt = NO_POINTS
+        elif previous is None and count > 1:
+            self.prepare(prompt.point_xy, prompt.labels)
+        for i in range(count):
+            alone = prompt.of_object(min(i, len(prompt) - 1))
+            earlier = None if previous is None else previous[min(i, len(previous) - 1)]
+            found = self.answers(alone.point_xy[0], alone.labels[0], earlier)
+            yield alone, None if earlier is None else earlier[None], found
+
     def prepare(self, point_xy: NDArray[np.float32], labels: NDArray[np.int32]) -> None:
         """Answer the first prompts of many objects together, to be asked for later.
 
@@ -128,7 +162,7 @@ class CloseUps:
         rows = []
         for xy, flags in zip(point_xy[:KEPT], labels[:KEPT], strict=True):
             told = flags[flags >= 0]
-            alone = told.tolist() in ([POSITIVE], [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT])
+            alone = told.tolist() in ([POSITIVE], _CORNERS)
             if alone and _key(xy, flags) not in self._known:
                 rows.append((xy, flags))
         answers = self.first([(xy[f >= 0], f[f >= 0]) for xy, f in rows])
@@ -196,6 +230,8 @@ class CloseUps:
         earlier: Answer | NDArray[np.float32] | None,
     ) -> list[Answer]:
         xy, labels = _in_order(xy[labels >= 0], labels[labels >= 0])
+        if labels[labels > POSITIVE].tolist() not in ([], _CORNERS):
+            return []
         corrections = _corrections(labels)
         before, start = len(labels) - 1 if corrections else 0, None
         if isinstance(earlier, Answer):
@@ -209,6 +245,8 @@ class CloseUps:
                     start = most_alike(start, known)
         elif before:
             start = self.answers(xy[:before], labels[:before])[0]
+        if not len(labels) and earlier is not None:
+            return [self._refined(start)]
         if start is not None:
             found = self.ask([closer_look(start, xy, labels, self.hw)])[0]
             # The first correction may turn everything over, but whoever only takes
@@ -224,19 +262,18 @@ class CloseUps:
             return []
         return self.first([(xy, labels)])[0]
 
+    def _refined(self, mask: Answer | None) -> Answer:
+        """A mask without any click, its outline as it is seen in a close-up."""
+        if mask is None or not bool((mask.logits > 0).any()):
+            return self.nothing()
+        click = mask.innermost()[None], np.array([POSITIVE], np.int32)
+        found = self.ask([closer_look(mask, *click, self.hw)])[0]
+        return sharpened(mask, found)
+
     def _keep(self, key: bytes, answers: list[Answer]) -> None:
         self._known[key] = answers
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
-
-    def hand_out(self, logits: NDArray[np.float32], answer: Answer) -> None:
-        """Remember which answer the logits, (1, h, w) over the image, were made of.
-
-        They are too coarse for small objects to be corrected when they come back.
-        """
-        self._handed[_digest(logits)] = answer
-        if len(self._handed) > KEPT:
-            self._handed.popitem(last=False)
 
     def from_logits(self, logits: NDArray[np.float32]) -> Answer | None:
         """An earlier mask, given as logits (1, h, w) over the whole image."""
@@ -304,16 +341,23 @@ class CloseUps:
 
     def draw(self, answer: Answer) -> Tensor:
         """Logits of the whole image, (H, W) float32."""
-        return self.draw_all([answer])[0]
-
-    def draw_all(self, answers: Sequence[Answer]) -> Tensor:
-        """Logits of the whole image for each answer, (N, H, W) float32."""
-        device = answers[0].logits.device
-        drawn = torch.full((len(answers), *self.hw), NOWHERE, device=device)
-        for plane, answer in zip(drawn, answers, strict=True):
-            part, (rows, columns) = paste(answer.logits[None], answer.window, self.hw)
-            plane[rows, columns] = part[0]
+        drawn = torch.full(self.hw, NOWHERE, device=answer.logits.device)
+        paste(answer.logits[None], answer.window, self.hw, drawn[None])
         return drawn
+
+    def hand_out(self, answer: Answer, size: int) -> tuple[Tensor, NDArray[np.float32]]:
+        """Logits of the whole image, (H, W) float32, and coarse ones, (size, size).
+
+        The answer is remembered, because these are too coarse for small objects to be
+        corrected when they come back.
+        """
+        drawn = self.draw(answer)
+        # The highest logit of each cell, lest small objects vanish.
+        coarse = highest(drawn[None], size).clamp(NOWHERE, -NOWHERE).cpu().numpy()
+        self._handed[_digest(coarse)] = answer
+        if len(self._handed) > KEPT:
+            self._handed.popitem(last=False)
+        return drawn, coarse[0]
 
 
 def in_batches(sizes: Sequence[int]) -> Iterator[tuple[int, list[int]]]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sam2_core import transforms
@@ -71,28 +70,28 @@ class ImagePredictor:
 
     def reset(self) -> None:
         """Forget the image."""
-        self._image: NDArray[np.uint8] | None = None
+        self._hw: tuple[int, int] | None = None
         self._encoded: ImageFeatures | None = None
         self._closeups: CloseUps | None = None
 
     @property
     def is_image_set(self) -> bool:
         """Whether :meth:`set_image` has been called."""
-        return self._image is not None
+        return self._hw is not None
 
     @property
     def image_hw(self) -> tuple[int, int]:
         """Height and width of the image."""
-        if self._image is None:
+        if self._hw is None:
             raise ImageError("No image is set: call set_image first.")
-        return self._image.shape[0], self._image.shape[1]
+        return self._hw
 
     @property
     def _features(self) -> ImageFeatures:
         """Of the whole image; models with close-ups seldom need them."""
         if self._encoded is None:
-            assert self._image is not None
-            self._encoded = encode(self.model, self._image)
+            assert self._closeups is not None
+            self._encoded = encode_picture(self.model, self._closeups)
         return self._encoded
 
     def set_image(
@@ -127,7 +126,7 @@ class ImagePredictor:
                 self._encoded = encode(self.model, rgb)
             else:
                 self._closeups = CloseUps(self.model.closeup, rgb)
-        self._image = rgb
+        self._hw = rgb.shape[0], rgb.shape[1]
 
     def predict(
         self,
@@ -148,7 +147,8 @@ class ImagePredictor:
         box : array_like, optional
             (4,) box x0, y0, x1, y1 in pixels.
         mask_input : array_like, optional
-            (1, h, w) logits from an earlier prediction of the same object.
+            (1, h, w) logits from an earlier prediction of the same object; refined if
+            nothing else is given.
         multimask_output : bool
             Three masks, for a prompt that may mean several things (one click), or the
             single best for a clear prompt (a box, several clicks).
@@ -182,7 +182,7 @@ class ImagePredictor:
             or np.ndim(_or_empty(mask_input)) == 4
         )
         with inference():
-            if self._closeups is not None and prompt is not None:
+            if self._closeups is not None:
                 prediction = self._close(prompt, previous, multimask_output)
             else:
                 prediction = self._predict(prompt, previous, multimask_output)
@@ -213,7 +213,7 @@ class ImagePredictor:
 
     def _close(
         self,
-        prompt: SparsePrompt,
+        prompt: SparsePrompt | None,
         previous: NDArray[np.float32] | None,
         multimask_output: bool,
     ) -> Prediction:
@@ -222,22 +222,16 @@ class ImagePredictor:
         count = 3 if multimask_output else 1
         size = self.model.config.low_res_size
         rows = []
-        if previous is None and len(prompt) > 1:
-            self._closeups.prepare(prompt.point_xy, prompt.labels)
-        for i, (xy, labels) in enumerate(
-            zip(prompt.point_xy, prompt.labels, strict=True)
-        ):
-            earlier = None if previous is None else previous[min(i, len(previous) - 1)]
-            answers = self._closeups.answers(xy, labels, earlier)
+        for alone, earlier, answers in self._closeups.each(prompt, previous):
             if not answers:
-                alone = SparsePrompt(xy[None], labels[None])
-                mask = None if earlier is None else earlier[None]
-                rows.append(self._predict(alone, mask, multimask_output))
+                rows.append(self._predict(alone, earlier, multimask_output))
                 continue
             found = answered(self._closeups, answers, count, size)
             rows.append(
                 Prediction(found.masks[None], found.scores[None], found.logits[None])
             )
+        if len(rows) == 1:
+            return rows[0]
         return Prediction(
             *(
                 np.concatenate([getattr(row, name) for row in rows])
@@ -284,6 +278,13 @@ def encode(model: Sam2, image: NDArray[Any]) -> ImageFeatures:
     """Features of an (H, W, 3) image, uint8 or float in [0, 1]."""
     pixels = transforms.image_to_input(image, model.config.image_size, model.device)
     return model.encode_image(pixels)
+
+
+def encode_picture(model: Sam2, closeups: CloseUps) -> ImageFeatures:
+    """Features of the image that close-ups are taken of."""
+    height, width = closeups.hw
+    picture = closeups.image[:, 0:height, 0:width]
+    return encode(model, picture.permute(1, 2, 0).cpu().numpy())
 
 
 def decode(
@@ -353,16 +354,6 @@ def _or_empty(value: ArrayLike | None) -> ArrayLike:
     return () if value is None else value
 
 
-def highest(maps: Tensor, size: int) -> Tensor:
-    """The highest value of each of size x size cells, (C, H, W) to (C, size, size)."""
-    count, height, width = maps.shape
-    if height % size or width % size or maps.is_cuda:
-        return F.adaptive_max_pool2d(maps, (size, size))
-    # Row by row, a seventh of the time on CPUs.
-    rows = maps.view(count, size, height // size, width).amax(2)
-    return rows.view(count, size, size, width // size).amax(3)
-
-
 def answered(
     closeups: CloseUps, answers: Sequence[Answer], count: int, size: int
 ) -> Prediction:
@@ -380,11 +371,11 @@ def answered(
         Side of the low-resolution logits.
     """
     shown = [*answers, *[answers[-1]] * count][:count]
-    drawn = closeups.draw_all(shown)
-    # The highest logit of each cell, lest small objects vanish.
-    low_res = highest(drawn, size).clamp(-MAX_LOGIT, MAX_LOGIT)
-    scores = np.array([answer.score for answer in shown], np.float32)
-    logits = low_res.cpu().numpy()
+    masks = np.empty((count, *closeups.hw), bool)
+    logits = np.empty((count, size, size), np.float32)
     for i, answer in enumerate(shown):
-        closeups.hand_out(logits[i : i + 1], answer)
-    return Prediction((drawn > 0).cpu().numpy(), scores, logits)
+        drawn, logits[i] = closeups.hand_out(answer, size)
+        masks[i] = (drawn > 0).cpu().numpy()
+        del drawn  # of a large image, one is a lot
+    scores = np.array([answer.score for answer in shown], np.float32)
+    return Prediction(masks, scores, logits)

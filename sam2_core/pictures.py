@@ -126,9 +126,9 @@ def whole_picture(image: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 def _planes(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     """(3, H, W), or (1, H, W) of grey images."""
-    planes = torch.from_numpy(np.array(image, order="C")).to(device).permute(2, 0, 1)
-    grey = bool((planes[1:] == planes[:1]).all())
-    return planes[:1].contiguous() if grey else planes
+    grey = all((image[..., 0] == image[..., i]).all() for i in (1, 2))
+    pixels = np.array(image[..., :1] if grey else image, order="C")
+    return torch.from_numpy(pixels).to(device).permute(2, 0, 1)
 
 
 def _joined(parts: list[Tensor], axis: int) -> Tensor:

@@ -48,12 +48,21 @@ class SparsePrompt:
         """Whether the prompt begins with the corners of a box."""
         return bool((self.labels == BOX_TOP_LEFT).any())
 
+    def of_object(self, index: int) -> SparsePrompt:
+        """The prompt of one of the objects."""
+        rows = slice(index, index + 1)
+        return SparsePrompt(self.point_xy[rows], self.labels[rows])
+
     def followed_by(self, other: SparsePrompt) -> SparsePrompt:
         """The points of this prompt, then those of another one."""
         return SparsePrompt(
             np.concatenate((self.point_xy, other.point_xy), axis=1),
             np.concatenate((self.labels, other.labels), axis=1),
         )
+
+
+# Of one object, at which nothing points.
+NO_POINTS = SparsePrompt(np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int32))
 
 
 def sparse_prompt(

@@ -118,6 +118,16 @@ def points_to_input(
     return np.asarray(xy / extent * np.float32(size), dtype=np.float32)
 
 
+def points_to_image(
+    point_xy: NDArray[np.float32], extent_hw: tuple[int, int], image_hw: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Points (..., 2) xy within some height and width, in pixels of the image."""
+    if extent_hw == image_hw:
+        return point_xy
+    scale = np.array(image_hw[::-1]) / np.array(extent_hw[::-1])
+    return np.asarray(point_xy * scale, np.float32)
+
+
 def logits_to_image(logits: Tensor, image_hw: tuple[int, int]) -> Tensor:
     """Mask logits (N, C, h, w), drawn at image size (N, C, H, W), float32."""
     return _resize(logits.float(), image_hw)

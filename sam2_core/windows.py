@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sam2_core.pictures import Picture
 
+DRAWN_AT_ONCE = 2**22  # pixels
+
 
 @dataclass(frozen=True)
 class Window:
@@ -119,7 +121,10 @@ def cut(image: Picture, windows: Sequence[Window], size: int) -> Tensor:
 
 
 def paste(
-    values: Tensor, window: Window, image_hw: tuple[int, int]
+    values: Tensor,
+    window: Window,
+    image_hw: tuple[int, int],
+    canvas: Tensor | None = None,
 ) -> tuple[Tensor, tuple[slice, slice]]:
     """Values of a window at the pixels of the image that it covers.
 
@@ -131,17 +136,29 @@ def paste(
         Where they were cut.
     image_hw : tuple of int
         Height and width of the image.
+    canvas : Tensor, optional
+        (C, H, W) float, the whole image, to be drawn on.
 
     Returns
     -------
     tuple
-        (C, h, w) values and their rows and columns in the image.
+        (C, h, w) values, part of the canvas if there is one, and their rows and columns
+        in the image.
     """
     x0, x1, y0, y1 = window.pixels(image_hw)
+    rows, columns = slice(y0, y1), slice(x0, x1)
+    if canvas is None:
+        drawn = values.new_empty(len(values), y1 - y0, x1 - x0)
+    else:
+        drawn = canvas[:, rows, columns]
     grid_x = (torch.arange(x0, x1, device=values.device) - window.x) * (2 / window.side)
     grid_y = (torch.arange(y0, y1, device=values.device) - window.y) * (2 / window.side)
-    grid = torch.stack(torch.meshgrid(grid_x - 1, grid_y - 1, indexing="xy"), -1)
-    drawn = F.grid_sample(
-        values[None], grid[None], padding_mode="border", align_corners=False
-    )
-    return drawn[0], (slice(y0, y1), slice(x0, x1))
+    # A grid takes several times the memory of what is drawn.
+    at_once = max(DRAWN_AT_ONCE // max(x1 - x0, 1), 1)
+    strips = torch.split(drawn, at_once, 1)
+    for strip, down in zip(strips, torch.split(grid_y, at_once), strict=True):
+        grid = torch.stack(torch.meshgrid(grid_x - 1, down - 1, indexing="xy"), -1)
+        strip[:] = F.grid_sample(
+            values[None], grid[None], padding_mode="border", align_corners=False
+        )[0]
+    return drawn, (rows, columns)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from sam2_core.nn.sam2 import Sam2
 
-EVERYTHING_IOU = 0.8
 # What programs append to the name of an image for its labels.
 _LABEL_ENDINGS = ("", "_labels", "_label", "_lab", "_masks", "_mask", "_cp_masks")
 
@@ -31,8 +30,9 @@ class Everything:
     ----------
     model : Sam2
         From :func:`sam2_core.load_model`.
-    min_iou, min_stability : float
-        Lowest score and stability of a mask, 0 to 1.
+    min_iou, min_stability : float, optional
+        Lowest score and stability of a mask, 0 to 1; what suits the model by default,
+        see :func:`sam2_core.automatic.suggested_thresholds`.
     points_per_side : int
         Density of the grid.
     name : str
@@ -42,18 +42,25 @@ class Everything:
     def __init__(
         self,
         model: Sam2,
-        min_iou: float = EVERYTHING_IOU,
-        min_stability: float = 0.95,
+        min_iou: float | None = None,
+        min_stability: float | None = None,
         points_per_side: int = 32,
         name: str = OBJECT,
     ) -> None:
         from sam2_core.automatic import AutomaticMaskGenerator
 
-        self._generator = AutomaticMaskGenerator(model, points_per_side)
-        self._limits = (min_iou, min_stability)
+        self._generator = AutomaticMaskGenerator(
+            model,
+            points_per_side,
+            pred_iou_thresh=min_iou,
+            stability_score_thresh=min_stability,
+        )
+        iou = self._generator.pred_iou_thresh
+        stability = self._generator.stability_score_thresh
+        self._limits = (iou, stability)
         self.class_names = (name,)
         self.description = (
-            f"everything min_iou={min_iou:g} min_stability={min_stability:g} "
+            f"everything min_iou={iou:g} min_stability={stability:g} "
             f"points_per_side={points_per_side} name={name}"
         )
 

@@ -12,12 +12,7 @@ from sam2_core.annotate.adapters import (
     UltralyticsBoxes,
 )
 from sam2_core.annotate.box_files import SUFFIXES, FileBoxes
-from sam2_core.annotate.detectors import (
-    EVERYTHING_IOU,
-    Blobs,
-    Everything,
-    LabelBoxes,
-)
+from sam2_core.annotate.detectors import Blobs, Everything, LabelBoxes
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -80,9 +75,7 @@ def make_detector(
     if Path(spec).suffix.lower() in _YOLO_SUFFIXES:
         return UltralyticsBoxes(spec, device=device, **conf)
     if spec == "everything":
-        return Everything(
-            load_model(), EVERYTHING_IOU if min_score is None else min_score, **name
-        )
+        return Everything(load_model(), min_score, **name)
     if kind == "blobs":
         return Blobs(_diameter(value), **name) if colon else Blobs(**name)
     if kind == "labels":

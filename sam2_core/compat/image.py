@@ -10,15 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sam2_core import transforms
+from sam2_core.closeups import CloseUps
 from sam2_core.errors import ImageError, PromptError
-from sam2_core.image import MAX_LOGIT, decode, encode
+from sam2_core.image import MAX_LOGIT, decode, encode, encode_picture
 from sam2_core.inference import inference
+from sam2_core.intensity import to_rgb8
 from sam2_core.masks import fill_holes, remove_specks
-from sam2_core.prompts import mask_logits_prompt, sparse_prompt
+from sam2_core.prompts import SparsePrompt, mask_logits_prompt, sparse_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sam2_core.answers import Answer
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -67,8 +70,7 @@ class SAM2ImagePredictor:
 
     def reset_predictor(self) -> None:
         """Forget all images."""
-        self._features: list[ImageFeatures] = []
-        self._orig_hw: list[tuple[int, int]] = []
+        self._images: list[_SetImage] = []
         self._is_image_set = False
         self._is_batch = False
 
@@ -91,7 +93,9 @@ class SAM2ImagePredictor:
         """Embedding of the image (or images), (B, C, g, g), no-memory code included."""
         self._require_image()
         with inference():
-            return torch.cat([self.model.without_memory(f) for f in self._features])
+            return torch.cat(
+                [self.model.without_memory(image.features) for image in self._images]
+            )
 
     def predict(
         self,
@@ -165,7 +169,7 @@ class SAM2ImagePredictor:
         if not self._is_batch:
             raise ImageError("Only one image is set: use predict, or set_image_batch.")
         results = []
-        for i in range(len(self._features)):
+        for i in range(len(self._images)):
             points, labels, box, mask = (
                 None if batch is None else batch[i]
                 for batch in (
@@ -206,43 +210,91 @@ class SAM2ImagePredictor:
         elif point_labels is None:
             raise PromptError("point_labels must be given with point_coords.")
         prompt = sparse_prompt(point_coords, point_labels, box, low_level=True)
-        config, hw = self.model.config, self._orig_hw[index]
-        point_xy = labels = previous = None
-        if prompt is not None:
-            source_hw = hw if normalize_coords else (1, 1)
-            point_xy = torch.from_numpy(
-                transforms.points_to_input(
-                    prompt.point_xy, source_hw, config.image_size
-                )
-            )
-            labels = torch.from_numpy(np.array(prompt.labels))
+        previous = None
         if mask_input is not None:
-            previous = torch.from_numpy(
-                mask_logits_prompt(mask_input, config.low_res_size)
-            )
+            previous = mask_logits_prompt(mask_input, self.model.config.low_res_size)
+        image = self._images[index]
+        extent = image.hw if normalize_coords else (1, 1)
         with inference():
-            decoded = decode(
-                self.model,
-                self._features[index],
-                point_xy,
-                labels,
-                previous,
-                multimask_output,
-            )
-            drawn = self._postprocess(decoded.logits, hw)
+            if image.closeups is None or (prompt is None and previous is None):
+                parts = [
+                    self._decoded(image, prompt, extent, previous, multimask_output)
+                ]
+            else:
+                if prompt is not None:
+                    xy = transforms.points_to_image(prompt.point_xy, extent, image.hw)
+                    prompt = SparsePrompt(xy, prompt.labels)
+                parts = [
+                    self._seen_closely(image, image.closeups, answers, multimask_output)
+                    if answers
+                    else self._decoded(
+                        image, alone, image.hw, earlier, multimask_output
+                    )
+                    for alone, earlier, answers in image.closeups.each(prompt, previous)
+                ]
+            drawn, iou, low_res = (_joined(each) for each in zip(*parts, strict=True))
             if not return_logits:
                 drawn = (drawn > self.mask_threshold).float()
-            low_res = decoded.logits.clamp(-MAX_LOGIT, MAX_LOGIT)
-            return _numpy(drawn), _numpy(decoded.iou), _numpy(low_res)
+            return _numpy(drawn), _numpy(iou), _numpy(low_res)
 
-    def _postprocess(self, logits: Tensor, hw: tuple[int, int]) -> Tensor:
+    def _decoded(
+        self,
+        image: _SetImage,
+        prompt: SparsePrompt | None,
+        extent_hw: tuple[int, int],
+        previous: NDArray[np.float32] | None,
+        multimask_output: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network says of the whole image: drawn logits, IoU, logits."""
+        point_xy = labels = None
+        if prompt is not None:
+            size = self.model.config.image_size
+            scaled = transforms.points_to_input(prompt.point_xy, extent_hw, size)
+            point_xy = torch.from_numpy(scaled)
+            labels = torch.from_numpy(np.array(prompt.labels))
+        decoded = decode(
+            self.model,
+            image.features,
+            point_xy,
+            labels,
+            None if previous is None else torch.from_numpy(previous),
+            multimask_output,
+        )
+        drawn = transforms.logits_to_image(self._cleaned(decoded.logits), image.hw)
+        return drawn, decoded.iou, decoded.logits.clamp(-MAX_LOGIT, MAX_LOGIT)
+
+    def _seen_closely(
+        self,
+        image: _SetImage,
+        closeups: CloseUps,
+        answers: Sequence[Answer],
+        multimask_output: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of answers to one prompt, best first."""
+        count = 3 if multimask_output else 1
+        shown = [*answers, *[answers[-1]] * count][:count]
+        size = self.model.config.low_res_size
+        drawn = torch.empty(1, count, *image.hw, device=self.device)
+        low_res = torch.empty(1, count, size, size, device=self.device)
+        scores = [[answer.score for answer in shown]]
+        # Holes and specks are measured in low-resolution pixels.
+        pixels = image.hw[0] * image.hw[1] / size**2
+        for i, answer in enumerate(shown):
+            plane, coarse = closeups.hand_out(answer, size)
+            drawn[0, i] = self._cleaned(plane[None], pixels)[0]
+            low_res[0, i] = torch.from_numpy(coarse)
+        return drawn, torch.tensor(scores, device=self.device), low_res
+
+    def _cleaned(self, logits: Tensor, unit: float = 1.0) -> Tensor:
+        """Logits without holes and specks, whose areas are in this unit of pixels."""
         cut, raised = self.mask_threshold, logits
-        if self.max_hole_area > 0:
-            raised = fill_holes(logits, self.max_hole_area, cut, cut + 10.0)
-        if self.max_sprinkle_area > 0:
-            lowered = remove_specks(logits, self.max_sprinkle_area, cut, cut - 10.0)
+        hole, sprinkle = self.max_hole_area * unit, self.max_sprinkle_area * unit
+        if hole > 0:
+            raised = fill_holes(logits, hole, cut, cut + 10.0)
+        if sprinkle > 0:
+            lowered = remove_specks(logits, sprinkle, cut, cut - 10.0)
             raised = torch.where(lowered != logits, lowered, raised)
-        return transforms.logits_to_image(raised, hw)
+        return raised
 
     def _require_image(self) -> None:
         if not self._is_image_set:
@@ -260,8 +312,35 @@ class SAM2ImagePredictor:
                 "sam2_core.ImagePredictor takes any type."
             )
         with inference():
-            self._features.append(encode(self.model, array))
-        self._orig_hw.append((array.shape[0], array.shape[1]))
+            self._images.append(_SetImage(self.model, array))
+
+
+class _SetImage:
+    """An image, and what the model has made of it."""
+
+    def __init__(self, model: Sam2, pixels: NDArray[Any]) -> None:
+        self.hw = (pixels.shape[0], pixels.shape[1])
+        self._model = model
+        self.closeups: CloseUps | None = None
+        self._encoded: ImageFeatures | None = None
+        if model.closeup is None:
+            self._encoded = encode(model, pixels)
+        else:
+            value_range = None if pixels.dtype == np.uint8 else (0.0, 1.0)
+            self.closeups = CloseUps(model.closeup, to_rgb8(pixels, value_range))
+
+    @property
+    def features(self) -> ImageFeatures:
+        """Of the whole image; models with close-ups seldom need them."""
+        if self._encoded is None:
+            assert self.closeups is not None
+            self._encoded = encode_picture(self._model, self.closeups)
+        return self._encoded
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Parts along the batch axis, one by itself as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:

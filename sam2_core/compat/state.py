@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sam2_core import tracking
+from sam2_core import tracking, transforms
+from sam2_core.answers import NOWHERE
+from sam2_core.close_tracker import CloseMemory, CloseTracker
 from sam2_core.features import FeatureCache
+from sam2_core.inference import inference
 from sam2_core.memory import Memory, MemoryBank
+from sam2_core.windows import paste
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -28,7 +34,8 @@ class TrackedObject:
     Attributes
     ----------
     prompts : dict
-        Points and boxes, or a mask, by frame index; points in network input pixels.
+        Points and boxes, or a mask, by frame index; points in network input pixels, or
+        in those of the frame if the model has close-ups.
     drafts : dict
         Results of prompts that have not been propagated yet, by whether they will be
         conditioning, and by frame index.
@@ -54,28 +61,42 @@ class TrackedObject:
         is_known = bool(self.bank.conditioning or self.drafts[True])
         return frame_index not in self.directions or not is_known
 
-    def logits(self, frame_index: int, conditioning: bool) -> Tensor | None:
-        """Latest logits on a frame, of a draft or of a propagated result."""
-        found = self.drafts[conditioning].get(frame_index) or self.bank.find(
-            frame_index
-        )
-        return None if found is None else found.logits
+    def latest(self, frame_index: int, conditioning: bool) -> Memory | None:
+        """What a prompt or else propagation has found last on a frame."""
+        return self.drafts[conditioning].get(frame_index) or self.bank.find(frame_index)
 
 
 class InferenceState:
-    """A stack and the objects in it; ``state["obj_ids"]`` and the like also work."""
+    """A stack and the objects in it; ``state["obj_ids"]`` and the like also work.
+
+    ``close_ups`` is what answers and follows with a model that has close-ups.
+    """
 
     def __init__(self, model: Sam2, frames: FrameSource) -> None:
         self.frames = frames
         self.features = FeatureCache(model, frames)
         self.objects: dict[int, TrackedObject] = {}
+        self.close_ups: CloseTracker | None = None
+        if model.closeup is not None:
+            self.close_ups = CloseTracker(model.closeup, frames, model.config)
 
     def object(self, obj_id: int) -> TrackedObject:
         """The object of this id, a new one if there is none."""
         return self.objects.setdefault(obj_id, TrackedObject())
 
+    def placed(
+        self, model: Sam2, prompt: SparsePrompt, extent_hw: tuple[int, int]
+    ) -> SparsePrompt:
+        """A prompt within some height and width, in the pixels it is kept in."""
+        xy = prompt.point_xy
+        if self.close_ups is None:
+            xy = transforms.points_to_input(xy, extent_hw, model.config.image_size)
+        else:
+            xy = transforms.points_to_image(xy, extent_hw, self.frames.shape)
+        return replace(prompt, point_xy=xy)
+
     def follow(self, model: Sam2, frame_idx: int, reverse: bool) -> Tensor:
-        """Logits (N, 1, h, w) of all objects on a frame.
+        """Logits (N, 1, h, w) of all objects on a frame, low-resolution or drawn.
 
         Those that are not prompted there are followed to it, together.
         """
@@ -85,11 +106,7 @@ class InferenceState:
             if frame_idx not in known.bank.conditioning
         ]
         if followed:
-            recollections = [
-                bank.recall(frame_idx, self.num_frames, model.config, reverse)
-                for bank in followed
-            ]
-            found = tracking.follow(model, self.features[frame_idx], recollections)
+            found = self._found(model, followed, frame_idx, reverse)
             for bank, memory in zip(followed, found, strict=True):
                 bank.tracked[frame_idx] = memory
         logits = []
@@ -97,8 +114,51 @@ class InferenceState:
             known.directions[frame_idx] = reverse
             found_here = known.bank.find(frame_idx)
             assert found_here is not None
-            logits.append(found_here.logits)
+            logits.append(self.logits(found_here))
         return torch.cat(logits)
+
+    def logits(self, memory: Memory) -> Tensor:
+        """(1, 1, h, w), low-resolution, or at the size of frames from close-ups."""
+        if not isinstance(memory, CloseMemory):
+            return memory.logits
+        if memory.answer is None or not memory.there:
+            return transforms.logits_to_image(memory.logits, self.frames.shape)
+        answer, hw = memory.answer, self.frames.shape
+        drawn = torch.full((1, 1, *hw), NOWHERE, device=answer.logits.device)
+        paste(answer.logits[None], answer.window, hw, drawn[0])
+        return drawn
+
+    def remembered(self, model: Sam2, frame_idx: int, draft: Memory) -> Memory:
+        """What tracking reads of the result of a prompt."""
+        if self.close_ups is not None:
+            return self.close_ups.final(frame_idx, draft)
+        with inference():
+            spatial = tracking.remember(model, self.features[frame_idx], draft, True)
+        return replace(draft, spatial=spatial)
+
+    def _found(
+        self, model: Sam2, banks: list[MemoryBank], frame_idx: int, reverse: bool
+    ) -> Sequence[Memory]:
+        if self.close_ups is not None:
+            for bank in banks:
+                self._lead_up(self.close_ups, bank, frame_idx, reverse)
+            return self.close_ups.follow(banks, frame_idx, reverse)
+        recollections = [
+            bank.recall(frame_idx, self.num_frames, model.config, reverse)
+            for bank in banks
+        ]
+        return tracking.follow(model, self.features[frame_idx], recollections)
+
+    def _lead_up(
+        self, tracker: CloseTracker, bank: MemoryBank, frame_idx: int, reverse: bool
+    ) -> None:
+        """Follow an object as far as the neighbour of a frame, which close-ups need."""
+        step = -1 if reverse else 1
+        known = (*bank.conditioning, *bank.tracked)
+        away = [step * (frame_idx - t) for t in known if step * (frame_idx - t) > 0]
+        for distance in range(min(away, default=1) - 1, 0, -1):
+            between = frame_idx - step * distance
+            bank.tracked[between] = tracker.follow([bank], between, reverse)[0]
 
     @property
     def obj_ids(self) -> list[int]:

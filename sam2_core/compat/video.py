@@ -2,12 +2,12 @@
 
 :class:`sam2_core.VideoSession` is the better interface: it takes more kinds of stacks,
 forgets what it no longer needs and lets corrections stick. This one keeps every frame's
-memory and treats corrections as the original does.
+memory and treats corrections as the original does. The bundled model answers and
+follows with its close-ups.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from sam2_core import masks, tracking, transforms
 from sam2_core.compat.stacks import open_stack
 from sam2_core.compat.state import InferenceState
 from sam2_core.errors import PromptError
+from sam2_core.followed import FollowedObject, Start
 from sam2_core.inference import inference
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, Sam2
 from sam2_core.prompts import SparsePrompt, check_frame_index, sparse_prompt
@@ -95,8 +96,9 @@ class SAM2VideoPredictor:
             If there are no frames.
         """
         state = InferenceState(self.model, open_stack(video_path))
-        with inference():
-            state.features[0]
+        if state.close_ups is None:
+            with inference():
+                state.features[0]
         return state
 
     def add_new_points_or_box(
@@ -153,10 +155,7 @@ class SAM2VideoPredictor:
             raise PromptError("Prompt one object at a time with at least one point.")
         check_frame_index(frame_idx, inference_state.num_frames)
         hw = inference_state.frames.shape if normalize_coords else (1, 1)
-        size = self.model.config.image_size
-        prompt = SparsePrompt(
-            transforms.points_to_input(prompt.point_xy, hw, size), prompt.labels
-        )
+        prompt = inference_state.placed(self.model, prompt, hw)
         known = inference_state.object(obj_id)
         earlier = known.prompts.get(frame_idx)
         if not clear_old_points and isinstance(earlier, SparsePrompt):
@@ -164,7 +163,16 @@ class SAM2VideoPredictor:
         known.prompts[frame_idx] = prompt
         first = known.is_first(frame_idx)
         conditioning = first or self.model.config.all_corrections_condition
+        latest = known.latest(frame_idx, conditioning)
+        close_ups = inference_state.close_ups
         with inference():
+            if close_ups is not None:
+                # Points that replace all others say by themselves what is meant.
+                seen = None if first and clear_old_points else latest
+                known.drafts[conditioning][frame_idx] = close_ups.prompted(
+                    FollowedObject(), frame_idx, prompt, Start(), seen
+                )
+                return self._consolidated(inference_state, frame_idx, conditioning)
             features = inference_state.features[frame_idx]
             remembered = []
             if not first:
@@ -181,7 +189,7 @@ class SAM2VideoPredictor:
                 tracking.look(self.model, features, remembered),
                 torch.from_numpy(prompt.point_xy).to(self.model.device),
                 torch.from_numpy(prompt.labels).to(self.model.device),
-                known.logits(frame_idx, conditioning),
+                None if latest is None else latest.logits,
             )
             known.drafts[conditioning][frame_idx] = tracking.fill_holes(
                 self.model, found
@@ -204,13 +212,17 @@ class SAM2VideoPredictor:
         known.prompts[frame_idx] = mask_hw
         first = known.is_first(frame_idx)
         conditioning = first or self.model.config.all_corrections_condition
+        close_ups = inference_state.close_ups
         with inference():
-            found = tracking.segment_mask(
-                self.model, inference_state.features[frame_idx], mask_hw
-            )
-            known.drafts[conditioning][frame_idx] = tracking.fill_holes(
-                self.model, found
-            )
+            if close_ups is None:
+                features = inference_state.features[frame_idx]
+                found = tracking.segment_mask(self.model, features, mask_hw)
+                found = tracking.fill_holes(self.model, found)
+            else:
+                found = close_ups.prompted(
+                    FollowedObject(), frame_idx, mask_hw, Start(), None
+                )
+            known.drafts[conditioning][frame_idx] = found
             return self._consolidated(inference_state, frame_idx, conditioning)
 
     def propagate_in_video(
@@ -274,13 +286,11 @@ class SAM2VideoPredictor:
         for obj_id, known in inference_state.objects.items():
             for conditioning, drafts in known.drafts.items():
                 for frame_idx, draft in drafts.items():
-                    with inference():
-                        features = inference_state.features[frame_idx]
-                        spatial = tracking.remember(self.model, features, draft, True)
-                    memory = replace(draft, spatial=spatial)
                     bank = known.bank
                     store = bank.conditioning if conditioning else bank.tracked
-                    store[frame_idx] = memory
+                    store[frame_idx] = inference_state.remembered(
+                        self.model, frame_idx, draft
+                    )
                 drafts.clear()
             if not known.bank.conditioning:
                 raise PromptError(
@@ -363,13 +373,14 @@ class SAM2VideoPredictor:
         height, width = state.frames.shape
         rows = []
         for known in state.objects.values():
-            logits = known.logits(frame_idx, conditioning)
-            if logits is None:
+            latest = known.latest(frame_idx, conditioning)
+            if latest is None:
                 shape = (1, 1, height, width)
                 rows.append(
                     torch.full(shape, NO_OBJECT_LOGIT, device=self.model.device)
                 )
             else:
+                logits = state.logits(latest)
                 rows.append(transforms.logits_to_image(logits, (height, width)))
         return frame_idx, state.obj_ids, self._draw(state, torch.cat(rows))
 

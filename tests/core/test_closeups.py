@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from micro import micro_model
 from sam2_core.answers import Answer
 from sam2_core.close_following import follow
 from sam2_core.closeups import CloseUps
-from sam2_core.image import ImagePredictor, answered
+from sam2_core.image import ImagePredictor, answered, encode, encode_picture
 from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, PROMPT_MAPS, SIDE
 from sam2_core.portraits import Portrait
 from sam2_core.questions import (
@@ -357,10 +359,95 @@ def test_colours_are_kept_and_grey_is_held_once(network):
     np.testing.assert_array_equal(held.permute(1, 2, 0).numpy(), color)
 
 
-def test_answers_are_drawn_together_as_alone(network):
+def test_one_map_of_the_frame_lives_at_a_time(network, monkeypatch):
     close = CloseUps(network, picture("small", "large"))
-    answers = close.answers(np.array([[30, 30]], np.float32), np.array([1], np.int32))
-    drawn = close.draw_all(answers)
-    assert drawn.shape == (len(answers), *close.hw)
-    for plane, answer in zip(drawn, answers, strict=True):
-        torch.testing.assert_close(plane, close.draw(answer), rtol=0, atol=0)
+    answers = close.answers(*click("small"))
+    expected = (close.draw(answers[0]) > 0).numpy()
+    maps, draw = [], CloseUps.draw
+
+    def watched(self, answer):
+        assert all(earlier() is None for earlier in maps)
+        drawn = draw(self, answer)
+        maps.append(weakref.ref(drawn))
+        return drawn
+
+    monkeypatch.setattr(CloseUps, "draw", watched)
+    found = answered(close, answers, 3, 32)
+    assert len(maps) == len(found.masks) == 3
+    np.testing.assert_array_equal(found.masks[0], expected)
+
+
+def coarse(mask):
+    """Logits of 32 x 32 cells, positive where more than half of a cell is in."""
+    share = mask.reshape(1, 120, 160).astype(np.float32)
+    rows = np.linspace(0, 120, 33).astype(int)
+    columns = np.linspace(0, 160, 33).astype(int)
+    sums = np.add.reduceat(np.add.reduceat(share, rows[:-1], 1), columns[:-1], 2)
+    areas = np.diff(rows)[:, None] * np.diff(columns)
+    return ((sums / areas - 0.5) * 20).astype(np.float32)
+
+
+@pytest.mark.parametrize("growth", [0, -2, 2])
+def test_a_mask_alone_is_refined(model, growth):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("small", "large"))
+    x, y, r = DISCS["large"]
+    given = coarse(disc(x, y, r + growth))
+    found = predictor.predict(mask_input=given, multimask_output=False)
+    assert found.masks.shape == (1, *HW)
+    assert found.logits.shape == (1, 32, 32)
+    assert iou(found.masks[0], disc(x, y, r)) > (0.85 if growth else 0.93)
+
+
+def test_a_mask_that_is_handed_back_alone_stays(model):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("small", "large"))
+    x, y, _ = DISCS["small"]
+    first = predictor.predict([[x, y]], [1])
+    again = predictor.predict(mask_input=first.logits[:1], multimask_output=False)
+    assert iou(again.masks[0], first.masks[0]) > 0.9
+
+
+def test_what_the_network_does_not_see_stays_of_a_mask_alone(model):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("large"))
+    given = disc(30, 90, 15)  # where there is nothing
+    found = predictor.predict(mask_input=coarse(given), multimask_output=False)
+    assert iou(found.masks[0], given) > 0.85
+
+
+def test_masks_alone_come_in_batches_and_may_be_empty(model):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("small", "large"))
+    x, y, r = DISCS["large"]
+    given = np.stack([coarse(disc(x, y, r)), np.full((1, 32, 32), -9.0)])
+    found = predictor.predict(mask_input=given)
+    assert found.masks.shape == (2, 3, *HW)
+    assert found.scores.shape == (2, 3)
+    assert iou(found.masks[0, 0], disc(x, y, r)) > 0.9
+    assert not found.masks[1].any()
+    assert not found.scores[1].any()
+
+
+def test_one_prompt_goes_with_each_of_several_masks(model):
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture("small", "large"))
+    given = np.stack([coarse(disc(*DISCS[name])) for name in ("large", "large")])
+    found = predictor.predict([[20, 100]], [0], mask_input=given)
+    assert found.masks.shape == (2, 3, *HW)
+
+
+@pytest.mark.parametrize("labels", [[2], [3, 2], [2, 3, 2, 3]])
+def test_corners_that_are_no_box_are_left_to_the_whole_image(network, labels):
+    close = CloseUps(network, picture("large"))
+    xy = np.array([[70, 30], [130, 90]] * 2, np.float32)[: len(labels)]
+    assert close.answers(xy, np.array(labels, np.int32)) == []
+
+
+def test_the_whole_image_is_encoded_as_it_was_given(model):
+    image = picture("large")
+    image[5, 6] = 10, 200, 30
+    for pixels in (image, picture("large")):
+        close = CloseUps(model.closeup, pixels)
+        found, expected = encode_picture(model, close), encode(model, pixels)
+        torch.testing.assert_close(found.embedding, expected.embedding, rtol=0, atol=0)

@@ -175,7 +175,7 @@ def test_another_input_size_reaches_the_network():
     assert frames == [0, 1, 2, 3, 4]
     memory = state.objects[1].bank.tracked[4]
     assert memory.logits.shape == (1, 1, 32, 32)
-    assert memory.spatial.shape[-2:] == (8, 8)
+    assert state.features[4].embedding.shape[-2:] == (8, 8)
 
 
 def test_training_mode():

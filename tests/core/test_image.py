@@ -8,8 +8,9 @@ import torch
 from micro import micro_model, moving_disc
 
 from sam2_core.errors import ImageError, InferenceError, PromptError
-from sam2_core.image import ImagePredictor, highest
+from sam2_core.image import ImagePredictor
 from sam2_core.inference import inference
+from sam2_core.masks import highest
 
 HW = (40, 56)
 

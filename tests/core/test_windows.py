@@ -65,6 +65,18 @@ def test_what_is_pasted_lies_where_it_was_cut(side):
     assert ((whole > 0.5) == (image[0] > 0.5)).all()
 
 
+def test_a_window_is_pasted_in_strips_as_at_once(monkeypatch):
+    values = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(1))
+    window = Window(-3.2, 11.7, 70)
+    whole, (rows, columns) = paste(values, window, HW)
+    monkeypatch.setattr("sam2_core.windows.DRAWN_AT_ONCE", 7 * whole.shape[2] + 3)
+    canvas = torch.full((2, *HW), -9.0)
+    part, _ = paste(values, window, HW, canvas)
+    torch.testing.assert_close(part, whole, rtol=0, atol=0)
+    torch.testing.assert_close(canvas[:, rows, columns], whole, rtol=0, atol=0)
+    assert (canvas == -9).sum() == canvas.numel() - whole.numel()
+
+
 def test_beyond_the_image_its_edge_is_repeated():
     found = cut(ramps((10, 10)), [Window(-10.5, -0.5, 20)], 20)[0]
     assert (found[0, :, :10] < 0.01).all()

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 from discs import DISCS, discs_image
 
-from sam2_core.annotate import Blobs, Detections, Everything, LabelBoxes
+from sam2_core.annotate import (
+    Blobs,
+    Detections,
+    Everything,
+    LabelBoxes,
+    make_detector,
+)
 from sam2_core.annotate.detections import boxes_of_labels
 from sam2_core.candidates import MaskCandidate
+from sam2_core.config import VARIANTS
 from sam2_core.errors import ImageError, PromptError
 
 ANY = Path("a.png")
@@ -77,23 +85,61 @@ def test_label_boxes_finds_the_file_of_an_image(tmp_path: Path, name: str) -> No
         detector(np.zeros((30, 20, 3), np.uint8), tmp_path / "a.png")
 
 
-def test_everything_hands_over_the_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    small, poor, background = (np.zeros((20, 30), bool) for _ in range(3))
-    small[3:7, 4:10] = True
-    poor[12:18, 12:20] = True
-    background[:, 1:] = True
-    masks = [
-        MaskCandidate.of(mask, iou, 0.99)
-        for mask, iou in ((small, 0.9), (poor, 0.5), (background, 0.95))
-    ]
+def candidate(box: tuple[int, int, int, int], iou: float, stability: float = 0.99):
+    mask = np.zeros((20, 30), bool)
+    x0, y0, x1, y1 = box
+    mask[y0:y1, x0:x1] = True
+    return MaskCandidate.of(mask, iou, stability)
+
+
+def everything(monkeypatch, candidates, variant="sam2.1_hiera_tiny", **thresholds):
+    """The detector, with a model of that variant that finds these candidates."""
     monkeypatch.setattr(
-        "sam2_core.automatic.AutomaticMaskGenerator",
-        lambda model, side: type("G", (), {"candidates": lambda self, image: masks})(),
+        "sam2_core.automatic.AutomaticMaskGenerator.candidates",
+        lambda self, image: candidates,
     )
-    found = Everything(None)(np.zeros((20, 30, 3), np.uint8), ANY)
+    model = SimpleNamespace(config=VARIANTS[variant], closeup=None)
+    return Everything(model, **thresholds)(np.zeros((20, 30, 3), np.uint8), ANY)
+
+
+def test_everything_hands_over_the_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, poor = candidate((4, 3, 10, 7), 0.9), candidate((12, 12, 20, 18), 0.5)
+    background = candidate((1, 0, 30, 20), 0.95)
+    found = everything(monkeypatch, [small, poor, background])
     assert found.scores.tolist() == pytest.approx([0.9])
     assert found.boxes_xyxy.tolist() == [[4, 3, 10, 7]]
-    assert np.array_equal(found.masks[0].mask((20, 30)), small)
+    assert np.array_equal(found.masks[0].mask((20, 30)), small.mask((20, 30)))
+
+
+@pytest.mark.parametrize(
+    ("variant", "thresholds", "kept"),
+    [
+        ("sam2.1_hiera_tiny", {}, [0.9]),
+        ("sam2_nano", {}, [0.9, 0.7, 0.6]),  # draws softer outlines
+        ("sam2_nano", {"min_iou": 0.65}, [0.9, 0.7]),
+        ("sam2_nano", {"min_stability": 0.9}, [0.9, 0.6]),
+        ("sam2.1_hiera_tiny", {"min_iou": 0.2, "min_stability": 0.1}, [0.9, 0.7, 0.6]),
+    ],
+)
+def test_everything_keeps_what_suits_the_model_or_the_caller(
+    monkeypatch: pytest.MonkeyPatch, variant, thresholds, kept
+) -> None:
+    candidates = [
+        candidate((4, 3, 10, 7), 0.9, 0.99),
+        candidate((12, 3, 18, 7), 0.7, 0.7),
+        candidate((20, 3, 26, 7), 0.6, 0.95),
+    ]
+    found = everything(monkeypatch, candidates, variant, **thresholds)
+    assert found.scores.tolist() == pytest.approx(kept)
+
+
+@pytest.mark.parametrize(("min_score", "limit"), [(None, "0.55"), (0.3, "0.3")])
+def test_everything_by_name_has_the_score_of_the_caller_or_the_models(
+    min_score: float | None, limit: str
+) -> None:
+    model = SimpleNamespace(config=VARIANTS["sam2_nano"], closeup=None)
+    detector = make_detector("everything", lambda: model, min_score=min_score)
+    assert f"min_iou={limit} min_stability=0.6" in detector.description
 
 
 def test_detections_are_cut_and_sorted_out() -> None:

@@ -15,6 +15,7 @@ from napari_sam2._channels import coincide, one_picture
 from napari_sam2._hand import Hand
 from napari_sam2._prompts import keys_of
 from napari_sam2._resting import Resting
+from napari_sam2._sharing import belong
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError
 
@@ -116,6 +117,8 @@ class Stage:
         self.labels = labels
         if labels is not None:
             labels.events.selected_label.connect(self._on_selected_label)
+            if self.image is not None:
+                belong(labels, self.image)
         self.layers_changed.emit()
 
     def ensure(self) -> tuple[Image, Points, Shapes, Labels]:

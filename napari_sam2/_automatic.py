@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2 import _layers
+from napari_sam2 import _aside, _layers
 from napari_sam2._adding import ADDED, Searched, add_objects, take_back_added
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
 from napari_sam2._chosen import Chosen, choose
@@ -231,6 +231,7 @@ class AutomaticController:
             raise ImageError("No candidate passes; move the sliders first.")
         labels = self.state.labels or self._new_labels(searched.image)
         belong(labels, searched.image)
+        _aside.bring_back([labels])
         limits = {name: float(getattr(self.state, name)) for name in FILTERS}
         keep = self.state.writing != "overwrite"
         ids = add_objects(labels, searched, chosen, keep, limits)

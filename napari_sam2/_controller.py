@@ -96,7 +96,7 @@ class SegmentController:
         if self.stage.image is not None:
             self._histories[self.stage.image] = self.history
         points = self.stage.points
-        _sharing.arrive(self.stage, image)
+        _sharing.arrive(self.stage)
         self.stage.set_image(image)
         if self.stage.points is None or self.stage.points is not points:
             self.use_history(_sharing.find(self.stage, self._histories))

@@ -117,7 +117,7 @@ def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
     _LEFT.update(stage.remembered)
 
 
-def arrive(stage: Stage, image: Image | None) -> None:
-    """Let a stage remember what a closed dock has left for this image."""
-    if image is not None and image in _LEFT:
+def arrive(stage: Stage) -> None:
+    """Let a stage remember what a closed dock has left for the images in its viewer."""
+    for image in [each for each in _LEFT if each in stage.viewer.layers]:
         stage.remembered.setdefault(image, _LEFT.pop(image))

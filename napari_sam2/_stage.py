@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary, WeakSet
 import numpy as np
 from psygnal import Signal
 
+from napari_sam2 import _aside
 from napari_sam2 import _layers as layers
-from napari_sam2._aside import Aside
 from napari_sam2._channels import coincide, one_picture
 from napari_sam2._hand import Hand
 from napari_sam2._prompts import keys_of
@@ -61,7 +61,6 @@ class Stage:
         self._colors = layers.LabelColors()
         self._resting = Resting(viewer)
         self.hand = Hand(viewer)
-        self._aside = Aside()
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
         self.remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
@@ -104,8 +103,8 @@ class Stage:
         if not same:
             self._drop_empty(old)
             if former is not None and coincide(former, image):
-                self._aside.put(old[:3])
-        self._aside.bring_back(self._companions()[:3])
+                _aside.put(old[:3])
+        _aside.bring_back(self._companions()[:3])
 
     def _companions(self) -> tuple[Any, ...]:
         return self.points, self.shapes, self.labels, self.masks
@@ -117,6 +116,7 @@ class Stage:
         self.labels = labels
         if labels is not None:
             labels.events.selected_label.connect(self._on_selected_label)
+            _aside.bring_back([labels])
             if self.image is not None:
                 belong(labels, self.image)
         self.layers_changed.emit()
@@ -373,6 +373,8 @@ class Stage:
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
+        if layer in self.remembered:  # no switch would bring its companions back
+            _aside.bring_back(self.remembered[layer][:3])
         if layer is self.points or layer is self.shapes:
             self._use(
                 None if layer is self.points else self.points,

@@ -15,6 +15,7 @@ from search_fakes import (
     shown,
 )
 
+from napari_sam2 import _aside
 from napari_sam2._layers import new_labels
 from napari_sam2._object_notes import Notes
 from napari_sam2._sharing import history_of
@@ -139,6 +140,18 @@ def test_labels_of_another_image_are_left_alone(automatic):
     a.viewer.layers.remove(two)
     a.choose_image(a.viewer.add_image(FLAT))
     assert a.state.labels is None
+
+
+def test_labels_that_are_out_of_sight_are_seen_when_they_are_added_to(automatic):
+    """Segment has put them aside while it works on another image."""
+    a = automatic()
+    labels = a.viewer.add_layer(new_labels(a.state.image))
+    a.choose_labels(labels)
+    _aside.put([labels])
+    a.search()
+    assert not labels.visible
+    a.add_to_labels()
+    assert labels.visible
 
 
 def test_channels_share_what_is_added(automatic):

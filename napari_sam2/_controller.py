@@ -106,7 +106,8 @@ class SegmentController:
             self.state.axis = _layers.default_axis(self.viewer, image)
             self._ensure()
             self.prepare()
-        self.tasks.rest()
+        go_on = self.sync if self.pending.waiting() else self.tasks.rest
+        go_on()
 
     def choose_labels(self, labels: Labels | None) -> None:
         """Write into this layer, or a new one; Sam2Error if it does not fit."""

@@ -8,23 +8,21 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# Outlives the dock: the next one shows what the last one has hidden.
+_HIDDEN: WeakSet[Any] = WeakSet()
 
-class Aside:
-    """Hides layers and shows them again; what the user hides stays hidden."""
 
-    def __init__(self) -> None:
-        self._hidden: WeakSet[Any] = WeakSet()
+def put(layers: Iterable[Any]) -> None:
+    """Hide these layers, None among them left out."""
+    for layer in layers:
+        if layer is not None and layer.visible:
+            layer.visible = False
+            _HIDDEN.add(layer)
 
-    def put(self, layers: Iterable[Any]) -> None:
-        """Hide these layers, None among them left out."""
-        for layer in layers:
-            if layer is not None and layer.visible:
-                layer.visible = False
-                self._hidden.add(layer)
 
-    def bring_back(self, layers: Iterable[Any]) -> None:
-        """Show those of them that were put aside."""
-        for layer in layers:
-            if layer in self._hidden:
-                self._hidden.remove(layer)
-                layer.visible = True
+def bring_back(layers: Iterable[Any]) -> None:
+    """Show those of them that were put aside; what the user hides stays hidden."""
+    for layer in layers:
+        if layer in _HIDDEN:
+            _HIDDEN.remove(layer)
+            layer.visible = True

@@ -6,9 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
 
-from napari_sam2 import _layers
+from napari_sam2 import _aside, _layers
 from napari_sam2._adding import ADDED, Searched, add_objects, take_back_added
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
 from napari_sam2._chosen import Chosen, choose
@@ -17,12 +16,13 @@ from napari_sam2._preview import Preview
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
 from napari_sam2._search_tasks import SearchTasks
-from napari_sam2._sharing import history_of
+from napari_sam2._sharing import belong, history_of, labels_of
 from napari_sam2._sight import Sight
 from sam2_core.errors import CheckpointError, ImageError
 
 if TYPE_CHECKING:
     import napari.components
+    from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
     from napari_sam2._images import LayerFrames
@@ -230,6 +230,8 @@ class AutomaticController:
         if not chosen.numbers:
             raise ImageError("No candidate passes; move the sliders first.")
         labels = self.state.labels or self._new_labels(searched.image)
+        belong(labels, searched.image)
+        _aside.bring_back([labels])
         limits = {name: float(getattr(self.state, name)) for name in FILTERS}
         keep = self.state.writing != "overwrite"
         ids = add_objects(labels, searched, chosen, keep, limits)
@@ -331,13 +333,10 @@ class AutomaticController:
         labelled = np.asarray(labels.data[index]) != 0
         return labelled if labelled.any() else None
 
-    def _own(self, image: Image | None) -> Labels | None:
-        """The newest layer of the plugin's that fits the image."""
-        for layer in reversed(self.viewer.layers):
-            ours = isinstance(layer, Labels) and layer.name.startswith(
-                _layers.LABELS_NAME
-            )
-            if ours and not _layers.why_not_labels(layer, image):
+    def _own(self, image: Image) -> Labels | None:
+        """The newest layer of the plugin's that may be the image's."""
+        for layer in labels_of(image, self.viewer.layers):
+            if layer.name.startswith(_layers.LABELS_NAME):
                 return layer
         return None
 

@@ -96,7 +96,7 @@ class SegmentController:
         if self.stage.image is not None:
             self._histories[self.stage.image] = self.history
         points = self.stage.points
-        _sharing.arrive(self.stage, image)
+        _sharing.arrive(self.stage)
         self.stage.set_image(image)
         if self.stage.points is None or self.stage.points is not points:
             self.use_history(_sharing.find(self.stage, self._histories))
@@ -106,7 +106,8 @@ class SegmentController:
             self.state.axis = _layers.default_axis(self.viewer, image)
             self._ensure()
             self.prepare()
-        self.tasks.rest()
+        go_on = self.sync if self.pending.waiting() else self.tasks.rest
+        go_on()
 
     def choose_labels(self, labels: Labels | None) -> None:
         """Write into this layer, or a new one; Sam2Error if it does not fit."""

@@ -37,6 +37,7 @@ class Hand:
         self._points: Points | None = None
         self._shapes: Shapes | None = None
         self.tool = ""  # none of ours
+        self._last = 0, MODES["point"]  # place of its layer, its mode
         viewer.layers.selection.events.active.connect(self.look)
 
     def use(self, points: Points | None, shapes: Shapes | None) -> None:
@@ -57,13 +58,27 @@ class Hand:
             self._viewer.layers.selection.active = layer
             layer.mode = MODES[tool]
 
-    def pass_on(self, before: Sequence[Any], now: Sequence[Any]) -> None:
-        """What was done in a layer is done in the one that takes its place."""
-        selection = self._viewer.layers.selection
-        for old, new in zip(before, now, strict=True):
-            if new is not None and old is selection.active is not new:
-                selection.active, new.mode = new, old.mode
-                return
+    def held(self, layers: Sequence[Any]) -> tuple[int, str] | None:
+        """Place of the active layer among these, and its mode; None: it is another."""
+        active = self._viewer.layers.selection.active
+        for place, layer in enumerate(layers):
+            if layer is not None and layer is active:
+                return place, str(layer.mode)
+        return None
+
+    def go_on(self, layers: Sequence[Any], held: tuple[int, str] | None) -> None:
+        """Do in these layers what was done in others; None: use the tool used last.
+
+        Parameters
+        ----------
+        layers : sequence
+            Points, shapes and labels.
+        held : (int, str) or None
+            From :meth:`held`.
+        """
+        place, mode = held or self._last
+        self._viewer.layers.selection.active = layers[place]
+        layers[place].mode = mode
 
     def look(self, event: Any = None) -> None:
         """See what is in hand now."""
@@ -72,6 +87,8 @@ class Hand:
             ours = ["point"] if active is self._points else [*MODES][1:]
             mode = str(active.mode)
             tool = next((name for name in ours if MODES[name] == mode), "")
+        if tool:
+            self._last = int(tool != "point"), MODES[tool]
         if tool != self.tool:
             self.tool = tool
             self.changed.emit(tool)

@@ -1,15 +1,16 @@
-"""What docks leave to each other: histories of labels, layers of a closed dock."""
+"""What docks leave to each other: whose labels are whose, histories, layers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari_sam2 import _layers
+from napari_sam2._channels import one_picture
 from napari_sam2._history import History
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import MutableMapping, Sequence
 
     from napari.layers import Image, Labels
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_sam2._stage import Stage
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
+_IMAGES: WeakKeyDictionary[Labels, WeakSet[Image]] = WeakKeyDictionary()
 _LEFT: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
 
 
@@ -33,23 +35,55 @@ def share(labels: Labels | None, history: History) -> None:
         _HISTORIES[labels] = history
 
 
+def belong(labels: Labels, image: Image) -> None:
+    """From now on these are labels of this image."""
+    _IMAGES.setdefault(labels, WeakSet()).add(image)
+
+
+def labels_of(image: Image, present: Sequence[Any]) -> list[Labels]:
+    """Labels that masks of an image may go into unasked.
+
+    They fit, and are its own, another channel's of the same picture, or nobody's. Those
+    of another image are not, even once that is gone.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        Whose masks.
+    present : sequence
+        All layers of the viewer, the lowest first.
+
+    Returns
+    -------
+    list of napari.layers.Labels
+        Nobody's come last; the newest first otherwise.
+    """
+    theirs, free = [], []
+    for layer in reversed(present):
+        if type(layer).__name__ != "Labels" or _layers.why_not_labels(layer, image):
+            continue
+        owners = _IMAGES.get(layer)
+        if owners is None:
+            free.append(layer)
+        elif any(one is image or one_picture(one, image, present) for one in owners):
+            theirs.append(layer)
+    return theirs + free
+
+
 def find(stage: Stage, known: MutableMapping[Image, History]) -> History:
     """The history to go on with.
 
     It is that which is ``known`` of the stage's image, else that of its labels. Without
-    labels, the newest layer that fits the image, belongs to no other, and that only the
-    Automatic dock has written into becomes the stage's.
+    labels, the first that may be the image's and that only the Automatic dock has
+    written into become the stage's.
     """
     image = stage.image
-    theirs = [labels for _, _, labels, _ in stage.remembered.values()]
     if image is not None and image in known:
         return known[image]
     if image is None or stage.labels is not None:
         return history_of(stage.labels)
-    for layer in reversed(stage.viewer.layers):
-        history = _HISTORIES.get(layer) if type(layer).__name__ == "Labels" else None
-        if history is None or layer in theirs or _layers.why_not_labels(layer, image):
-            continue
+    for layer in labels_of(image, stage.viewer.layers):
+        history = history_of(layer)
         does = {entry.do for entry in history.record.journal.entries}
         if "add" in does and does <= {"add", "found"}:
             stage.set_labels(layer)
@@ -83,7 +117,7 @@ def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
     _LEFT.update(stage.remembered)
 
 
-def arrive(stage: Stage, image: Image | None) -> None:
-    """Let a stage remember what a closed dock has left for this image."""
-    if image is not None and image in _LEFT:
+def arrive(stage: Stage) -> None:
+    """Let a stage remember what a closed dock has left for the images in its viewer."""
+    for image in [each for each in _LEFT if each in stage.viewer.layers]:
         stage.remembered.setdefault(image, _LEFT.pop(image))

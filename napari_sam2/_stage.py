@@ -9,12 +9,13 @@ from weakref import WeakKeyDictionary, WeakSet
 import numpy as np
 from psygnal import Signal
 
+from napari_sam2 import _aside
 from napari_sam2 import _layers as layers
-from napari_sam2._aside import Aside
 from napari_sam2._channels import coincide, one_picture
 from napari_sam2._hand import Hand
 from napari_sam2._prompts import keys_of
 from napari_sam2._resting import Resting
+from napari_sam2._sharing import belong
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError
 
@@ -60,7 +61,7 @@ class Stage:
         self._colors = layers.LabelColors()
         self._resting = Resting(viewer)
         self.hand = Hand(viewer)
-        self._aside = Aside()
+        self._held: tuple[int, str] | None = None  # until the layers are made
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
         self.remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
@@ -76,6 +77,7 @@ class Stage:
                 if name in self.image.events:
                     self.image.events[name].disconnect(self._on_moved)
         old, former = self._companions(), self.image
+        self._held = self.hand.held(old[:3])
         same = (
             image is not None
             and former is not None
@@ -99,12 +101,11 @@ class Stage:
             shapes if shapes in present else None,
         )
         self.set_labels(labels if labels in present else None)
-        self.hand.pass_on(old[:3], self._companions()[:3])
         if not same:
             self._drop_empty(old)
             if former is not None and coincide(former, image):
-                self._aside.put(old[:3])
-        self._aside.bring_back(self._companions()[:3])
+                _aside.put(old[:3])
+        _aside.bring_back(self._companions()[:3])
 
     def _companions(self) -> tuple[Any, ...]:
         return self.points, self.shapes, self.labels, self.masks
@@ -116,6 +117,9 @@ class Stage:
         self.labels = labels
         if labels is not None:
             labels.events.selected_label.connect(self._on_selected_label)
+            _aside.bring_back([labels])
+            if self.image is not None:
+                belong(labels, self.image)
         self.layers_changed.emit()
 
     def ensure(self) -> tuple[Image, Points, Shapes, Labels]:
@@ -130,20 +134,22 @@ class Stage:
         if image is None:
             raise ImageError("Open an image and choose it in the Segment dock.")
         active = self.viewer.layers.selection.active
+        held, self._held = self._held, None
+        made = self.shapes is None or self.points is None
         if self.labels is None:
             labels = layers.new_labels(image)
             self._add(labels)
             self.set_labels(labels)
-        if self.shapes is None or self.points is None:
+        if made:
             shapes, points = self.shapes, self.points
             if shapes is None:
                 shapes = self._add(layers.new_shapes(image))
             if points is None:
                 points = self._add(layers.new_points(image))
             self._use(points, shapes)
-            active = points
-            points.mode = "add"
-        if active is not None and active in self.viewer.layers:
+        if made or held is not None:
+            self.hand.go_on((self.points, self.shapes, self.labels), held)
+        elif active is not None and active in self.viewer.layers:
             self.viewer.layers.selection.active = active
         assert self.points is not None
         assert self.shapes is not None
@@ -370,6 +376,8 @@ class Stage:
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
+        if layer in self.remembered:  # no switch would bring its companions back
+            _aside.bring_back(self.remembered[layer][:3])
         if layer is self.points or layer is self.shapes:
             self._use(
                 None if layer is self.points else self.points,

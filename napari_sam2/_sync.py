@@ -50,6 +50,11 @@ class Sync:
         prompts = _plan.on_line(self.starts.prompts(), line, self.tasks.state.axis)
         return {key.object_id for key in prompts} & self.tasks.notes.locked
 
+    def waiting(self) -> bool:
+        """Whether a prompt of the image has no answer: the work on it was stopped."""
+        image = self.starts.stage.image
+        return image is not None and bool(self.tasks.history.stale(self.prompts()))
+
     def groups(self, image: Image, labels: Labels) -> list[_plan.Group]:
         """Show what was there before prompts that are gone; returns what to compute."""
         tasks, axis = self.tasks, self.tasks.state.axis

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from dock import close_and_forget
 from fakes import disc
 from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import (
@@ -322,3 +323,43 @@ def test_boxes_drawn_one_after_another_are_objects(open_window, qtbot):
     press_key(qtbot, viewer, Qt.Key_Delete)
     dock.wait(30)
     assert set(np.unique(labels)) == {0, 2}
+
+
+def test_boxes_are_drawn_in_one_field_after_another(open_window):
+    viewer, image, dock = open_window(np.zeros(SHAPE), name="one")
+    other = viewer.add_image(np.ones(SHAPE), name="two")
+    dock.take_tool("box")
+    inside = np.zeros(SHAPE, bool)
+    inside[10:21, 10:31] = True
+    for field in (image, other):
+        dock.choose_image(field)
+        drag(viewer, viewer.layers.selection.active, (10, 10), (15, 20), (20, 30))
+        dock.wait(30)
+        np.testing.assert_array_equal(dock.labels.data > 0, inside)
+    for field in (image, other):
+        dock.choose_image(field)
+        assert dock.prompts.tools["box"].isChecked()
+        assert dock.labels.visible
+
+
+def test_a_dock_opened_again_shows_the_work_on_every_field(open_window, backend, qtbot):
+    viewer, image, dock = open_window(np.zeros(SHAPE), name="one")
+    other = viewer.add_image(np.ones(SHAPE), name="two")
+    click(viewer, dock.controller.stage.points, (20, 20))
+    dock.wait(30)
+    labels = dock.labels
+    dock.choose_image(other)
+    docks = [dock]
+    del dock
+    viewer.window.remove_dock_widget("all")
+    close_and_forget(docks, backend, qtbot)
+    viewer.layers.selection.active = other
+    again = SegmentWidget(viewer, backend=backend)
+    viewer.window.add_dock_widget(again, name="Segment")
+    again.wait(30)
+    assert again.state.image is other
+    assert not labels.visible
+    again.choose_image(image)
+    assert again.labels is labels
+    assert labels.visible
+    np.testing.assert_array_equal(labels.data == 1, disc(SHAPE, 20, 20))

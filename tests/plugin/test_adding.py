@@ -15,6 +15,7 @@ from search_fakes import (
     shown,
 )
 
+from napari_sam2 import _aside
 from napari_sam2._layers import new_labels
 from napari_sam2._object_notes import Notes
 from napari_sam2._sharing import history_of
@@ -118,6 +119,48 @@ def test_own_labels_are_found_again(automatic):
     ours = a.viewer.add_layer(new_labels(image))
     a.choose_image(image)
     assert a.state.labels is ours
+
+
+def test_labels_of_another_image_are_left_alone(automatic):
+    """Both docks have labels on images of one shape, newer ones on the other image."""
+    a = automatic(FLAT, name="one")
+    one, two = a.state.image, a.viewer.add_image(FLAT + 1, name="two")
+    a.search()
+    a.add_to_labels()
+    first = a.state.labels
+    written = first.data.copy()
+    a.choose_image(two)
+    assert a.state.labels is None
+    a.search()
+    a.add_to_labels()
+    assert a.state.labels is not first
+    np.testing.assert_array_equal(first.data, written)
+    a.choose_image(one)
+    assert a.state.labels is first
+    a.viewer.layers.remove(two)
+    a.choose_image(a.viewer.add_image(FLAT))
+    assert a.state.labels is None
+
+
+def test_labels_that_are_out_of_sight_are_seen_when_they_are_added_to(automatic):
+    """Segment has put them aside while it works on another image."""
+    a = automatic()
+    labels = a.viewer.add_layer(new_labels(a.state.image))
+    a.choose_labels(labels)
+    _aside.put([labels])
+    a.search()
+    assert not labels.visible
+    a.add_to_labels()
+    assert labels.visible
+
+
+def test_channels_share_what_is_added(automatic):
+    a = automatic(FLAT, blending="additive")
+    a.search()
+    a.add_to_labels()
+    labels = a.state.labels
+    a.choose_image(a.viewer.add_image(FLAT + 1, blending="additive"))
+    assert a.state.labels is labels
 
 
 def test_second_search_adds_only_what_is_new(automatic, backend):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import pytest
 from fakes import FLAT, STACK, click, disc, plane
 from napari.layers import Labels
 
+from napari_sam2._jobs import run_inline
 from sam2_core import CheckpointError, InferenceError, PromptError, Sam2Error
 
 
@@ -299,6 +302,38 @@ def test_other_image_gets_its_own_layers_and_the_old_ones_come_back(tool):
     assert t.stage.points is points
     t.undo()
     assert not plane(t).any()
+
+
+def test_a_click_that_was_not_answered_is_when_its_image_comes_back(tool):
+    waiting = deque()
+    t = tool(FLAT, start=lambda *job: waiting.append(job[:3]))
+
+    def work():
+        while waiting:
+            run_inline(*waiting.popleft())
+
+    work()
+    first, labels = t.state.image, t.stage.labels
+    click(t, 10, 20)
+    t.choose_image(t.viewer.add_image(FLAT + 1))
+    work()
+    assert not labels.data.any()
+    t.choose_image(first)
+    work()
+    np.testing.assert_array_equal(labels.data == 1, disc(FLAT.shape, 20, 10))
+    t.undo()
+    work()
+    assert not labels.data.any()
+
+
+def test_coming_back_asks_for_nothing_that_is_answered(tool, backend):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    first, asked = t.state.image, backend.answers
+    t.choose_image(t.viewer.add_image(FLAT + 1))
+    t.choose_image(first)
+    assert backend.answers == asked
+    assert t.state.status.startswith("Click")
 
 
 def test_shift_click_adds_one_negative_point(tool):

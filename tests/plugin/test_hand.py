@@ -5,6 +5,14 @@ from __future__ import annotations
 import pytest
 from fakes import FLAT, STACK
 
+MODE = {  # of napari, in which a click starts the shape
+    "point": "add",
+    "box": "add_rectangle",
+    "scribble": "add_path",
+    "lasso": "add_polygon_lasso",
+    "polygon": "add_polygon",
+}
+
 
 def test_a_new_image_is_clicked_on(tool):
     t = tool(FLAT)
@@ -60,4 +68,49 @@ def test_going_back_to_an_image_takes_the_tool_along(tool):
     t.stage.activate("point")
     t.choose_image(first)
     assert t.viewer.layers.selection.active is points
+    assert t.state.tool == "point"
+
+
+@pytest.mark.parametrize("name", ["box", "scribble", "lasso", "polygon", "point"])
+@pytest.mark.parametrize("prompted", [True, False])
+def test_a_tool_stays_in_hand_from_field_to_field(tool, name, prompted):
+    """On first visits, and on later ones, whether layers were dropped or hidden."""
+    t = tool(FLAT)
+    fields = [t.state.image, t.viewer.add_image(FLAT + 1), t.viewer.add_image(FLAT + 2)]
+    t.viewer.layers.selection.active = t.stage.points
+    t.stage.activate(name)
+    for image in [*fields[1:], *fields]:
+        t.choose_image(image)
+        layer = t.stage.points if name == "point" else t.stage.shapes
+        assert t.viewer.layers.selection.active is layer
+        assert layer.mode == MODE[name]
+        assert t.state.tool == name
+        if prompted:
+            t.add_point((10, 20))
+
+
+def test_a_brush_stays_in_hand_from_field_to_field(tool):
+    t = tool(FLAT)
+    first, second = t.state.image, t.viewer.add_image(FLAT + 1)
+    t.viewer.layers.selection.active = t.stage.labels
+    t.stage.labels.mode = "paint"
+    for image in (second, first, second):
+        t.choose_image(image)
+        assert t.viewer.layers.selection.active is t.stage.labels
+        assert t.stage.labels.mode == "paint"
+        assert t.stage.labels.visible
+
+
+def test_with_the_image_selected_the_tool_used_last_is_taken(tool):
+    """As after opening the next image, which napari selects."""
+    t = tool(FLAT)
+    t.stage.activate("lasso")
+    second = t.viewer.add_image(FLAT + 1)
+    t.viewer.layers.selection.active = second
+    t.choose_image(second)
+    assert t.state.tool == "lasso"
+    t.stage.activate("point")
+    third = t.viewer.add_image(FLAT + 2)
+    t.viewer.layers.selection.active = third
+    t.choose_image(third)
     assert t.state.tool == "point"

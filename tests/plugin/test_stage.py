@@ -74,6 +74,38 @@ def test_labels_of_a_search_stay_with_their_image(tool):
     assert t.stage.labels is not found
 
 
+def test_labels_of_a_search_wait_for_their_image(tool):
+    """Automatic has worked on one image when Segment opens on another."""
+    from napari_sam2._entry import Entry
+    from napari_sam2._sharing import belong, history_of
+
+    t = tool()
+    one, two = t.viewer.add_image(FLAT), t.viewer.add_image(FLAT + 1)
+    found = t.viewer.add_labels(np.zeros(SHAPE, np.uint16))
+    belong(found, one)
+    history_of(found).record.journal.entries.append(Entry("add", {}))
+    t.choose_image(two)
+    assert t.stage.labels is not found
+    t.choose_image(one)
+    assert t.stage.labels is found
+
+
+def test_a_search_goes_on_in_the_labels_of_its_own_image(tool):
+    from napari_sam2._sharing import labels_of
+
+    t = tool(FLAT)
+    one, first = t.state.image, t.stage.labels
+    two = t.viewer.add_image(FLAT + 1)
+    t.choose_image(two)
+    second = t.stage.labels
+    nobodys = t.viewer.add_labels(np.zeros(SHAPE, int))
+    t.viewer.add_labels(np.zeros((4, 4), int))
+    assert labels_of(one, t.viewer.layers) == [first, nobodys]
+    assert labels_of(two, t.viewer.layers) == [second, nobodys]
+    t.choose_labels(first)  # a user's choice for both
+    assert labels_of(two, t.viewer.layers) == [second, first, nobodys]
+
+
 @pytest.fixture
 def prompted(tool):
     """Object 1 with a positive and a negative point, object 2 with a point."""

@@ -24,7 +24,7 @@ class Session:
         self.visible = visible
         self.asked = []
 
-    def propagate(self, start, stop, direction, around=None, ended=None):
+    def propagate(self, start, stop, direction, around=None, ended=None, absent=None):
         self.asked.append((start, stop, direction, around))
         ways = {
             False: list(range(4, stop + 1)),
@@ -98,7 +98,7 @@ def test_each_way_ends_where_all_are_lost_in_it():
 
 def test_changes_may_come_to_a_frame_from_both_sides():
     class Twice:
-        def propagate(self, start, stop, direction, only_changed=False, ended=None):
+        def propagate(self, start, stop, direction, only_changed, ended, absent):
             assert only_changed
             for reverse in (False, True):
                 mask = disc(SHAPE, 40 if reverse else 20, 10)
@@ -137,8 +137,8 @@ def test_the_sweep_ends_when_all_are_lost_and_stale_masks_go():
     session = Session(visible=[4, 5])
     only = Session.propagate
 
-    def alone(self, start, stop, direction):
-        for result in only(self, start, stop, direction):
+    def alone(self, *args, **kwargs):
+        for result in only(self, *args, **kwargs):
             del result.masks[2]
             yield result
 

@@ -146,11 +146,10 @@ class Returning:
     """Object 1, seen on 0 to 2 and 7 to 9, prompted on 2 and 8; object 2 on 2."""
 
     def propagate(self, start, stop, direction, **_):
-        forward = [(t, False, (1, 2)) for t in (2, 3, 4, 5)]
-        forward += [(t, False, (2,) if t in (6, 7) else (1, 2)) for t in (6, 7, 8, 9)]
-        backward = [(7, True, (1, 2)), (6, True, (1, 2))]
-        # Prompted frames are the forward way's; back it goes on beyond them.
-        backward += [(1, True, (1, 2)), (0, True, (1, 2))]
+        between = (5, 6, 7)  # object 1 is found there on the way back
+        forward = [(t, False, (2,) if t in between else (1, 2)) for t in range(2, 10)]
+        # What is prompted is found on the way forward; back it goes on beyond.
+        backward = [(t, True, (1, 2)) for t in (7, 6, 5, 1, 0)]
         for t, reverse, ids in forward + backward:
             there = t in (0, 1, 2, 7, 8, 9)
             masks = {1: disc(SHAPE, 20, 10) & there, 2: disc(SHAPE, 40, 30)}

@@ -14,10 +14,11 @@ from napari_sam2._births import Births, within
 from napari_sam2._facts import measure
 from napari_sam2._labels import combine
 from napari_sam2._messages import Early, PlaneMasks
+from napari_sam2._presence import Presence
 from napari_sam2._prompts import ObjectPrompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Stop
@@ -89,23 +90,27 @@ def follow(
     both = plan.direction == "both"
     if both and plan.here is not None:
         options["around"] = plan.here
-    over: set[bool] = set()  # directions in which everything is lost
-    gone: set[int] = set()  # objects that are followed back no further
-    if both:
-        options["ended"] = lambda result: (
-            result.reverse in over or (result.reverse and gone)
-        )
-    elif plan.direction == "backward":
-        options["ended"] = lambda result: gone
     firsts = {i: at for at, i in sorted(seeds, reverse=True)}
     births, early = Births(firsts, plan.shown), _early(plan, seeds)
+    presence = Presence(seeds, plan.bounds, plan.patience, births)
+    over: set[bool] = set()  # directions in which everything is lost
+
+    def backward(result: Any) -> bool:
+        return bool(result.reverse) if both else plan.direction == "backward"
+
+    options["absent"] = presence.absent
+    options["ended"] = lambda result: (
+        backward(result) in over or presence.gone[backward(result)]
+    )
     done: set[tuple[int, int]] = set()
-    lost: dict[bool, dict[int, int]] = {False: {}, True: {}}
     for result in session.propagate(start, last, plan.direction, **options):
         index = result.frame_index
-        reverse = result.reverse if both else plan.direction == "backward"
+        reverse = backward(result)
         found = dict(result.masks.items())
-        born = births.find(index, found, getattr(result.masks, "lost", {}))
+        absent = presence.absent(index, reverse)
+        there = {i: mask for i, mask in found.items() if i not in absent}
+        born = births.find(index, there, getattr(result.masks, "lost", {}))
+        found |= there
         # A frame comes again with those that were found on it before; where only
         # changes are carried, with new masks of them.
         masks = {
@@ -114,7 +119,7 @@ def follow(
             if plan.changes or (index, i) not in done or i in born
         }
         if masks:
-            item = _plane(result, masks, frames, seeds, plan, lost[reverse], births)
+            item = _plane(result, masks, frames, seeds, presence, reverse)
             facts = item.facts | {i: within(*into) for i, into in born.items()}
             objects = births.early(index, masks)
             told = replace(early, objects=objects) if objects else None
@@ -126,17 +131,14 @@ def follow(
                 stale.setdefault(t, set()).add(i)
         yield from _erase(stale, frames, reverse=True)
         done.update((index, i) for i in masks)
-        gone |= born.keys()
-        if reverse:
-            bounds = plan.bounds
-            gone |= {i for i in masks if i in bounds and index <= bounds[i].low}
-        if plan.patience:  # they count as lost
-            lost[True] |= dict.fromkeys(gone, plan.patience)
+        presence.gone[True] |= born.keys()
+        left = presence.leave(index, reverse, masks)
+        yield from _erase_rest(left, index, frames, plan, reverse, marked=True)
         if stop():
             return
-        if plan.patience and _all_lost(index, reverse, seeds, lost[reverse], plan):
+        if plan.patience and presence.all_lost(index, reverse):
             over.add(reverse)
-            yield from _erase_rest(result, frames, plan, reverse)
+            yield from _erase_rest(result.masks, index, frames, plan, reverse)
             if not both:
                 return
 
@@ -163,83 +165,69 @@ def _plane(
     masks: dict[int, Any],
     frames: LayerFrames,
     seeds: Mapping[tuple[int, int], ObjectPrompts],
-    plan: Plan,
-    lost: dict[int, int],
-    births: Births,
+    presence: Presence,
+    reverse: bool,
 ) -> PlaneMasks:
     index = result.frame_index
     ious = dict(getattr(result, "scores", {}))
     scores = dict(getattr(result, "object_scores", {}))
     shown = {}
     for object_id, mask in masks.items():
-        bounds = plan.bounds.get(object_id)
-        if (index, object_id) in seeds:
-            lost[object_id] = 0
-        ended = plan.patience is not None and lost.get(object_id, 0) >= plan.patience
-        denied = bounds is not None and not bounds.allow(index)
-        denied = denied or index < births.begins.get(object_id, 0)
-        if ended or denied:
+        denied = presence.denied(index, object_id)
+        if denied or presence.ended(index, reverse, object_id):
             mask = np.zeros_like(mask)
         elif (index, object_id) in seeds:  # the session knows nothing of cuts
             mask = seeds[index, object_id].cut(mask)
         if denied:  # the user has said so, or is asked about it
             ious[object_id] = scores[object_id] = 1.0
         present = mask.any() and scores.get(object_id, 1.0) >= LOST_SCORE
-        if present:
-            lost[object_id] = 0
-        elif not ended and not (bounds is not None and index in bounds.absent):
-            lost[object_id] = lost.get(object_id, 0) + 1
+        presence.note(index, reverse, object_id, bool(present))
         shown[object_id] = mask
+    said = {i for i in shown if (index, i) in seeds or presence.marked(index, i)}
     return PlaneMasks(
         frames.plane,
         frames.position(index),
         combine(shown),
         {object_id: ObjectPrompts() for object_id in shown},
-        measure(shown, ious, scores, {i for i in shown if (index, i) in seeds}),
+        measure(shown, ious, scores, said),
     )
 
 
-def _all_lost(
-    index: int,
-    reverse: bool,
-    seeds: Mapping[tuple[int, int], ObjectPrompts],
-    lost: dict[int, int],
-    plan: Plan,
-) -> bool:
-    """Whether nothing is left to follow: all are lost, and none is prompted ahead."""
-    assert plan.patience is not None
-    sign = -1 if reverse else 1
-    ahead = {i for frame, i in seeds if (frame - index) * sign >= 0}
-    counts = lost.values()
-    return bool(lost) and not ahead and min(counts) >= plan.patience
-
-
 def _erase_rest(
-    result: Any, frames: LayerFrames, plan: Plan, reverse: bool
+    objects: Collection[int],
+    index: int,
+    frames: LayerFrames,
+    plan: Plan,
+    reverse: bool,
+    marked: bool = False,
 ) -> Iterator[PlaneMasks]:
-    """Take objects off the frames beyond the one on which the last was given up."""
+    """Take objects off the frames beyond the one on which they were given up."""
     sign = -1 if reverse else 1
     first = 0 if plan.start is None else plan.start
     last = len(frames) - 1 if plan.stop is None else plan.stop
     stale: dict[int, set[int]] = {}
-    for object_id in result.masks:
-        for index in plan.shown.get(object_id, ()):
-            if (index - result.frame_index) * sign > 0 and first <= index <= last:
-                stale.setdefault(index, set()).add(object_id)
-    yield from _erase(stale, frames, reverse)
+    for object_id in objects:
+        for t in plan.shown.get(object_id, ()):
+            if (t - index) * sign > 0 and first <= t <= last:
+                stale.setdefault(t, set()).add(object_id)
+    yield from _erase(stale, frames, reverse, marked)
 
 
 def _erase(
-    stale: Mapping[int, set[int]], frames: LayerFrames, reverse: bool
+    stale: Mapping[int, set[int]],
+    frames: LayerFrames,
+    reverse: bool,
+    marked: bool = False,
 ) -> Iterator[PlaneMasks]:
-    """Take objects off frames."""
+    """Take objects off frames, as the user has ``marked`` them or not."""
     nothing = np.zeros(frames.shape, bool)
     for index in sorted(stale, reverse=reverse):
         masks = dict.fromkeys(sorted(stale[index]), nothing)
+        scores = dict.fromkeys(masks, 1.0 if marked else 0.0)
         yield PlaneMasks(
             frames.plane,
             frames.position(index),
             combine(masks),
             {object_id: ObjectPrompts() for object_id in masks},
-            measure(masks, {}, dict.fromkeys(masks, 0.0)),
+            measure(masks, {}, scores, masks if marked else ()),
         )

@@ -8,7 +8,8 @@ import numpy as np
 
 from napari_sam2._divisions import Suspect, divide, find_suspects, positions_from
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._marks import BEGIN, END, Mark
+from napari_sam2._marks import BEGIN, END, Mark, index_on
+from napari_sam2._masks import PackedMask
 from napari_sam2._tracks import collect_rows, make_tracks
 from sam2_core.errors import PromptError, Sam2Error
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Tracks
 
+    from napari_sam2._history import Step
     from napari_sam2._stacking import StackTools
 
 
@@ -42,7 +44,8 @@ class LineageTools:
         """The user says whether it was a division; it is never asked again.
 
         An object in two parts becomes two objects from that frame on, and ends before
-        it; a daughter beside her mother begins there. Undo takes the answer back.
+        it: its prompts from there on go. A daughter beside her mother begins there.
+        Undo takes the answer back.
 
         Returns
         -------
@@ -75,6 +78,7 @@ class LineageTools:
             )
             first = controller.free_id(2)
             pair = (first, first + 1)
+            self._drop_prompts(suspect, step)
             record.mark(Mark(suspect.parent, plane, before, END), step)
             record.journal.divide(suspect.parent, pair, plane, positions, step)
 
@@ -86,6 +90,20 @@ class LineageTools:
         record.answer(suspect.key, daughters, step)
         self.tools.refresh()
         return daughters
+
+    def _drop_prompts(self, suspect: Suspect, step: Step) -> None:
+        """The parent is not asked for any more where its daughters are."""
+        frames, starts = self.tools.need_frames(), self.controller.starts
+        nothing = PackedMask.of(np.zeros(frames.shape, bool))
+        gone = {
+            key: nothing
+            for key in starts.prompts()
+            if key.object_id == suspect.parent
+            and (index := index_on(frames, key.plane, key.position)) is not None
+            and index >= suspect.frame
+        }
+        starts.replace(gone, step)
+        self.controller.steps.look()
 
     def make_tracks(self) -> None:
         """Show the paths of all objects as a Tracks layer; the old one is replaced.

@@ -101,21 +101,29 @@ class Marks:
         """Forget what was said about an object."""
         self.replace(mark for mark in self._marks if mark.object_id != object_id)
 
-    def contradict(self, keys: Iterable[Key]) -> None:
-        """A prompt shows the object where a mark denies it: the prompt counts."""
-        prompted: dict[tuple[int, tuple[int, int]], set[tuple[int, ...]]] = {}
+    def contradict(self, keys: Iterable[Key], axis: int | None) -> None:
+        """A prompt shows the object where a mark denies it: the prompt counts.
+
+        ``axis`` is that along which objects are followed.
+        """
+        prompted: dict[Any, set[int]] = {}
         for key in keys:
-            places = prompted.setdefault((key.object_id, key.plane), set())
-            places.add(key.position)
-        self.replace(
-            mark
-            for mark in self._marks
-            if not any(
-                (mark.kind == ABSENT and place == mark.position)
-                or (mark.kind == BEGIN and _before(place, mark.position))
-                for place in prompted.get((mark.object_id, mark.plane), ())
-            )
-        )
+            line, index = _on_line(key, axis)
+            prompted.setdefault(line, set()).add(index)
+
+        def holds(mark: Mark) -> bool:
+            line, index = _on_line(mark, axis)
+            there = prompted.get(line)
+            if not there:
+                return True
+            if mark.kind == ABSENT:
+                return index not in there
+            if mark.kind == BEGIN:
+                return index <= min(there)
+            # The end before its first prompt is where an object begins.
+            return max(there) <= index or index < min(there)
+
+        self.replace(mark for mark in self._marks if holds(mark))
 
     def bounds(
         self, frames: LayerFrames, firsts: Mapping[int, int]
@@ -161,7 +169,8 @@ def _excludes(a: Mark, b: Mark) -> bool:
     return here and (a.kind == b.kind or ABSENT in (a.kind, b.kind))
 
 
-def _before(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether a position is on the same line of frames as another, and earlier."""
-    differing = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
-    return len(differing) == 1 and differing[0][0] < differing[0][1]
+def _on_line(at: Mark | Key, axis: int | None) -> tuple[Any, int]:
+    """Which object on which line of frames, and the frame on it."""
+    along = None if axis in at.plane else axis
+    fixed, index = split_position(at.plane, at.position, along)
+    return (at.object_id, at.plane, fixed), index

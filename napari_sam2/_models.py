@@ -80,6 +80,7 @@ class Session(Protocol):
         object_ids: Any = None,
         around: int | None = None,
         ended: Any = None,
+        absent: Any = None,
     ) -> Iterator[FrameMasks]: ...
 
 

@@ -131,10 +131,10 @@ class Record:
         self._marks.setdefault(step, list(self.marks))
         return self.marks.toggle(mark)
 
-    def contradict(self, keys: Iterable[Any], step: Any) -> None:
-        """Prompts count more than marks on the same frames."""
+    def contradict(self, keys: Iterable[Any], axis: int | None, step: Any) -> None:
+        """Prompts count more than marks that deny them along an axis."""
         before = list(self.marks)
-        self.marks.contradict(keys)
+        self.marks.contradict(keys, axis)
         if step is not None and before != list(self.marks):
             self._marks.setdefault(step, before)
 

@@ -8,7 +8,7 @@ from psygnal import Signal
 
 from napari_sam2 import _layers
 from napari_sam2._flags import Flag, find_flags
-from napari_sam2._marks import ABSENT, BEGIN, Mark, index_on
+from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
 from napari_sam2._review import least_certain
 from sam2_core.errors import PromptError, Sam2Error
 
@@ -143,11 +143,16 @@ class StackTools:
             raise PromptError(
                 f"Object {object_id} has prompts before this frame; delete them first."
             )
+        before = here < min(prompted, default=here)  # where an end is a beginning
+        if kind == END and not before and any(index > here for index in prompted):
+            raise PromptError(
+                f"Object {object_id} has prompts after this frame; delete them first."
+            )
         step = controller.steps.begin("mark")
         mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
-            forward = kind != BEGIN and here >= min(prompted, default=here)
+            forward = kind != BEGIN and not before
             where = [here]
             if kind != ABSENT:
                 where = self._beyond(frames, object_id, here, forward)
@@ -300,7 +305,8 @@ class StackTools:
             prompts = self.controller.pending.prompts()
         except Sam2Error:
             return
-        self.record.contradict(prompts, self.controller.history.last)
+        axis, step = self.controller.state.axis, self.controller.history.last
+        self.record.contradict(prompts, axis, step)
         self._corrected = True
 
     def _on_ended(self, kind: str) -> None:

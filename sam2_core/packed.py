@@ -37,7 +37,7 @@ class PackedMask:
         """Pack a mask, (h, w) bool, whose first pixel is at (top, left)."""
         rows = np.flatnonzero(mask.any(1))
         if not len(rows):
-            return cls(0, 0, 0, 0, np.zeros(0, np.uint8))
+            return cls.empty()
         mask = mask[rows[0] : rows[-1] + 1]
         columns = np.flatnonzero(mask.any(0))
         mask = mask[:, columns[0] : columns[-1] + 1]
@@ -48,6 +48,11 @@ class PackedMask:
             mask.shape[1],
             np.packbits(mask),
         )
+
+    @classmethod
+    def empty(cls) -> PackedMask:
+        """A mask without pixels."""
+        return cls(0, 0, 0, 0, np.zeros(0, np.uint8))
 
     @property
     def window(self) -> tuple[slice, slice]:

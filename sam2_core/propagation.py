@@ -34,6 +34,9 @@ class Course:
     ended : callable, optional
         Asked after each result whether its direction may end there, or which objects
         are not to be followed any further in it.
+    absent : callable, optional
+        Asked before each frame is drawn, with its index and whether it was come to on
+        the way back: objects that are not on it, whatever is found.
     """
 
     low: int
@@ -41,6 +44,7 @@ class Course:
     direction: str = "both"
     around: int | None = None
     ended: Callable[[FrameResult], bool | Collection[int]] | None = None
+    absent: Callable[[int, bool], Collection[int]] | None = None
 
     @property
     def ways(self) -> tuple[bool, ...]:
@@ -69,7 +73,8 @@ class Propagation:
     objects : dict
         The session's objects; those that vanish from it on the way are left alone.
     draw : callable
-        Makes the result of a frame from its index and the objects' memories.
+        Makes the result of a frame from its index, the objects' memories, and those
+        that are not on it.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class Propagation:
         model: Sam2,
         tracker: Tracker,
         objects: Mapping[int, FollowedObject],
-        draw: Callable[[int, dict[int, Memory]], FrameResult],
+        draw: Callable[[int, dict[int, Memory], Collection[int]], FrameResult],
     ) -> None:
         self.model = model
         self.tracker = tracker
@@ -96,7 +101,7 @@ class Propagation:
             frame_index, found = sweep.step()
             if not course.low <= frame_index <= course.high:
                 continue
-            result = self._draw(frame_index, found, sweep.reverse)
+            result = self._draw(frame_index, found, sweep.reverse, course)
             if frame_index in earlier:
                 result = earlier.pop(frame_index).joined(result, self.objects)
             elif len(sweeps) > 1 and frame_index in shared:
@@ -128,7 +133,7 @@ class Propagation:
             frame_index, found = sweep.step()
             if not course.low <= frame_index <= course.high:
                 continue
-            result = self._draw(frame_index, found, sweep.reverse)
+            result = self._draw(frame_index, found, sweep.reverse, course)
             yield result
             course.after(sweep, result)
         self._settle(swept, course)
@@ -216,10 +221,11 @@ class Propagation:
         return Route(known, prompted, skipped=skipped)
 
     def _draw(
-        self, frame_index: int, found: dict[int, Memory], reverse: bool
+        self, frame_index: int, found: dict[int, Memory], reverse: bool, course: Course
     ) -> FrameResult:
+        absent = course.absent(frame_index, reverse) if course.absent else ()
         with inference():
-            return replace(self.draw(frame_index, found), reverse=reverse)
+            return replace(self.draw(frame_index, found, absent), reverse=reverse)
 
     def _commit(self, swept: Mapping[int, FollowedObject]) -> None:
         """Remember the prompted frames as their prompts stand."""

@@ -11,6 +11,7 @@ from sam2_core.followed import FollowedObject, SomeObjects, Start
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
 from sam2_core.local_tracker import LocalTracker
+from sam2_core.packed import PackedMask
 from sam2_core.presets import with_preset
 from sam2_core.prompts import (
     SparsePrompt,
@@ -271,6 +272,7 @@ class VideoSession:
         object_ids: Collection[int] | None = None,
         around: int | None = None,
         ended: Callable[[FrameResult], bool | Collection[int]] | None = None,
+        absent: Callable[[int, bool], Collection[int]] | None = None,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -304,6 +306,10 @@ class VideoSession:
             Asked with each result, after the caller has had it, whether the direction
             it was found in (``result.reverse``) may end there, or which objects are
             not to be followed any further in it.
+        absent : callable, optional
+            Asked with each frame, and whether it was come to on the way back, which
+            objects are not on it. They are followed over it, but their masks are empty
+            there and take no pixels from others.
 
         Returns
         -------
@@ -342,7 +348,7 @@ class VideoSession:
             objects = SomeObjects(self._objects, object_ids)
         if around is not None:
             around = check_frame_index(around, self.num_frames)
-        course = Course(low, high, direction, around, ended)
+        course = Course(low, high, direction, around, ended, absent)
         run = Propagation(self.model, self._tracker, objects, self._result)
         return run.changes(course) if only_changed else run.everything(course)
 
@@ -363,10 +369,15 @@ class VideoSession:
                 found[object_id] = memory
         return found
 
-    def _result(self, frame_index: int, found: dict[int, Memory]) -> FrameResult:
+    def _result(
+        self, frame_index: int, found: dict[int, Memory], absent: Collection[int] = ()
+    ) -> FrameResult:
+        there = {i: memory for i, memory in found.items() if i not in absent}
+        masks = self._tracker.draw(there)
+        masks.packed |= {i: PackedMask.empty() for i in found.keys() - there.keys()}
         return FrameResult(
             frame_index,
-            self._tracker.draw(found),
+            masks,
             {i: float(memory.iou) for i, memory in found.items()},
             {i: float(memory.object_score.sigmoid()) for i, memory in found.items()},
         )

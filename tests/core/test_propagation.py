@@ -226,3 +226,35 @@ def test_a_prompt_that_reaches_farther_tells_of_more_frames():
         7: 8,
         9: 8,
     }
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_who_is_absent_takes_no_pixels_from_others(changes):
+    """There others look as they do by themselves, elsewhere as ever."""
+    model = micro_model(non_overlap_masks=True)
+    both, alone = VideoSession(model, FRAMES), VideoSession(model, FRAMES)
+    for session in (both, alone):
+        session.add_prompts(4, 1, **CLICK)
+    both.add_prompts(4, 2, **OTHER)
+    usual = {r.frame_index: r.masks for r in both.propagate()}
+    expected = {r.frame_index: r.masks[1] for r in alone.propagate()}
+    away = {(1, True), (7, False)}
+    assert any((usual[t][1] != expected[t]).any() for t, _ in away)
+    if changes:
+        both.add_prompts(4, 1, **CLICK)
+        both.add_prompts(4, 2, **OTHER)
+
+    def absent(frame_index, reverse):
+        return {2, 9} if (frame_index, reverse) in away else ()
+
+    seen = set()
+    for result in both.propagate(absent=absent, only_changed=changes):
+        t = result.frame_index
+        seen.add((t, result.reverse))
+        assert set(result.masks) == set(result.scores) == {1, 2}
+        gone = (t, result.reverse) in away
+        wanted = expected[t] if gone else usual[t][1]
+        np.testing.assert_array_equal(result.masks[1], wanted)
+        wanted = usual[t][2] & (not gone)
+        np.testing.assert_array_equal(result.masks[2], wanted)
+    assert away < seen

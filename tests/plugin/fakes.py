@@ -131,6 +131,7 @@ class FakeSession:
         object_ids: Any = None,
         around: int | None = None,
         ended: Any = None,
+        absent: Any = None,
     ) -> Iterator[Any]:
         self.backend.asked.append((direction, only_changed, around))
         objects = sorted({object_id for _, object_id in self.prompts})
@@ -150,18 +151,19 @@ class FakeSession:
                 heads = [way for way in ways if way]
                 order.append(min(heads, key=lambda w: abs(w[0] - around)).pop(0))
         over: set[bool] = set()
-        gone: set[int] = set()
+        gone: dict[bool, set[int]] = {False: set(), True: set()}
         for index in order:
             reverse = direction == "backward" or (direction == "both" and index < first)
             if reverse in over:
                 continue
             self.backend.answer()
+            away = absent(index, reverse) if absent is not None else ()
             result = SimpleNamespace(
                 frame_index=index,
                 masks={
-                    object_id: self._mask(index, object_id)
+                    object_id: self._mask(index, object_id) & (object_id not in away)
                     for object_id in objects
-                    if not reverse or object_id not in gone
+                    if object_id not in gone[reverse]
                 },
                 reverse=reverse,
             )
@@ -170,7 +172,7 @@ class FakeSession:
             if told is True:
                 over.add(reverse)
             elif told:
-                gone.update(told)
+                gone[reverse].update(told)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from napari_sam2._engine import Engine
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._lineage import LineageTools
-from napari_sam2._marks import BEGIN
+from napari_sam2._marks import BEGIN, END
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
@@ -148,6 +148,21 @@ def test_what_was_wrong_before_is_mended(lapse, monkeypatch):
     monkeypatch.undo()
     lapse.propagate("both")
     check(lapse)
+
+
+def test_nobody_is_born_from_a_mother_who_has_ended(lapse):
+    """What she would look like beyond her end is nothing to run into."""
+    at(lapse, 1)
+    lapse.add_point((20, 35))
+    lapse.tools.toggle_mark(END)
+    click_daughter(lapse)
+    lapse.propagate("both")
+    labels = lapse.stage.labels.data
+    for frame in (2, 3):
+        mine = np.roll(MOTHER, 1, axis=0)
+        np.testing.assert_array_equal(labels[frame] == 2, mine)
+    assert np.flatnonzero((labels == 1).any((1, 2))).tolist() == [0, 1]
+    assert not (labels[:2] == 2).any()
 
 
 def test_yes_is_a_beginning_that_can_be_undone(lapse):

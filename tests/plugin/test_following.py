@@ -24,7 +24,7 @@ class Session:
         self.visible = visible
         self.asked = []
 
-    def propagate(self, start, stop, direction, around=None, ended=None):
+    def propagate(self, start, stop, direction, around=None, ended=None, absent=None):
         self.asked.append((start, stop, direction, around))
         ways = {
             False: list(range(4, stop + 1)),
@@ -98,7 +98,7 @@ def test_each_way_ends_where_all_are_lost_in_it():
 
 def test_changes_may_come_to_a_frame_from_both_sides():
     class Twice:
-        def propagate(self, start, stop, direction, only_changed=False, ended=None):
+        def propagate(self, start, stop, direction, only_changed, ended, absent):
             assert only_changed
             for reverse in (False, True):
                 mask = disc(SHAPE, 40 if reverse else 20, 10)
@@ -124,6 +124,7 @@ def test_bounds_cut_off_and_leave_out():
     assert session.asked[0][:2] == (0, 7)  # nothing is looked for beyond
     denied = next(m for m in items if m.position == (5,))
     assert denied.facts[1].certainty == 1.0
+    assert denied.facts[1].prompted  # the user's word, not to be looked at
     assert [m.position[0] for m in items if m.facts[2].prompted] == [4]
 
 
@@ -133,12 +134,71 @@ def test_an_object_that_is_lost_for_long_does_not_come_back():
     assert frames_with(run(away, Plan(direction="forward", patience=2)), 1) == [4, 6]
 
 
+def test_what_was_denied_is_not_lost():
+    """Absent on 5 and 6, not seen on 7: that is one lost frame, not three."""
+    session = Session(visible=[4, 8, 9])
+    bounds = {1: Bounds(0, 9, frozenset({5, 6})), 2: Bounds(0, 9)}
+    plan = Plan(direction="forward", patience=2, bounds=bounds)
+    assert frames_with(run(session, plan), 1) == [4, 8, 9]
+
+
+class Returning:
+    """Object 1, seen on 0 to 2 and 7 to 9, prompted on 2 and 8; object 2 on 2."""
+
+    def propagate(self, start, stop, direction, **_):
+        between = (5, 6, 7)  # object 1 is found there on the way back
+        forward = [(t, False, (2,) if t in between else (1, 2)) for t in range(2, 10)]
+        # What is prompted is found on the way forward; back it goes on beyond.
+        backward = [(t, True, (1, 2)) for t in (7, 6, 5, 1, 0)]
+        for t, reverse, ids in forward + backward:
+            there = t in (0, 1, 2, 7, 8, 9)
+            masks = {1: disc(SHAPE, 20, 10) & there, 2: disc(SHAPE, 40, 30)}
+            scores = {1: 0.9 if there else 0.1, 2: 0.9}
+            yield SimpleNamespace(
+                frame_index=t,
+                masks={i: masks[i] for i in ids},
+                scores=scores,
+                object_scores=scores,
+                reverse=reverse,
+            )
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_before_its_first_prompt_an_object_that_was_away_is_there(patience):
+    seeds = {at: ObjectPrompts() for at in ((2, 1), (8, 1), (2, 2))}
+    plan = Plan(patience=patience)
+    items = list(follow(Returning(), FRAMES, seeds, plan, lambda: False))
+    assert sorted(frames_with(items, 1)) == [0, 1, 2, 7, 8, 9]
+
+
+def test_beyond_its_end_an_object_is_followed_no_further_and_gone():
+    class Asking(Session):
+        def propagate(self, *args, ended=None, **kwargs):
+            for result in super().propagate(*args, **kwargs):
+                yield result
+                left.append((result.frame_index, set(ended(result))))
+
+    left = []
+    bounds = {1: Bounds(3, 6), 2: Bounds(0, 9)}
+    shown = {1: frozenset({1, 8})}
+    items = run(Asking(), Plan(bounds=bounds, shown=shown))
+    assert dict(left)[5] == set()
+    assert dict(left)[6] == dict(left)[7] == {1}
+    assert dict(left)[4] == set()
+    assert dict(left)[3] == dict(left)[2] == {1}
+    erased = [m for m in items if list(m.prompts) == [1]]
+    assert sorted(m.position[0] for m in erased) == [1, 8]
+    for item in erased:
+        assert item.facts[1].prompted
+        assert item.facts[1].certainty == 1.0
+
+
 def test_the_sweep_ends_when_all_are_lost_and_stale_masks_go():
     session = Session(visible=[4, 5])
     only = Session.propagate
 
-    def alone(self, start, stop, direction):
-        for result in only(self, start, stop, direction):
+    def alone(self, *args, **kwargs):
+        for result in only(self, *args, **kwargs):
             del result.masks[2]
             yield result
 
@@ -181,7 +241,40 @@ def test_a_prompt_before_the_beginning_counts_more():
     marks = Marks([begins])
     elsewhere = [(2, plane, (1, 2)), (1, (1, 3), (1, 2)), (1, plane, (1, 5))]
     for object_id, shown, position in [*elsewhere, (1, plane, (0, 2))]:
-        marks.contradict([Key(shown, position, object_id)])
+        marks.contradict([Key(shown, position, object_id)], 1)
         assert list(marks) == [begins]
-    marks.contradict([Key(plane, (1, 2), 1)])
+    marks.contradict([Key(plane, (1, 2), 1)], 1)
     assert len(marks) == 0
+
+
+def keys(*frames):
+    from napari_sam2._prompts import Key
+
+    return [Key((1, 2), (frame,), 1) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("prompted", "stays"),
+    [((1,), True), ((1, 4), True), ((1, 7), False), ((4, 7), False), ((5, 7), True)],
+)
+def test_a_prompt_after_the_end_counts_more(prompted, stays):
+    """But one before its first prompt is a beginning."""
+    ends = Mark(1, (1, 2), (4,), END)
+    marks = Marks([ends])
+    marks.contradict(keys(*prompted), 0)
+    assert list(marks) == [ends] * stays
+
+
+def test_of_another_slice_prompts_say_nothing():
+    """Along time, a click on slice 2 is not before a beginning on slice 3."""
+    from napari_sam2._prompts import Key
+
+    begins, ends = (Mark(1, (2, 3), (2, 3), kind) for kind in (BEGIN, END))
+    marks = Marks([begins, ends])
+    marks.contradict([Key((2, 3), (2, z), 1) for z in (2, 3, 4)], 0)
+    assert list(marks) == [begins, ends]
+    marks.contradict([Key((2, 3), (2, z), 1) for z in (2, 3, 4)], 1)
+    assert len(marks) == 0
+    marks.replace([begins])
+    marks.contradict([Key((2, 3), (1, 3), 1)], 2)  # an axis that is on display now
+    assert list(marks) == [begins]

@@ -142,6 +142,26 @@ def test_a_division_makes_two_objects_and_undo_one_again(lapse):
     assert len(lapse.history.record.marks) == 0
 
 
+def test_a_mother_is_not_asked_for_beyond_the_division(lapse):
+    """Her prompts there would take the daughters' pixels, or her end away."""
+    lapse.add_point((1, 20, 20))
+    before = [key.position for key in lapse.pending.prompts()]
+    lapse.viewer.dims.set_current_step(0, 5)
+    lapse.add_point((5, 20, 12))
+    asked = [key.position for key in lapse.pending.prompts()]
+    (suspect,) = lapse.lineage.suspects()
+    lapse.lineage.answer(suspect, divided=True)
+    assert sorted(key.position for key in lapse.pending.prompts()) == sorted(before)
+    divided = lapse.stage.labels.data.copy()
+    lapse.propagate("both")
+    np.testing.assert_array_equal(lapse.stage.labels.data[3:], divided[3:])
+    assert [mark.kind for mark in lapse.history.record.marks] == [END]
+    lapse.undo()
+    lapse.undo()
+    assert sorted(key.position for key in lapse.pending.prompts()) == sorted(asked)
+    assert len(lapse.history.record.marks) == 0
+
+
 def test_no_is_an_answer_too(lapse):
     (suspect,) = lapse.lineage.suspects()
     before = lapse.stage.labels.data.copy()

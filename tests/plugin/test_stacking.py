@@ -124,6 +124,52 @@ def test_nothing_begins_after_its_first_prompt(stack):
     assert filled(t) == list(range(7))
 
 
+def test_nothing_ends_before_its_last_prompt(stack):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.add_point((5, 10, 24))
+    t.propagate("both")
+    t.tools.go_to(3)
+    with pytest.raises(PromptError, match="prompts after this frame"):
+        t.tools.toggle_mark(END)
+    assert filled(t) == list(range(7))
+    assert len(t.history.record.marks) == 0
+
+
+def test_a_click_after_the_end_is_kept(stack):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.next_object()
+    t.add_point((1, 30, 20))  # goes on, so that all frames are gone over
+    t.select_object(1)
+    t.propagate("both")
+    t.tools.go_to(3)
+    t.tools.toggle_mark(END)
+    labels = t.stage.labels.data
+    ended = (labels == 1).any((1, 2))
+    assert np.flatnonzero(ended).tolist() == [0, 1, 2, 3]
+    t.tools.go_to(5)
+    t.add_point((5, 10, 24))
+    assert len(t.history.record.marks) == 0
+    t.propagate("both")
+    assert (labels == 1).any((1, 2)).all()
+    t.undo()
+    t.undo()
+    assert [mark.kind for mark in t.history.record.marks] == [END]
+
+
+def test_a_beginning_stays_when_another_slice_is_prompted(stack):
+    t = stack(np.zeros((5, 6, 40, 60), np.float32))
+    t.choose_axis(0)
+    t.viewer.dims.set_current_step(0, 2)
+    t.viewer.dims.set_current_step(1, 3)
+    t.add_point((2, 3, 20, 20))
+    t.tools.toggle_mark(BEGIN)
+    t.viewer.dims.set_current_step(1, 2)
+    t.add_point((2, 2, 20, 20))
+    assert [mark.position for mark in t.history.record.marks] == [(2, 3)]
+
+
 def test_in_3d_the_tools_say_what_clicks_do(stack):
     t = stack()
     t.add_point((3, 10, 20))

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._divisions import Suspect, divide, find_suspects, positions_from
+from napari_sam2._entry import Entry
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._marks import BEGIN, END, Mark
 from napari_sam2._tracks import collect_rows, make_tracks
-from sam2_core.errors import PromptError, Sam2Error
+from sam2_core.errors import Cancelled, PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari.layers import Tracks
 
+    from napari_sam2._history import Step
     from napari_sam2._stacking import StackTools
 
 
@@ -42,7 +44,8 @@ class LineageTools:
         """The user says whether it was a division; it is never asked again.
 
         An object in two parts becomes two objects from that frame on, and ends before
-        it; a daughter beside her mother begins there. Undo takes the answer back.
+        it; a daughter beside her mother begins there. Undo takes the answer back, and
+        so does stopping before all frames are divided.
 
         Returns
         -------
@@ -55,8 +58,7 @@ class LineageTools:
             If the object divided and is locked.
         """
         controller, record = self.controller, self.tools.record
-        frames, labels = self.tools.need_frames(), controller.stage.labels
-        assert labels is not None
+        frames = self.tools.need_frames()
         assert frames.axis is not None
         if divided and suspect.parent in controller.notes.locked:
             raise PromptError(controller.notes.refusal(suspect.parent))
@@ -76,16 +78,44 @@ class LineageTools:
             first = controller.free_id(2)
             pair = (first, first + 1)
             record.mark(Mark(suspect.parent, plane, before, END), step)
-            record.journal.divide(suspect.parent, pair, plane, positions, step)
-
-            def work(stop: Stop) -> Iterator[Any]:
-                return divide(labels, plane, positions, suspect.parent, pair)
-
-            controller.tasks.rewrite(work, step)
             daughters = pair
         record.answer(suspect.key, daughters, step)
+        if divided and not suspect.daughter:
+            self._divide(suspect.parent, pair, plane, positions, step)
         self.tools.refresh()
         return daughters
+
+    def _divide(
+        self,
+        parent: int,
+        pair: tuple[int, int],
+        plane: tuple[int, int],
+        positions: list[tuple[int, ...]],
+        step: Step,
+    ) -> None:
+        """Write the daughters into the labels: on all of these frames, or on none."""
+        controller, journal = self.controller, self.tools.record.journal
+        labels, entries = controller.stage.labels, list[Entry]()
+
+        def begin() -> None:
+            entries.append(journal.divide(parent, pair, plane, positions, step))
+
+        def work(stop: Stop) -> Iterator[Any]:
+            return divide(labels, plane, positions, parent, pair)
+
+        def failed(error: Sam2Error) -> None:
+            history = controller.history
+            if history.last is not step:  # undone, or there is later work on top
+                return
+            undone = history.undone.copy()
+            controller.undo()
+            history.withdraw(undone)
+            if isinstance(error, Cancelled):
+                controller.state.status = "Not divided; the question is still open."
+
+        controller.tasks.submit(
+            "clear", work, step, begin=begin, entries=entries, failed=failed
+        )
 
     def make_tracks(self) -> None:
         """Show the paths of all objects as a Tracks layer; the old one is replaced.

@@ -68,6 +68,7 @@ class SegmentController:
         self.pending = Sync(self.tasks, self.starts, self.sight)
         self.placing = Placing(state, self.stage, self.notes)
         self.painting = Painting(viewer, self.starts, self.steps)
+        self.painting.unanswered.connect(self.sync)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
         self.ids = FreeIds(self.stage, self.ledger)
         self.ids.settled.connect(self._on_settled)

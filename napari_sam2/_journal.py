@@ -160,10 +160,12 @@ class Journal:
         plane: tuple[int, int],
         positions: Any,
         step: Any,
-    ) -> None:
+    ) -> Entry:
         """The two parts of an object get labels of their own."""
         what = {"object": parent, "daughters": list(daughters)}
-        self._add(Entry("divide", what | _planes(plane, positions)), step)
+        return self._add(
+            _counted(Entry("divide", what | _planes(plane, positions))), step
+        )
 
     def clear(self, object_id: int, what: str, into: int, step: Any) -> None:
         """Forget of an object its "mask", "prompts" or "both"; pixels stay.

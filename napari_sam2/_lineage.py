@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._divisions import Suspect, divide, find_suspects, positions_from
+from napari_sam2._entry import Entry
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._marks import BEGIN, END, Mark, index_on
 from napari_sam2._masks import PackedMask
 from napari_sam2._tracks import collect_rows, make_tracks
-from sam2_core.errors import PromptError, Sam2Error
+from sam2_core.errors import Cancelled, PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ class LineageTools:
 
         An object in two parts becomes two objects from that frame on, and ends before
         it: its prompts from there on go. A daughter beside her mother begins there.
-        Undo takes the answer back.
+        Undo takes the answer back, and so does stopping before all frames are divided.
 
         Returns
         -------
@@ -58,8 +59,7 @@ class LineageTools:
             If the object divided and is locked.
         """
         controller, record = self.controller, self.tools.record
-        frames, labels = self.tools.need_frames(), controller.stage.labels
-        assert labels is not None
+        frames = self.tools.need_frames()
         assert frames.axis is not None
         if divided and suspect.parent in controller.notes.locked:
             raise PromptError(controller.notes.refusal(suspect.parent))
@@ -80,14 +80,10 @@ class LineageTools:
             pair = (first, first + 1)
             self._drop_prompts(suspect, step)
             record.mark(Mark(suspect.parent, plane, before, END), step)
-            record.journal.divide(suspect.parent, pair, plane, positions, step)
-
-            def work(stop: Stop) -> Iterator[Any]:
-                return divide(labels, plane, positions, suspect.parent, pair)
-
-            controller.tasks.rewrite(work, step)
             daughters = pair
         record.answer(suspect.key, daughters, step)
+        if divided and not suspect.daughter:
+            self._divide(suspect.parent, pair, plane, positions, step)
         self.tools.refresh()
         return daughters
 
@@ -104,6 +100,38 @@ class LineageTools:
         }
         starts.replace(gone, step)
         self.controller.steps.look()
+
+    def _divide(
+        self,
+        parent: int,
+        pair: tuple[int, int],
+        plane: tuple[int, int],
+        positions: list[tuple[int, ...]],
+        step: Step,
+    ) -> None:
+        """Write the daughters into the labels: on all of these frames, or on none."""
+        controller, journal = self.controller, self.tools.record.journal
+        labels, entries = controller.stage.labels, list[Entry]()
+
+        def begin() -> None:
+            entries.append(journal.divide(parent, pair, plane, positions, step))
+
+        def work(stop: Stop) -> Iterator[Any]:
+            return divide(labels, plane, positions, parent, pair)
+
+        def failed(error: Sam2Error) -> None:
+            history = controller.history
+            if history.last is not step:  # undone, or there is later work on top
+                return
+            undone = history.undone.copy()
+            controller.undo()
+            history.withdraw(undone)
+            if isinstance(error, Cancelled):
+                controller.state.status = "Not divided; the question is still open."
+
+        controller.tasks.submit(
+            "clear", work, step, begin=begin, entries=entries, failed=failed
+        )
 
     def make_tracks(self) -> None:
         """Show the paths of all objects as a Tracks layer; the old one is replaced.

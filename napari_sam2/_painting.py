@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from psygnal import Signal
 
 from napari_sam2 import _labels, _layers
 from napari_sam2._masks import PackedMask
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
     from napari_sam2._strokes import Touched
 
 DRAWN = ("set_data", "labels_update")  # events of a layer whose pixels are new
+STOPPED = (
+    "Your stroke has stopped the propagation; what is done stays. Propagate again to "
+    "go on."
+)
 
 
 class Painting:
     """Turns strokes into steps, and painted objects into mask prompts.
 
     A stroke may go through several planes: napari's brush and bucket can work in 3D.
+    Masks that are on their way would be written over it, so they are called off.
 
     Parameters
     ----------
@@ -41,6 +47,8 @@ class Painting:
         Remembers the strokes.
     """
 
+    unanswered = Signal()  # a stroke is over that called off the answer to prompts
+
     def __init__(
         self, viewer: napari.components.ViewerModel, starts: Starts, steps: Steps
     ) -> None:
@@ -49,15 +57,19 @@ class Painting:
         self.steps = steps
         self._labels: Labels | None = None
         self._told: list[Any] = []  # of napari's atoms: what is about to be written
+        self._called_off: set[str] = set()  # kinds of jobs
         steps.state.events.labels.connect(self._on_labels)
+        steps.tasks.ended.connect(self._on_ended)
 
     def _on_labels(self, labels: Labels | None) -> None:
         if self._labels is not None:
+            self._labels.events.labels_update.disconnect(self._call_off)
             self._labels.events.paint.disconnect(self._on_paint)
             for name in DRAWN:
                 self._labels.events[name].disconnect(self._on_drawn)
         self._labels, self._told = labels, []
         if labels is not None:
+            labels.events.labels_update.connect(self._call_off)
             labels.events.paint.connect(self._on_paint)
             for name in DRAWN:
                 labels.events[name].connect(self._on_drawn)
@@ -74,9 +86,26 @@ class Painting:
         if not atoms or self._labels is None or image is None:
             return
         plane = self._plane(image)
+        self._call_off()
         if not self._is_written(atoms[-1], plane, self._labels):
             self._told = [atoms.pop()]
         self._take(atoms, plane, self._labels)
+        if "predict" in self._called_off and not self._told:
+            self._called_off.discard("predict")
+            self.unanswered.emit()
+
+    def _call_off(self, event: Any = None) -> None:
+        """A stroke goes on, and is told at its end: nothing else writes meanwhile."""
+        runner = self.steps.tasks.runner
+        kinds = {kind for kind in ("predict", "propagate") if runner.awaits(kind)}
+        self._called_off |= kinds
+        if kinds:
+            runner.cancel(*kinds)
+
+    def _on_ended(self, kind: str) -> None:
+        if kind == "propagate" and kind in self._called_off:
+            self._called_off.discard(kind)
+            self.steps.state.status = STOPPED
 
     def _plane(self, image: Image) -> tuple[int, int]:
         """Axes of the planes that a stroke is told in: those on display."""

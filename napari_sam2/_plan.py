@@ -136,6 +136,23 @@ def check_range(start: int | None, stop: int | None, length: int) -> tuple[int, 
     return first, last
 
 
+def check_direction(
+    span: tuple[int | None, int | None, str], prompted: Collection[int], length: int
+) -> None:
+    """PromptError if no way from these frames leads into the range."""
+    first, last = check_range(span[0], span[1], length)
+    said, other = "", "backward"
+    if span[2] == "forward" and min(prompted) > last:
+        said = f"the first is on frame {min(prompted)}"
+    elif span[2] == "backward" and max(prompted) < first:
+        said, other = f"the last is on frame {max(prompted)}", "forward"
+    if said:
+        raise PromptError(
+            f"No prompt leads {span[2]} into frames {first} to {last}: {said}; "
+            f"propagate {other}, or change the range."
+        )
+
+
 def propagation(
     state: SegmentationState,
     frames: LayerFrames,
@@ -162,6 +179,9 @@ def propagation(
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
     only = frozenset({state.object_id}) if alone else None
     changes = changes and record.journal.carried(frames)
+    if not changes:
+        indices = [split_position(k.plane, k.position, frames.axis)[1] for k in prompts]
+        check_direction(span, indices, len(frames))
     return Plan(*span, patience, here, bounds, shown, only, changes)
 
 

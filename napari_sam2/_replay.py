@@ -171,6 +171,8 @@ def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
             history.relabel(labels, Relabelled(plane, position, table), None)
     elif entry.do == "divide":
         pair = (what["daughters"][0], what["daughters"][1])
+        if entry.computed:  # older files do not count
+            positions = positions[: entry.written]
         for masks in divide(labels, plane, positions, int(what["object"]), pair):
             history.write(labels, masks, None, Rules())
 

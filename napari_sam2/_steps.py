@@ -113,9 +113,10 @@ class Steps:
         if self._refuses(step, step.before, "undo"):
             return None
         kinds = ("propagate",) if step.text == "propagation" else ()
-        self.tasks.runner.cancel("predict", "clear", *kinds)
         now = Moment(self.stage.snapshot(), self.state.object_id, self.notes.names)
         history.take_back(self.stage.labels, now)
+        # A division that is stopped takes its own step back, if that is the last.
+        self.tasks.runner.cancel("predict", "clear", *kinds)
         return self._arrive(step.before)
 
     def redo(self) -> Moment | None:

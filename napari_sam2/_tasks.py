@@ -14,7 +14,7 @@ from napari_sam2._entry import Entry
 from napari_sam2._erasing import erase_at
 from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
-from napari_sam2._jobs import Job, Runs, Stop, Work
+from napari_sam2._jobs import Job, Runs, Stop
 from napari_sam2._journal import count_written, watch
 from napari_sam2._ledger import count_plane
 from napari_sam2._messages import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
 COUNT_SECONDS = 0.05  # of counting labels, before other work has its turn
+IDLE = "No prompt leads into that range; change it, the direction or the marks."
 
 
 class Tasks:
@@ -136,7 +137,7 @@ class Tasks:
     def prepare(self, frames: LayerFrames | None) -> None:
         """Load the model, and encode ``frames`` if it is a single plane."""
         choice, ahead = self.choice, self.engine.prepare
-        self._submit("prepare", lambda stop: ahead(choice, frames, stop))
+        self.submit("prepare", lambda stop: ahead(choice, frames, stop))
 
     def download(self) -> None:
         """Fetch the chosen model on the user's request, then load it."""
@@ -145,7 +146,7 @@ class Tasks:
         def work(stop: Stop) -> Iterator[Any]:
             return self.engine.download(name, stop)
 
-        self._submit("download", work, then=lambda: self.prepare(None))
+        self.submit("download", work, then=lambda: self.prepare(None))
 
     def predict(
         self,
@@ -169,7 +170,7 @@ class Tasks:
                 yield from watch(entry, self.engine, asked)
 
         self.awaited.emit(True)
-        self._submit("predict", work, step, begin=begin, entries=entries)
+        self.submit("predict", work, step, begin=begin, entries=entries)
 
     def propagate(
         self,
@@ -190,7 +191,7 @@ class Tasks:
             asked = self.engine.propagate(*told, stop)
             return watch(entries[0], self.engine, asked)
 
-        self._submit("propagate", work, step, total=total, begin=begin, entries=entries)
+        self.submit("propagate", work, step, total=total, begin=begin, entries=entries)
 
     def relabel(
         self, places: Sequence[Place], table: dict[int, int], step: Step
@@ -209,7 +210,7 @@ class Tasks:
             for place in places:
                 yield Relabelled(plane, place, table)
 
-        self._submit("clear", work, step, begin=begin, entries=entries)
+        self.submit("clear", work, step, begin=begin, entries=entries)
 
     def erase(
         self,
@@ -231,11 +232,7 @@ class Tasks:
         def work(stop: Stop) -> Iterator[Any]:
             return erase_at(shape, plane, positions, object_id)
 
-        self._submit("clear", work, step, begin=begin, entries=entries)
-
-    def rewrite(self, work: Work, step: Step) -> None:
-        """Masks that come from the labels themselves."""
-        self._submit("clear", work, step)
+        self.submit("clear", work, step, begin=begin, entries=entries)
 
     def replay(self, data: Any, then: Callable[[], None]) -> None:
         """Make the labels of a history that was just read from a session file."""
@@ -244,7 +241,7 @@ class Tasks:
         def work(stop: Stop) -> Iterator[Any]:
             return _replay.rerun(journal, data, self.engine, stop)
 
-        self._submit("restore", work, then=then, total=_replay.planes_of(journal))
+        self.submit("restore", work, then=then, total=_replay.planes_of(journal))
 
     def count(self) -> None:
         """Find out where every label is, a few planes at a time."""
@@ -305,16 +302,18 @@ class Tasks:
 
     # -- following a job ----------------------------------------------------------
 
-    def _submit(
+    def submit(
         self,
         kind: str,
         work: Callable[[Stop], Iterator[Any]],
         step: Step | None = None,
-        then: Callable[[], None] | None = None,
+        then: Callable[[], None] = lambda: None,
         total: int = 0,
         begin: Callable[[], None] = lambda: None,
         entries: Sequence[Entry] = (),
+        failed: Callable[[Sam2Error], None] = lambda _: None,
     ) -> None:
+        """Run a job; ``then`` is called if it comes to its end, else ``failed``."""
         began, asks = 0.0, kind in ("predict", "propagate")
 
         def on_start() -> None:
@@ -345,10 +344,11 @@ class Tasks:
             elif error is not None:
                 self.fail(error)
             else:
-                propagated = kind == "propagate" and done
-                self.rest(f"{done} frames in {seconds:.1f} s." if propagated else "")
-                if then is not None:
-                    then()
+                said = f"{done} frames in {seconds:.1f} s." if done else IDLE
+                self.rest(said if kind == "propagate" and (done or total) else "")
+                then()
+            if error is not None:
+                failed(error)
             self.ended.emit(kind)
 
         self.runner.submit(Job(kind, work, on_item, on_end, on_start))

@@ -171,6 +171,36 @@ def test_painting_is_undone_with_the_key_and_followed(open_window, qtbot):
     assert not labels.data.any()
 
 
+def test_an_eraser_stops_a_propagation_and_the_keys_undo_both(
+    open_window, backend, qtbot
+):
+    viewer, _, dock = open_window(np.zeros((12, *SHAPE)))
+    click(viewer, dock.controller.stage.points, (0, 20, 20))
+    dock.wait(30)
+    dock.propagate("both")
+    dock.wait(30)
+    labels = dock.labels
+    before = labels.data.copy()
+    backend.delay = 0.1
+    dock.propagate("both")
+    qtbot.waitUntil(lambda: dock.state.done >= 2, timeout=10000)
+    viewer.dims.set_current_step(0, 10)
+    viewer.layers.selection.active = labels
+    labels.mode, labels.brush_size = "erase", 8
+    drag(viewer, labels, (10, 16, 26), (10, 16, 30), (10, 16, 34))
+    erased = labels.data[10].copy()
+    dock.wait(30)
+    assert 0 < (erased == 1).sum() < (before[10] == 1).sum()
+    np.testing.assert_array_equal(labels.data[10], erased)
+    assert "stroke has stopped the propagation" in dock.state.status
+    backend.delay = 0
+    for text in ("painting", "propagation"):
+        assert dock.state.undo_text == text
+        press_key(qtbot, viewer, Qt.Key_Z, Qt.ControlModifier)
+        dock.wait(30)
+        np.testing.assert_array_equal(labels.data, before)
+
+
 def test_a_3d_stroke_spares_locked_objects_and_is_undone_with_the_key(
     open_window, qtbot
 ):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from fakes import FakeBackend, disc
 
+from napari_sam2 import _lineage
 from napari_sam2._divisions import Suspect, divide, find_suspects
 from napari_sam2._engine import Engine
 from napari_sam2._facts import Facts
@@ -162,6 +165,115 @@ def test_a_mother_is_not_asked_for_beyond_the_division(lapse):
     assert len(lapse.history.record.marks) == 0
 
 
+class Splitting(FakeBackend):
+    """A model that sees two parts from frame 3 on."""
+
+    def session(self, model, frames):
+        session = super().session(model, frames)
+        found = session._mask
+
+        def mask(index, object_id):
+            if index < 3:
+                return found(index, object_id)
+            return disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
+
+        session._mask = mask
+        return session
+
+
+@pytest.fixture
+def split(tool, tmp_path):
+    """The same, all of it by propagation."""
+    t = tool(STACK)
+    t.tasks.engine = Engine(Splitting())
+    t.lineage = LineageTools(StackTools(t))
+    t.keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.add_point((0, 20, 20))
+    t.propagate("forward")
+    return t
+
+
+def repeated(session):
+    """Labels that a session gives without the dock."""
+    journal = session.journal
+    labels = SimpleNamespace(name="labels", data=np.zeros(STACK.shape, np.uint16))
+    history = History(Record(journal))
+    for item in rerun(journal, STACK, Engine(Splitting()), lambda: False):
+        if isinstance(item, Redo):
+            apply(item, labels, history)
+    return labels.data
+
+
+def stop_at(monkeypatch, t, number, then=lambda: None):
+    """Esc while this frame is being divided, after something else perhaps."""
+
+    def slowly(*args):
+        for i, item in enumerate(divide(*args)):
+            if i == number:
+                then()
+                t.cancel()
+            yield item
+
+    monkeypatch.setattr(_lineage, "divide", slowly)
+
+
+@pytest.mark.parametrize("frames", [0, 2])
+def test_a_division_that_is_stopped_is_not_answered(
+    split, monkeypatch, tmp_path, frames
+):
+    suspect = Suspect(1, 3)
+    before, text = split.stage.labels.data.copy(), split.state.undo_text
+    stop_at(monkeypatch, split, frames)
+    split.lineage.answer(suspect, divided=True)
+    np.testing.assert_array_equal(split.stage.labels.data, before)
+    assert split.lineage.suspects() == [suspect]
+    assert len(split.history.record.marks) == 0
+    assert split.state.status == "Not divided; the question is still open."
+    assert (split.state.undo_text, split.state.redo_text) == (text, "")
+    np.testing.assert_array_equal(
+        repeated(read_session(split.keeper.save(tmp_path / "a"))), before
+    )
+    monkeypatch.undo()
+    split.lineage.answer(suspect, divided=True)
+    labels = split.stage.labels.data
+    np.testing.assert_array_equal(labels[3:] > 0, before[3:] > 0)
+    assert not (labels[3:] == 1).any()
+    np.testing.assert_array_equal(
+        repeated(read_session(split.keeper.save(tmp_path / "b"))), labels
+    )
+
+
+def test_a_stopped_division_under_later_work_is_repeated_as_far_as_it_came(
+    split, monkeypatch, tmp_path
+):
+    suspect = Suspect(1, 3)
+    stop_at(monkeypatch, split, 2, lambda: split.steps.begin("later"))
+    split.lineage.answer(suspect, divided=True)
+    labels = split.stage.labels.data
+    assert set(np.flatnonzero((labels == 1).any((1, 2)))) == {0, 1, 2, 5, 6}
+    np.testing.assert_array_equal(
+        repeated(read_session(split.keeper.save(tmp_path / "a"))), labels
+    )
+
+
+def test_undo_while_a_division_waits_takes_back_nothing_else(lapse, backend):
+    """The division waits for the answer to a click."""
+    (suspect,) = lapse.lineage.suspects()
+    before = lapse.stage.labels.data.copy()
+
+    def answer_and_undo():
+        backend.on_answer = lambda: None
+        lapse.lineage.answer(suspect, divided=True)
+        lapse.undo()
+
+    backend.on_answer = answer_and_undo
+    lapse.add_point((0, 30, 40), object_id=5)
+    assert lapse.state.undo_text == "last prompt"
+    assert lapse.lineage.suspects() == [suspect]
+    np.testing.assert_array_equal(lapse.stage.labels.data[1:], before[1:])
+    assert lapse.stage.labels.data[0, 30, 40] == 5
+
+
 def test_no_is_an_answer_too(lapse):
     (suspect,) = lapse.lineage.suspects()
     before = lapse.stage.labels.data.copy()
@@ -236,37 +348,18 @@ def test_no_tracks_without_labels(tool):
         make_tracks(np.empty((0, 4)), {}, t.stage.image, None)
 
 
-def test_divisions_are_part_of_a_session(tool, tmp_path, monkeypatch):
-    # A model that sees two parts from frame 3 on.
-    class Splitting(FakeBackend):
-        def session(self, model, frames):
-            session = super().session(model, frames)
-            found = session._mask
-
-            def mask(index, object_id):
-                if index < 3:
-                    return found(index, object_id)
-                return disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
-
-            session._mask = mask
-            return session
-
-    t = tool(STACK)
-    t.tasks.engine = Engine(Splitting())
-    tools = StackTools(t)
-    lineage = LineageTools(tools)
-    keeper = SessionKeeper(t, tmp_path / "autosaves")
-    t.add_point((0, 20, 20))
-    t.propagate("forward")
-    lineage.answer(lineage.suspects()[0], divided=True)
-    session = read_session(keeper.save(tmp_path / "a"))
+def test_divisions_are_part_of_a_session(split, tmp_path):
+    split.lineage.answer(Suspect(1, 3), divided=True)
+    session = read_session(split.keeper.save(tmp_path / "a"))
     assert session.divisions == [{"parent": 1, "frame": 3, "daughters": [2, 3]}]
+    labels = split.stage.labels.data
+    assert set(np.unique(labels[3:])) == {0, 2, 3}
+    np.testing.assert_array_equal(repeated(session), labels)
 
-    class Labels:
-        name, data = "labels", np.zeros(STACK.shape, np.uint16)
 
-    history = History(Record(session.journal))
-    for item in rerun(session.journal, STACK, Engine(Splitting()), lambda: False):
-        if isinstance(item, Redo):
-            apply(item, Labels, history)
-    np.testing.assert_array_equal(Labels.data, t.stage.labels.data)
+def test_divisions_of_older_files_are_repeated_whole(split, tmp_path):
+    split.lineage.answer(Suspect(1, 3), divided=True)
+    session = read_session(split.keeper.save(tmp_path / "a"))
+    (entry,) = (e for e in session.journal.entries if e.do == "divide")
+    entry.computed = entry.written = 0  # as they were not counted
+    np.testing.assert_array_equal(repeated(session), split.stage.labels.data)

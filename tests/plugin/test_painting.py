@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from fakes import FakeBackend, disc
 
 from napari_sam2._disk_labels import move_to_disk
+from napari_sam2._engine import Engine
+from napari_sam2._history import History
+from napari_sam2._keeping import SessionKeeper
+from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._session_file import read_session
 
 STACK = np.zeros((7, 40, 60), np.float32)
 
@@ -100,6 +110,99 @@ def test_painting_from_a_script_is_counted_and_its_label_is_taken(brush):
     labels.paint(np.array((3, 30, 40)), 8)
     assert brush.ledger.places(8) == [(3,)]
     assert brush.next_object() == 9
+
+
+# -- while masks are on their way ------------------------------------------------------
+
+
+@pytest.fixture
+def busy(brush, backend):
+    """Has a stroke made while the model is at its work, after some more answers."""
+
+    def at_answer(number, paint, work):
+        left = number
+
+        def on_answer():
+            nonlocal left
+            left -= 1
+            if left == 0:
+                paint()
+
+        backend.on_answer = on_answer
+        work()
+        backend.on_answer = lambda: None
+
+    return at_answer
+
+
+def repeated(t, tmp_path):
+    """Labels that a session of all this gives without the dock."""
+    saved = SessionKeeper(t, tmp_path / "autosaves").save(tmp_path / "a.json")
+    journal = read_session(saved).journal
+    labels, history = SimpleNamespace(data=np.zeros(STACK.shape, np.uint32)), History()
+    for redo in rerun(journal, STACK, Engine(FakeBackend()), lambda: False):
+        if isinstance(redo, Redo):
+            apply(redo, labels, history)
+    return labels.data
+
+
+@pytest.mark.parametrize("label", [0, 1, 8])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_stroke_stops_a_propagation_and_both_are_undone(
+    brush, busy, tmp_path, label, overwrite
+):
+    t, data = brush, brush.stage.labels.data
+    if overwrite:
+        t.state.writing = "overwrite"
+    before = data.copy()
+    painted = np.where(ball((1, 40, 60), (0, 10, 29), 2)[0], label, before[6])
+    # Frames 3, 4, 5, then 6; the stroke comes when 5 is asked for.
+    busy(3, lambda: stroke(t, 6, 10, 29, label=label), lambda: t.propagate("forward"))
+    np.testing.assert_array_equal(data[6], painted)
+    np.testing.assert_array_equal(data[:6], before[:6])
+    assert "stroke has stopped" in t.state.status
+    assert t.stage.count_prompts(1) == 2
+    np.testing.assert_array_equal(repeated(t, tmp_path), data)
+    t.undo()
+    np.testing.assert_array_equal(data, before)
+    assert t.state.undo_text == "propagation"
+    t.undo()
+    np.testing.assert_array_equal(data, before)
+    np.testing.assert_array_equal(repeated(t, tmp_path), data)
+
+
+def test_while_a_stroke_goes_on_nothing_is_written_under_it(brush, busy):
+    """The mouse is held down for some frames before napari tells of the stroke."""
+    t, labels = brush, brush.stage.labels
+    before = labels.data.copy()
+    held = ExitStack()
+
+    def press():
+        held.enter_context(labels.block_history())
+        labels.paint(np.array((6, 10, 23)), 0)
+
+    busy(2, press, lambda: t.propagate("forward"))
+    assert not labels.data[6, 10, 23]
+    held.close()
+    assert t.state.undo_text == "painting"
+    t.undo()
+    t.undo()
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def test_a_prompt_that_a_stroke_interrupts_is_answered_after_it(brush, busy, tmp_path):
+    t, data = brush, brush.stage.labels.data
+    before = data.copy()
+    ask = partial(t.add_point, (3, 30, 40), object_id=2)
+    busy(1, lambda: stroke(t, 3, 30, 43, label=8), ask)
+    brushed = ball((1, 40, 60), (0, 30, 43), 2)[0]
+    np.testing.assert_array_equal(data[3] == 8, brushed)
+    np.testing.assert_array_equal(data[3] == 2, disc((40, 60), 40, 30) & ~brushed)
+    np.testing.assert_array_equal(repeated(t, tmp_path), data)
+    t.undo()
+    np.testing.assert_array_equal(data[3] == 2, disc((40, 60), 40, 30))
+    t.undo()
+    np.testing.assert_array_equal(data, before)
 
 
 # -- through several planes ------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes import STACK, click, disc, plane
 
+from napari_sam2._marks import END, Mark
 from sam2_core import PromptError, Sam2Error
 
 
@@ -35,6 +36,34 @@ def test_direction_and_range(tool, direction, start, stop, filled):
     click(t, 3, 10, 20)
     t.propagate(direction, start, stop)
     assert set(np.flatnonzero(t.stage.labels.data.any(axis=(1, 2)))) == filled
+
+
+@pytest.mark.parametrize(
+    ("direction", "start", "stop", "said"),
+    [
+        ("forward", 0, 2, "forward into frames 0 to 2: the first is on frame 3"),
+        ("backward", 4, 5, "backward into frames 4 to 5: the last is on frame 3"),
+    ],
+)
+def test_a_range_that_no_prompt_leads_into_is_refused(
+    tool, direction, start, stop, said
+):
+    t = tool(STACK)
+    click(t, 3, 10, 20)
+    before = t.stage.labels.data.copy()
+    with pytest.raises(PromptError, match=said):
+        t.propagate(direction, start, stop)
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    assert t.state.undo_text == "last prompt"
+
+
+def test_a_propagation_that_marks_leave_nothing_to_says_so(tool):
+    t = tool(STACK)
+    click(t, 1, 10, 20)
+    t.history.record.mark(Mark(1, (1, 2), (3,), END), t.steps.begin("mark"))
+    t.propagate("forward", 5, 6)
+    assert "No prompt leads into that range" in t.state.status
+    assert not t.stage.labels.data[2:].any()
 
 
 def test_range_chosen_in_the_state_is_used(tool):

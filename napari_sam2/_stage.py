@@ -46,6 +46,7 @@ class Stage:
     polarity_selected = Signal(bool)
     layer_lost = Signal(object)
     layers_changed = Signal()
+    leaving = Signal()  # another image or other labels are next; all is as it was yet
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
@@ -70,6 +71,7 @@ class Stage:
 
     def set_image(self, image: Image | None) -> None:
         """Work on another image; its earlier prompts and labels come back."""
+        self.leaving.emit()
         if self.image is not None:
             self.remembered[self.image] = self._companions()
             for name in layers.SPATIAL:
@@ -85,7 +87,7 @@ class Stage:
         if image is None:
             self._use(None, None)
             self.masks = {}
-            self.set_labels(None)
+            self._use_labels(None)
             return
         for name in layers.SPATIAL:
             if name in image.events:
@@ -98,7 +100,7 @@ class Stage:
             points if points in present else None,
             shapes if shapes in present else None,
         )
-        self.set_labels(labels if labels in present else None)
+        self._use_labels(labels if labels in present else None)
         self.hand.pass_on(old[:3], self._companions()[:3])
         if not same:
             self._drop_empty(old)
@@ -111,6 +113,10 @@ class Stage:
 
     def set_labels(self, labels: Labels | None) -> None:
         """Write into this layer from now on."""
+        self.leaving.emit()
+        self._use_labels(labels)
+
+    def _use_labels(self, labels: Labels | None) -> None:
         if self.labels is not None:
             self.labels.events.selected_label.disconnect(self._on_selected_label)
         self.labels = labels

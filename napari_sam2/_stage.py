@@ -220,8 +220,9 @@ class Stage:
                 self.masks = dict(saved.masks)
 
     def count_prompts(self, object_id: int) -> int:
-        """Number of points, shapes and masks for one object, in all frames."""
-        return sum(key.object_id == object_id for key in self.masks) + sum(
+        """Number of points, shapes and masks given for one object, in all frames."""
+        masks = self.masks.items()
+        return sum(m.given for key, m in masks if key.object_id == object_id) + sum(
             int((layer.features["object_id"] == object_id).sum())
             for layer in (self.points, self.shapes)
             if layer is not None

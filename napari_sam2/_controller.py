@@ -352,6 +352,7 @@ class SegmentController:
             self.state.status = "Your prompt is answered once the labels are counted."
             return
         given = self.placing.assign(self.steps.last, self.ids.first())
+        self.placing.reveal(self.steps)
         self.steps.begin("last prompt")
         try:
             self.starts.adopt(labels, self.state.axis is None)

@@ -65,7 +65,7 @@ class SessionKeeper:
     Attributes
     ----------
     offer : Offer or None
-        Earlier work on the image that can be restored.
+        Earlier work on the image that can be restored, the newest first.
     """
 
     offered = Signal()
@@ -82,21 +82,24 @@ class SessionKeeper:
         self._earlier = earlier
         self.offer: Offer | None = None
         self._checksums: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
-        self._autosave: Autosave | None = None
+        # Of each labels layer, by the checksum of the image: channels share labels.
+        self._autosaves: WeakKeyDictionary[Labels, dict[str, Autosave]]
+        self._autosaves = WeakKeyDictionary()
         self._written = 0.0
         self._later = later
         self._waiting = False  # whether there is work that no job has written
         # Before anything that writes a session listens: it says what is in there.
         self.elsewhere = Elsewhere(controller)
         state, tasks = controller.state, controller.tasks
+        controller.stage.leaving.connect(self.finish)
         state.events.image.connect(self._on_image)
         state.events.done.connect(self._on_progress)
         tasks.ended.connect(self._on_ended)
         controller.notes.events.connect(self._on_change)
         tasks.history_changed.connect(self._on_history)
         self._on_history()
-        self._autosaves: list[Autosave] = []
-        finalize(self, _close, self._autosaves)
+        self._open: list[Autosave] = []
+        finalize(self, _close, self._open)
         self._on_image()
 
     # -- for the user -------------------------------------------------------------
@@ -133,23 +136,21 @@ class SessionKeeper:
         restore(self.controller, session, self._known, then=lambda: None)
 
     def accept_offer(self) -> None:
-        """Restore the work that was found."""
+        """Restore the work that was found; more of it is offered next."""
         offer, self.offer = self.offer, None
         self.offered.emit()
         if offer is not None:
-            then = partial(offer.path.unlink, missing_ok=True)
+            then = partial(self._offer_next, offer)
             restore(self.controller, offer.session, self._known, then)
 
     def discard_offer(self) -> None:
-        """Delete the work that was found."""
-        offer, self.offer = self.offer, None
-        if offer is not None:
-            offer.path.unlink(missing_ok=True)
-        self.offered.emit()
+        """Delete the work that was found; more of it is offered next."""
+        if self.offer is not None:
+            self._offer_next(self.offer)
 
     def finish(self) -> None:
-        """The dock is gone: write what has not been written yet."""
-        if self._waiting:
+        """Another image or other labels are next, or the dock is gone: write now."""
+        if self._waiting or self.controller.state.busy == "propagate":
             self.autosave()
 
     def describe(self, at_once: bool = False) -> SessionFile:
@@ -219,15 +220,26 @@ class SessionKeeper:
             return
         if not session.worked:
             return
-        if self._autosave is None:
-            self._autosave = Autosave(self.folder, image.name, self._checksums[image])
-            self._autosaves.append(self._autosave)
+        labels, found = self.controller.stage.labels, self._checksums[image]
+        assert labels is not None
+        autosave = self._autosave
+        if autosave is None:
+            autosave = Autosave(self.folder, image.name, found)
+            self._autosaves.setdefault(labels, {})[found] = autosave
+            self._open.append(autosave)
         content = session.as_json()
-        labels = self.controller.stage.labels
-        if labels is not None:
-            labels.metadata[METADATA] = content
-        self._autosave.write(content)
+        labels.metadata[METADATA] = content
+        autosave.write(content)
         self._written = time.monotonic()
+
+    @property
+    def _autosave(self) -> Autosave | None:
+        """That of the work in hand; None if it was never written."""
+        image, labels = self.controller.stage.image, self.controller.stage.labels
+        if image is None or labels is None:
+            return None
+        found = self._checksums.get(image, "")
+        return self._autosaves.get(labels, {}).get(found)
 
     def _on_progress(self, *_: Any) -> None:
         if time.monotonic() - self._written > EVERY and self.controller.state.done:
@@ -260,7 +272,7 @@ class SessionKeeper:
 
     def _on_image(self, *_: Any) -> None:
         """Another image: find out which one it is, and what is known of it."""
-        self._autosave, self.offer = None, None
+        self.offer = None
         self.offered.emit()
         image = self.controller.stage.image
         if image is not None and image in self._checksums:
@@ -301,12 +313,22 @@ class SessionKeeper:
     def _identify(self, image: Image, found: str) -> None:
         self._checksums[image] = found
         if self._untouched():
-            self.offer = find_offer(self.folder, found)
-            if self.offer is None and self._earlier is not None:
-                self.offer = find_offer(self._earlier, found)
-            self.offered.emit()
+            self._look_for_offer(found)
         else:
             self.autosave()
+
+    def _look_for_offer(self, found: str) -> None:
+        self.offer = find_offer(self.folder, found)
+        if self.offer is None and self._earlier is not None:
+            self.offer = find_offer(self._earlier, found)
+        self.offered.emit()
+
+    def _offer_next(self, offer: Offer) -> None:
+        """Work is restored or not wanted: delete the file, offer what else there is."""
+        offer.path.unlink(missing_ok=True)
+        image, found = self.controller.stage.image, offer.session.image.checksum
+        if image is not None and self._checksums.get(image) == found:
+            self._look_for_offer(found)
 
     def _untouched(self) -> bool:
         stage = self.controller.stage

@@ -347,6 +347,8 @@ def style_points(
     colors[ids != object_id, 3] = FADED
     borders = np.array([border(int(i)) for i in ids])
     shown = ~np.isin(ids, list(hidden_in(labels)))
+    colors[~shown, 3] = borders[~shown, 3] = 0  # napari draws what is not shown in 2D
+    _let_go(layer, ~shown)
     # Each of these has all points drawn anew.
     if not _same(layer.face_color, colors):
         layer.face_color = colors
@@ -365,8 +367,15 @@ def style_shapes(layer: Shapes, object_id: int, labels: Labels | None = None) ->
     colors = np.where(positive[:, None], GREEN, RED)
     colors[ids != object_id, 3] = FADED
     colors[np.isin(ids, list(hidden_in(labels))), 3] = 0
+    _let_go(layer, colors[:, 3] == 0)
     if not _same(layer.edge_color, colors):
         layer.edge_color = colors
+
+
+def _let_go(layer: Points | Shapes, hidden: Any) -> None:
+    """Select nothing if prompts in the selection, which is outlined, are hidden."""
+    if any(hidden[i] for i in layer.selected_data if i < len(hidden)):
+        layer.selected_data = set()
 
 
 def drop_stale_rows(layer: Points | Shapes) -> None:

@@ -65,6 +65,11 @@ class ObjectNotes:
             names[object_id] = name.strip()
         self.names = names
 
+    def forget(self, object_id: int) -> None:
+        """The object is no more: what has its id later has no name and is drawn."""
+        self.rename(object_id, "")
+        self.hide(object_id, False)
+
     def lock(self, object_id: int, on: bool) -> None:
         """Protect an object from every change, or allow changes again."""
         self.locked = self.locked | {object_id} if on else self.locked - {object_id}

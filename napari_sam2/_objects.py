@@ -35,7 +35,7 @@ class ObjectRow:
     object_id, name
         Its label and what the user calls it.
     prompts : int
-        Number of points, shapes and masks, in all frames.
+        Number of points, shapes and masks that were given, in all frames.
     frames : int
         Number of planes in which it has pixels.
     confidence : float or None
@@ -103,8 +103,8 @@ class Objects:
 
     def _prompt_counts(self) -> dict[int, int]:
         counts: dict[int, int] = {}
-        for key in self.stage.masks:
-            counts[key.object_id] = counts.get(key.object_id, 0) + 1
+        for key, start in self.stage.masks.items():
+            counts[key.object_id] = counts.get(key.object_id, 0) + start.given
         for layer in (self.stage.points, self.stage.shapes):
             if layer is None or len(layer.data) == 0:
                 continue
@@ -193,7 +193,7 @@ class Objects:
         self.controller.steps.look()
         if what == "both":
             for object_id in ids:
-                self.notes.rename(object_id, "")
+                self.notes.forget(object_id)
         if what != "prompts":
             self._relabel(dict.fromkeys(ids, 0), step)
         self.controller.tasks.rest()
@@ -218,7 +218,8 @@ class Objects:
         self.stage.move_prompts(others, first)
         for object_id in others:
             self._forget(object_id, "both", first, step)
-            self.notes.rename(object_id, "")
+            self.notes.forget(object_id)
+        self.notes.hide(first, False)
         self.controller.starts.keep(united, step)
         self._relabel(dict.fromkeys(others, first), step)
         self.select(first)

@@ -150,6 +150,8 @@ class Painting:
         for patch in patches:
             self.steps.history.add(patch, step)
             self.steps.history.record.journal.paint(patch, step)
+            for object_id in self.steps.notes.hidden.intersection(np.unique(patch.new)):
+                self.steps.notes.hide(object_id, False)  # else nothing is seen of it
         self._prompt(labels, patches, step)
 
     def _protect(self, before: NDArray[Any], now: NDArray[Any]) -> bool:

@@ -110,6 +110,11 @@ class Placing:
         shape = _layers.image_shape(image)
         return OUTSIDE if _outside(now, shape) - _outside(last, shape) else ""
 
+    def reveal(self, steps: Steps) -> None:
+        """Draw hidden objects again that were just prompted."""
+        while hidden := steps.touched(self.notes.hidden):
+            self.notes.hide(hidden, False)
+
     def _is_click(self, before: int) -> bool:
         """Whether the last shape, after so many, is a box that nobody drew."""
         shapes = self.stage.shapes

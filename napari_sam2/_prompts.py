@@ -131,6 +131,11 @@ class MaskPrompt:
     mask: PackedMask
     answers: ObjectPrompts = field(default_factory=ObjectPrompts)
 
+    @property
+    def given(self) -> bool:
+        """Whether it is a prompt of its own, and not what others led to."""
+        return not self.answers
+
 
 @dataclass
 class _Draft:

@@ -86,11 +86,11 @@ class SessionFile:
 
     @property
     def prompt_count(self) -> int:
-        """Number of points, shapes and masks."""
+        """Number of points, shapes and masks that were given."""
         return sum(
             len(prompt.get("points", ()))
             + len(prompt.get("shapes", ()))
-            + ("mask" in prompt)
+            + ("mask" in prompt and "answers" not in prompt["mask"])
             for thing in self.objects
             for prompt in thing["prompts"]
         )

@@ -47,6 +47,7 @@ class Stage:
     polarity_selected = Signal(bool)
     layer_lost = Signal(object)
     layers_changed = Signal()
+    leaving = Signal()  # another image or other labels are next; all is as it was yet
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
@@ -71,6 +72,7 @@ class Stage:
 
     def set_image(self, image: Image | None) -> None:
         """Work on another image; its earlier prompts and labels come back."""
+        self.leaving.emit()
         if self.image is not None:
             self.remembered[self.image] = self._companions()
             for name in layers.SPATIAL:
@@ -87,7 +89,7 @@ class Stage:
         if image is None:
             self._use(None, None)
             self.masks = {}
-            self.set_labels(None)
+            self._use_labels(None)
             return
         for name in layers.SPATIAL:
             if name in image.events:
@@ -100,7 +102,7 @@ class Stage:
             points if points in present else None,
             shapes if shapes in present else None,
         )
-        self.set_labels(labels if labels in present else None)
+        self._use_labels(labels if labels in present else None)
         if not same:
             self._drop_empty(old)
             if former is not None and coincide(former, image):
@@ -112,6 +114,10 @@ class Stage:
 
     def set_labels(self, labels: Labels | None) -> None:
         """Write into this layer from now on."""
+        self.leaving.emit()
+        self._use_labels(labels)
+
+    def _use_labels(self, labels: Labels | None) -> None:
         if self.labels is not None:
             self.labels.events.selected_label.disconnect(self._on_selected_label)
         self.labels = labels
@@ -220,8 +226,9 @@ class Stage:
                 self.masks = dict(saved.masks)
 
     def count_prompts(self, object_id: int) -> int:
-        """Number of points, shapes and masks for one object, in all frames."""
-        return sum(key.object_id == object_id for key in self.masks) + sum(
+        """Number of points, shapes and masks given for one object, in all frames."""
+        masks = self.masks.items()
+        return sum(m.given for key, m in masks if key.object_id == object_id) + sum(
             int((layer.features["object_id"] == object_id).sum())
             for layer in (self.points, self.shapes)
             if layer is not None

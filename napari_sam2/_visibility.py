@@ -9,6 +9,8 @@ import numpy as np
 from napari_sam2._layers import HIDING, Hiding, map_label, own_colormap
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_sam2._ledger import Ledger
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._stage import Stage
@@ -18,7 +20,8 @@ class Visibility:
     """Gives hidden objects no colour, and their colours back.
 
     napari can draw one label or all of them. Colours that the layer has are kept and
-    come back once nothing is hidden. Prompts of hidden objects are not drawn either.
+    come back once nothing is hidden; those that it is given meanwhile, too. Prompts of
+    hidden objects are not drawn either.
 
     Parameters
     ----------
@@ -31,6 +34,9 @@ class Visibility:
         self._notes = notes
         self._ledger = ledger
         self._shown: tuple[Any, ...] = ()
+        self._labels: Labels | None = None
+        stage.layers_changed.connect(self._on_layers)
+        self._on_layers()
         notes.events.hidden.connect(self.apply)
         ledger.changed.connect(self._on_labels)
 
@@ -57,6 +63,23 @@ class Visibility:
             own.use_selection, own.selection = alone.values()
             labels.colormap = own
         self._stage.style(selected)
+
+    def _on_layers(self) -> None:
+        if self._labels is self._stage.labels:
+            return
+        if self._labels is not None:
+            self._labels.events.colormap.disconnect(self._on_colormap)
+        self._labels = self._stage.labels
+        if self._labels is not None:
+            self._labels.events.colormap.connect(self._on_colormap)
+
+    def _on_colormap(self, event: Any = None) -> None:
+        """Colours that the layer was given draw what is hidden: not so."""
+        labels = self._labels
+        if labels is None or labels not in HIDING:
+            return
+        if labels.colormap is not HIDING[labels].instead:
+            self.apply()
 
     def _on_labels(self) -> None:
         """Labels that are new get their colour."""

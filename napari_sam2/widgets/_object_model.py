@@ -25,7 +25,7 @@ TIPS = (
     "Whether the object is protected from changes; click to change",
     "Label of the object",
     "Name; press F2 to change it",
-    "Prompts: points, shapes and masks, in all frames",
+    "Prompts: points, shapes and masks that you gave, in all frames",
     "Frames in which the object has pixels",
     "Certainty of its least certain mask, in percent",
 )

@@ -38,6 +38,22 @@ FLAT = "QHeaderView::section { border: 0; }"  # as all else in napari's themes
 FEWEST_ROWS, MOST_ROWS = 3, 10
 
 
+class _Table(QTableView):
+    """Rows with keys of their own, whichever cell was clicked."""
+
+    rename_pressed = Signal()
+    delete_pressed = Signal()
+
+    def keyPressEvent(self, event: Any) -> None:
+        """F2 renames; Delete deletes, which is called Backspace on a Mac."""
+        if event.key() == Qt.Key_F2:
+            self.rename_pressed.emit()
+        elif event.key() in (Qt.Key_Delete, Qt.Key_Backspace):
+            self.delete_pressed.emit()
+        else:
+            super().keyPressEvent(event)
+
+
 class ObjectPanel(QWidget):
     """Table of objects with buttons beneath."""
 
@@ -51,7 +67,7 @@ class ObjectPanel(QWidget):
         self._objects = objects
         self._quiet = False
         self.model = ObjectModel(objects.stage.label_color, self)
-        self.table = QTableView()
+        self.table = _Table()
         self._set_up_table()
         self.empty = QLabel("No objects yet. Open an image, then click an object.")
         self.empty.setWordWrap(True)
@@ -69,7 +85,9 @@ class ObjectPanel(QWidget):
         self.delete.setMenu(self._delete_menu())
         for button in (self.new, self.merge, self.track, self.delete):
             button.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Fixed)
-        self.delete.setToolTip("Delete the selected objects, in all frames")
+        self.delete.setToolTip(
+            "Delete the selected objects, in all frames (in the table: Delete key)"
+        )
         row = QHBoxLayout()
         row.setSpacing(4)
         for button in (self.new, self.merge, self.delete, self.track):
@@ -114,7 +132,7 @@ class ObjectPanel(QWidget):
         table.setModel(self.model)
         table.setSelectionBehavior(QAbstractItemView.SelectRows)
         table.setSelectionMode(QAbstractItemView.ExtendedSelection)
-        table.setEditTriggers(QAbstractItemView.EditKeyPressed)
+        table.setEditTriggers(QAbstractItemView.NoEditTriggers)  # F2 is for the row
         table.setIconSize(QSize(14, 14))
         table.setShowGrid(False)
         table.setWordWrap(False)
@@ -163,6 +181,8 @@ class ObjectPanel(QWidget):
         self.new.clicked.connect(self._on_new)
         self.merge.clicked.connect(self._on_merge)
         self.track.clicked.connect(self._on_track)
+        self.table.rename_pressed.connect(self._on_rename_key)
+        self.table.delete_pressed.connect(self._on_delete_key)
 
     def _select(self, object_ids: list[int]) -> None:
         model = self.table.selectionModel()
@@ -233,6 +253,18 @@ class ObjectPanel(QWidget):
 
     def _on_delete_action(self, action: Any) -> None:
         self.requested.emit("delete", (self.selected, action.data()))
+
+    def _on_delete_key(self) -> None:
+        if self.delete.isEnabled():
+            self.requested.emit("delete", (self.selected, "both"))
+
+    def _on_rename_key(self) -> None:
+        """Edit the name of the row, whichever of its cells was clicked."""
+        if chosen := self.selected:
+            current = self.table.currentIndex().row()
+            rows = [self.model.row_of(object_id) for object_id in chosen]
+            row = current if current in rows else rows[0]
+            self.table.edit(self.model.index(row, NAME))
 
     def _on_rename(self, object_id: int, name: str) -> None:
         self.requested.emit("rename", (object_id, name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import QItemSelectionModel, Qt
+from qtpy.QtWidgets import QLineEdit
 
 from napari_sam2.widgets import _object_model as columns
 
@@ -84,6 +85,47 @@ def test_rename_in_place(three):
     assert w.table.model.setData(cell(w, 1, columns.NAME), "nucleus", Qt.EditRole)
     w.table.refresh()
     assert text(w, 1, columns.NAME) == "nucleus"
+
+
+@pytest.mark.parametrize("column", [columns.OBJECT, columns.NAME, columns.PROMPTS])
+def test_f2_edits_the_name_whichever_cell_was_clicked(three, qtbot, column):
+    w, table = three, three.table.table
+    w.show()
+    click(w, qtbot, 1, column)
+    qtbot.keyClick(table, Qt.Key_F2)
+    (editor,) = table.findChildren(QLineEdit)
+    qtbot.keyClick(editor, Qt.Key_Delete)  # is for the text, all of which is selected
+    qtbot.keyClicks(editor, "spindle")
+    qtbot.keyClick(editor, Qt.Key_Return)
+    qtbot.waitUntil(lambda: w.controller.notes.names == {2: "spindle"})
+    assert set(np.unique(w.labels.data)) == {0, 1, 2, 3}
+
+
+def test_f2_is_for_the_object_that_is_selected_not_the_cell_clicked_before(
+    three, qtbot
+):
+    w, table = three, three.table.table
+    w.show()
+    click(w, qtbot, 0, columns.NAME)
+    w.labels.selected_label = 3
+    qtbot.keyClick(table, Qt.Key_F2)
+    (editor,) = table.findChildren(QLineEdit)
+    assert editor.text() == "Object 3"
+
+
+@pytest.mark.parametrize("key", [Qt.Key_Delete, Qt.Key_Backspace])
+def test_the_delete_key_deletes_and_is_undone(three, qtbot, key):
+    w, table = three, three.table.table
+    w.show()
+    before = w.labels.data.copy()
+    click(w, qtbot, 0, columns.OBJECT)
+    click(w, qtbot, 1, columns.OBJECT, modifier=Qt.ControlModifier)
+    qtbot.keyClick(table, key)
+    np.testing.assert_array_equal(w.labels.data, np.where(before == 3, 3, 0))
+    assert [w.controller.stage.count_prompts(i) for i in (1, 2, 3)] == [0, 0, 1]
+    w.undo()
+    np.testing.assert_array_equal(w.labels.data, before)
+    assert [w.controller.stage.count_prompts(i) for i in (1, 2, 3)] == [1, 1, 1]
 
 
 def test_merge_and_delete_with_the_buttons(three, qtbot):

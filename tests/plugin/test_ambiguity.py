@@ -7,6 +7,7 @@ import pytest
 from fakes import RADIUS, disc
 
 from napari_sam2._ambiguity import Ambiguity
+from napari_sam2._keeping import SessionKeeper
 
 FLAT = np.zeros((40, 60), np.float32)
 STACK = np.zeros((7, 40, 60), np.float32)
@@ -50,6 +51,18 @@ def test_cycling_goes_round_and_each_is_a_step(clicked):
     t.undo()
     np.testing.assert_array_equal(shown(t, lead), disc(SHAPE, 30, 20))
     assert t.stage.masks == {}
+
+
+def test_a_chosen_candidate_is_no_prompt_of_its_own(clicked, tmp_path):
+    t, _ = clicked
+    keeper = SessionKeeper(t, tmp_path)
+    for _ in range(3):
+        t.ambiguity.cycle()
+        assert t.stage.count_prompts(1) == 1
+        assert [row.prompts for row in t.objects.rows()] == [1]
+        assert keeper.describe().prompt_count == 1
+        t.tasks.rest()
+        assert t.state.status == "Object 1: 1 prompt."
 
 
 def test_undo_and_redo_mark_the_candidate_that_is_shown(clicked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -140,3 +141,118 @@ def test_a_dock_that_is_closed_at_once_has_saved(kept):
     assert kept.keeper._autosave is None
     kept.keeper.finish()
     assert done(kept) == ["paint"]
+
+
+def other_image(t):
+    return t.viewer.add_image(STACK[::-1].copy(), name="other")
+
+
+def files(t):
+    """What the autosaves hold, by the name of the labels."""
+    for autosave in t.keeper._open:
+        autosave.flush()
+    contents = [json.loads(p.read_text()) for p in t.keeper.folder.glob("*.json")]
+    assert len(contents) == len({content["labels"]["name"] for content in contents})
+    return {content["labels"]["name"]: content for content in contents}
+
+
+def test_what_waits_is_saved_before_another_image_is_next(kept):
+    stroke(kept, 1)
+    kept.add_point((3, 30, 50), object_id=1)
+    kept.clock.tick()
+    image = kept.state.image
+    stroke(kept, 2)
+    kept.objects.rename(1, "mother")
+    kept.objects.lock(1, True)
+    kept.choose_image(other_image(kept))
+    kept.clock.tick()
+    (content,) = files(kept).values()
+    assert content["image"]["name"] == image.name
+    assert [step["do"] for step in content["steps"]].count("paint") == 2
+    (thing,) = content["objects"]
+    assert (thing["name"], thing["locked"]) == ("mother", True)
+
+
+def test_a_propagation_that_is_left_is_saved_as_far_as_it_came(kept, backend):
+    kept.add_point((3, 30, 50))
+    other = other_image(kept)
+    here = kept.stage.image
+
+    def leave():
+        if backend.answers == 3:
+            kept.choose_image(other)
+
+    backend.on_answer = leave
+    kept.propagate("both")
+    assert kept.stage.image is other
+    (content,) = files(kept).values()
+    assert content["image"]["name"] == here.name
+    assert [step["do"] for step in content["steps"]] == ["predict", "propagate"]
+
+
+def test_each_labels_layer_has_its_own_autosave(kept, tool):
+    first = kept.stage.labels
+    stroke(kept, 1)
+    kept.objects.rename(3, "precious")
+    mine = kept.viewer.add_labels(np.zeros(STACK.shape, np.int32), name="mine")
+    kept.choose_labels(mine)
+    stroke(kept, 2, label=5)
+    kept.objects.rename(5, "cell")
+    kept.clock.tick()
+    found = files(kept)
+    assert [thing["name"] for thing in found[first.name]["objects"]] == ["precious"]
+    assert [thing["name"] for thing in found["mine"]["objects"]] == ["cell"]
+    kept.choose_labels(first)
+    stroke(kept, 4)
+    kept.clock.tick()
+    assert len(files(kept)[first.name]["steps"]) == 2  # the file it had
+
+
+def test_work_in_labels_that_are_removed_is_saved(kept):
+    labels = kept.stage.labels
+    stroke(kept, 1)
+    kept.viewer.layers.remove(labels)
+    kept.clock.tick()
+    assert [step["do"] for step in files(kept)[labels.name]["steps"]] == ["paint"]
+
+
+@pytest.fixture
+def twice(kept, tool):
+    """A dock that finds work in two labels layers; the file of the newer one first."""
+    names = [kept.stage.labels.name, "mine"]
+    stroke(kept, 1, label=3)
+    mine = kept.viewer.add_labels(np.zeros(STACK.shape, np.int32), name="mine")
+    kept.choose_labels(mine)
+    stroke(kept, 2, label=5)
+    kept.clock.tick()
+    for autosave, age in zip(kept.keeper._open, (100, 0), strict=True):
+        autosave.close()
+        stamp = autosave.path.stat().st_mtime - age
+        os.utime(autosave.path, (stamp, stamp))
+    other = tool(STACK)
+    other.keeper = SessionKeeper(other, kept.keeper.folder)
+    other.paths = [autosave.path for autosave in reversed(kept.keeper._open)]
+    assert other.keeper.offer.session.labels["name"] == names[1]
+    return other
+
+
+def test_work_in_each_labels_layer_is_offered_the_newest_first(twice):
+    twice.keeper.accept_offer()
+    newer = twice.stage.labels
+    assert set(np.unique(newer.data[2])) == {0, 5}
+    assert twice.keeper.offer.path == twice.paths[1]
+    twice.keeper.accept_offer()
+    assert twice.stage.labels is not newer
+    assert set(np.unique(twice.stage.labels.data[1])) == {0, 3}
+    assert set(np.unique(newer.data[2])) == {0, 5}
+    assert twice.keeper.offer is None
+    assert not any(path.exists() for path in twice.paths)
+
+
+def test_work_that_is_discarded_makes_room_for_the_next(twice):
+    twice.keeper.discard_offer()
+    assert [path.exists() for path in twice.paths] == [False, True]
+    assert twice.keeper.offer.path == twice.paths[1]
+    twice.keeper.discard_offer()
+    assert twice.keeper.offer is None
+    assert not twice.paths[1].exists()

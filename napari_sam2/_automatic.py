@@ -98,9 +98,7 @@ class AutomaticController:
         """Add to this layer, or to a new one; Sam2Error if it does not fit."""
         image = self.state.image
         if labels is not None and image is not None:
-            reason = _layers.why_not_labels(labels, image)
-            if reason:
-                raise ImageError(f"{labels.name!r} cannot take the masks: {reason}.")
+            _layers.check_labels(labels, image)
         self.state.labels = labels
         self._show_undo()
         self.refresh()

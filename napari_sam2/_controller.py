@@ -62,7 +62,8 @@ class SegmentController:
         self.notes = ObjectNotes()
         self.ledger = Ledger()
         self.tasks = Tasks(state, self.stage, runner, engine, self.notes, self.ledger)
-        self.steps = Steps(state, self.stage, self.tasks, self.notes)
+        self.ids = FreeIds(self.stage, self.ledger)
+        self.steps = Steps(state, self.stage, self.tasks, self.notes, self.ids)
         self.starts = Starts(self.stage, self.steps)
         self.sight = Sight(viewer, state)
         self.pending = Sync(self.tasks, self.starts, self.sight)
@@ -70,7 +71,6 @@ class SegmentController:
         self.painting = Painting(viewer, self.starts, self.steps)
         self.painting.unanswered.connect(self.sync)
         self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
-        self.ids = FreeIds(self.stage, self.ledger)
         self.ids.settled.connect(self._on_settled)
         self._tag = ""
         self.stage.prompts_changed.connect(self._on_prompts)
@@ -116,17 +116,16 @@ class SegmentController:
         if labels is not None and labels is self.stage.labels:
             return
         if labels is not None and image is not None:
-            reason = _layers.why_not_labels(labels, image)
-            if reason:
-                raise Sam2Error(f"{labels.name!r} cannot take the masks: {reason}.")
+            _layers.check_labels(labels, image)
         self.ids.settle()
         self.runner.cancel("predict", "propagate")
-        self.stage.set_labels(labels)
-        self.use_history(_sharing.history_of(labels))
+        self.use_history(_sharing.exchange(self.stage, self.history, labels))
+        self.steps.look()
         if image is not None:
             self._ensure()
             if self.history.orphans(self.starts.prompts()):  # another dock has them
                 self.use_history(self.tasks.without_prompts())
+            self.sync()
 
     def choose_axis(self, axis: int | None) -> None:
         """Propagate along this data axis; None for planes that stand alone."""
@@ -344,37 +343,33 @@ class SegmentController:
     def _on_prompts(self) -> None:
         if refused := self.placing.why_not(self.steps):
             self.steps.put_back()
-            self._apply_defaults()  # napari forgets them with the last prompt
             self.state.status = refused
             return
         labels = self._ensure()[3]
-        if self.ids.hold():
-            self.state.status = "Your prompt is answered once the labels are counted."
+        if self.steps.wait():
             return
-        given = self.placing.assign(self.steps.last, self.ids.first())
-        self.placing.reveal(self.steps)
-        self.steps.begin("last prompt")
-        try:
-            self.starts.adopt(labels, self.state.axis is None)
-        except Sam2Error as error:
-            self.state.status = str(error)
-        self.steps.look()
-        if given:
-            self.select_object(given[-1])
-        self.stage.style(self.state.object_id)
-        self.sync()
+        with self.steps.or_put_back():
+            given = self.placing.assign(self.steps.last, self.ids.first())
+            self.placing.reveal(self.steps)
+            self.steps.begin("last prompt")
+            try:
+                self.starts.adopt(labels, self.state.axis is None)
+            except Sam2Error as error:
+                self.state.status = str(error)
+            self.steps.look()
+            if given:
+                self.select_object(given[-1])
+            self.stage.style(self.state.object_id)
+            self.sync()
 
     def _on_settled(self, assumed: int, held: bool) -> None:
         """All labels are counted: prompts that waited are answered."""
-        try:
+        with self.steps.or_put_back():
             if assumed:
-                self.select_object(self.ids.first())
+                self.select_object(self.ids.unused())
                 self.stage.move_prompts([assumed] * held, self.state.object_id)
             if held:
                 self._on_prompts()
-        except PromptError as error:
-            self.steps.put_back()
-            self.tasks.fail(error)
 
     def _on_dims(self, event: Any = None) -> None:
         image = self.stage.image
@@ -397,6 +392,8 @@ class SegmentController:
         if layer is self.stage.image:
             self.choose_image(None)
         else:
+            if self.stage.labels is None:
+                self.history.aside = self.stage.snapshot()  # if the layer comes back
             self.use_history(self.tasks.without_prompts())
             self.steps.last = None
             self.state.labels = self.stage.labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from napari_sam2._labels import check_id
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam2._ledger import Ledger
+    from napari_sam2._snapshots import Snapshot
     from napari_sam2._stage import Stage
 
 
@@ -36,8 +38,6 @@ class FreeIds:
         Largest id that any object had, as far as is known.
     assumed : int
         Id in use that may turn out to be another object's; 0 if there is none.
-    held : bool
-        Whether prompts wait.
     """
 
     settled = Signal(int, bool)  # what was assumed, and whether prompts were held
@@ -47,22 +47,36 @@ class FreeIds:
         self.ledger = ledger
         self.highest = 0
         self.assumed = 0
-        self.held = False
+        self._waiting: list[Snapshot | None] = []  # after each prompt that waits
         ledger.completed.connect(self._on_completed)
+
+    @property
+    def held(self) -> bool:
+        """Whether prompts wait."""
+        return bool(self._waiting)
 
     def begin(self) -> int:
         """Other labels are in use: an id for the first object."""
-        self.highest = self.ledger.highest
-        self.assumed, self.held = 0, False
-        following = 1 + self.highest
+        self.highest = max(self.ledger.highest, max(self._prompted(), default=0))
+        self.assumed = 0
+        self._waiting.clear()
         if self.ledger.uncounted:
-            following = self.assumed = 1 + max(self.highest, self._prompted())
-        return following
+            self.assumed = 1 + self.highest
+        return self.assumed or self.unused()
 
     def hold(self) -> bool:
         """Whether prompts have to wait; they are told of by :attr:`settled`."""
-        self.held = bool(self.ledger.uncounted)
+        if self.ledger.uncounted:
+            self._waiting.append(self.stage.snapshot())
         return self.held
+
+    def drop(self) -> None:
+        """Let the newest prompt that waits wait no longer."""
+        self._waiting.pop()
+
+    def standing(self, answered: Snapshot | None) -> Snapshot | None:
+        """The prompts with those that wait; ``answered`` are those without."""
+        return self._waiting[-1] if self._waiting else answered
 
     def take(self, object_id: int) -> None:
         """An object is chosen, or made: its id is not free."""
@@ -74,6 +88,14 @@ class FreeIds:
         """The first id that no object had so far."""
         self.count()
         return 1 + max(self.highest, self.ledger.highest)
+
+    def unused(self) -> int:
+        """The first id, or the lowest without an object if the labels hold no more."""
+        first, labels = self.first(), self.stage.labels
+        if labels is None or first <= np.iinfo(labels.data.dtype).max:
+            return first
+        used = self._prompted().union(self.ledger.ids)
+        return next((i for i in range(1, first) if i not in used), first)
 
     def reserve(self, count: int, labels: Labels) -> int:
         """The first of so many ids; PromptError if the labels cannot hold them."""
@@ -93,15 +115,16 @@ class FreeIds:
         for place in list(self.ledger.uncounted):
             self.ledger.count(place, count_plane(data, place))
 
-    def _prompted(self) -> int:
-        """Largest id that prompts are for."""
+    def _prompted(self) -> set[int]:
+        """Ids that prompts are for."""
         layers = self.stage.points, self.stage.shapes
         drawn = [layer.features["object_id"] for layer in layers if layer is not None]
-        ids = [int(i) for column in drawn for i in column]
-        return max([*ids, *(key.object_id for key in self.stage.masks)], default=0)
+        ids = {int(i) for column in drawn for i in column}
+        return ids.union(key.object_id for key in self.stage.masks)
 
     def _on_completed(self) -> None:
         assumed, held = self.assumed, self.held
-        self.assumed, self.held = 0, False
+        self.assumed = 0
+        self._waiting.clear()
         if assumed or held:
             self.settled.emit(assumed, held)

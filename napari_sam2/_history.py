@@ -130,6 +130,7 @@ class History:
         self.steps: list[Step] = []
         self.undone: list[Step] = []
         self.written: dict[Key, Written] = {}
+        self.aside: Snapshot | None = None  # prompts, while other labels are in use
         self._nbytes = 0
         self._witness: ReferenceType[Witness] | None = None
 

@@ -113,6 +113,12 @@ def prompt_size(image: Image) -> float:
     return float(np.clip(max(image_shape(image)[-2:]) / 60, 3, 40))
 
 
+def check_labels(labels: Labels, image: Image) -> None:
+    """ImageError if ``labels`` cannot take the masks of ``image``."""
+    if reason := why_not_labels(labels, image):
+        raise ImageError(f"{labels.name!r} cannot take the masks: {reason}.")
+
+
 def why_not_labels(labels: Labels, image: Image) -> str:
     """Reason why ``labels`` cannot take the masks of ``image``; "" when it can."""
     if labels.multiscale:

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_sam2 import _layers
 from napari_sam2._assigning import assign
+from napari_sam2._labels import check_id
 from napari_sam2._layers import IN_3D
 from napari_sam2._screen import camera_of
 from sam2_core.errors import PromptError
@@ -69,10 +70,16 @@ class Placing:
             self._told = self._scripted = False
 
     def assign(self, before: Snapshot | None, following: int) -> list[int]:
-        """Give what was just drawn its objects; see :func:`_assigning.assign`."""
-        state = self.state
+        """Give what was just drawn its objects; see :func:`_assigning.assign`.
+
+        PromptError if the labels cannot hold so many.
+        """
+        stage, state = self.stage, self.state
         current, each = state.object_id, state.each
-        return assign(self.stage, before, each, current, following, self._told)
+        given = assign(stage, before, each, current, following, self._told)
+        if given and stage.labels is not None:
+            check_id(stage.labels, max(given))
+        return given
 
     def locate(self, position: Sequence[float]) -> list[float]:
         """Full data coordinates; PromptError beside the image."""

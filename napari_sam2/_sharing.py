@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from napari_sam2 import _layers
 from napari_sam2._channels import one_picture
 from napari_sam2._history import History
+from napari_sam2._snapshots import emptied
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
@@ -68,6 +69,28 @@ def labels_of(image: Image, present: Sequence[Any]) -> list[Labels]:
         elif any(one is image or one_picture(one, image, present) for one in owners):
             theirs.append(layer)
     return theirs + free
+
+
+def exchange(stage: Stage, history: History, labels: Labels | None) -> History:
+    """Let a stage write into other labels, None for new ones; returns their history.
+
+    Prompts belong to the labels that show their masks: those on the stage wait with
+    the ``history`` that is left, and those that waited with the other come back.
+    Prompts whose labels were deleted are for new ones.
+    """
+    following = history_of(labels)
+    left = stage.labels
+    if left is not None:
+        history.aside = stage.snapshot()
+        share(left, history)
+    stage.set_labels(labels)
+    if stage.image is not None:
+        stage.ensure()
+    now = stage.snapshot()
+    if now is not None and (left is not None or labels is not None):
+        stage.restore(following.aside or emptied(now))
+        following.aside = None
+    return following
 
 
 def find(stage: Stage, known: MutableMapping[Image, History]) -> History:

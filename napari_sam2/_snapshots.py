@@ -54,6 +54,12 @@ def restore(saved: Snapshot, points: Points, shapes: Shapes) -> None:
         shapes.features = saved.shape_features.copy()
 
 
+def emptied(saved: Snapshot) -> Snapshot:
+    """The same layers without any prompt."""
+    points, shapes = saved.point_features[:0], saved.shape_features[:0]
+    return Snapshot(saved.points[:0], points, (), (), shapes)
+
+
 def same_prompts(a: Snapshot, b: Snapshot, object_id: int) -> bool:
     """Whether an object has the same points and shapes in two snapshots."""
 

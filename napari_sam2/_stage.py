@@ -224,6 +224,7 @@ class Stage:
             with self.quiet():
                 restore(saved, self.points, self.shapes)
                 self.masks = dict(saved.masks)
+            self._renew_defaults()  # napari forgets them with the last prompt
 
     def count_prompts(self, object_id: int) -> int:
         """Number of points, shapes and masks given for one object, in all frames."""
@@ -341,13 +342,14 @@ class Stage:
             return
         if self._added_other:
             self._added_other = False
-            self.set_defaults(
-                self._defaults["polarity"] == layers.POLARITIES[0],
-                self._defaults["object_id"],
-                self._defaults["plane"],
-            )
+            self._renew_defaults()
             return
         self._on_selected(int(values["object_id"]), values["polarity"])
+
+    def _renew_defaults(self) -> None:
+        if wanted := self._defaults:
+            positive = wanted["polarity"] == layers.POLARITIES[0]
+            self.set_defaults(positive, wanted["object_id"], wanted["plane"])
 
     def _on_shapes_selected(self, *_: Any) -> None:
         """The same for shapes, which tell of the selection only."""

@@ -11,18 +11,22 @@ from napari_sam2 import _labels
 from napari_sam2._history import History, Moment, Step
 from napari_sam2._sharing import share
 from napari_sam2._snapshots import same_prompts
-from sam2_core.errors import Sam2Error
+from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from napari.layers import Labels
 
+    from napari_sam2._free_ids import FreeIds
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._snapshots import Snapshot
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
     from napari_sam2._tasks import Tasks
+
+
+WAITS = "Your prompt is answered once the labels are counted."
 
 
 class Steps:
@@ -38,17 +42,25 @@ class Steps:
         Writes into the history in use.
     notes : ObjectNotes
         Names, which go back and forth with the steps.
+    ids : FreeIds
+        Knows of prompts that wait for an id; they are no step yet.
     """
 
     arrived = Signal(Moment)  # a step was taken back or done again
 
     def __init__(
-        self, state: SegmentationState, stage: Stage, tasks: Tasks, notes: ObjectNotes
+        self,
+        state: SegmentationState,
+        stage: Stage,
+        tasks: Tasks,
+        notes: ObjectNotes,
+        ids: FreeIds,
     ) -> None:
         self.state = state
         self.stage = stage
         self.tasks = tasks
         self.notes = notes
+        self.ids = ids
         self.last: Snapshot | None = None
         state.events.labels.connect(self._on_labels)
 
@@ -79,9 +91,25 @@ class Steps:
         return _differing(self.last, now, object_ids)
 
     def put_back(self) -> None:
-        """Have the prompts as they were before the next step."""
-        if self.last is not None:
-            self.stage.restore(self.last)
+        """Have the prompts as they were before the newest change."""
+        if (saved := self.ids.standing(self.last)) is not None:
+            self.stage.restore(saved)
+
+    @contextmanager
+    def or_put_back(self) -> Iterator[None]:
+        """Put prompts back that cannot be taken, and say why."""
+        try:
+            yield
+        except PromptError as error:
+            self.put_back()
+            self.tasks.fail(error)
+
+    def wait(self) -> bool:
+        """Whether new prompts have to wait until the labels are counted."""
+        if waits := self.ids.hold():
+            self.state.status = WAITS
+            self._show()
+        return waits
 
     def begin(self, text: str) -> Step:
         """Start a step; what is written on its behalf is undone with it."""
@@ -104,7 +132,16 @@ class Steps:
         return Moment(self.last, self.state.object_id, self.notes.names)
 
     def undo(self) -> Moment | None:
-        """Take back the newest step; returns where that leads, or None."""
+        """Take back the newest step; returns where that leads, or None.
+
+        Prompts that wait go first, one by one.
+        """
+        if self.ids.held:
+            self.ids.drop()
+            self.put_back()
+            self._show()
+            self.tasks.rest(WAITS if self.ids.held else "")
+            return None
         history = self.history
         step = history.last
         if step is None:
@@ -121,6 +158,7 @@ class Steps:
 
     def redo(self) -> Moment | None:
         """Do the step again that was taken back last; returns where that leads."""
+        self.ids.settle()  # prompts that wait are newer: nothing comes after them
         history = self.history
         if not history.undone:
             self.state.status = "Nothing to do again."
@@ -157,8 +195,11 @@ class Steps:
         share(labels, self.history)
 
     def _show(self) -> None:
-        history = self.history
-        self.state.update(undo_text=history.text, redo_text=history.redo_text)
+        """Say what can be undone and done again."""
+        text, redo_text = self.history.text, self.history.redo_text
+        if self.ids.held:
+            text, redo_text = "last prompt", ""
+        self.state.update(undo_text=text, redo_text=redo_text)
 
 
 def _differing(

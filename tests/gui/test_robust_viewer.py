@@ -128,6 +128,36 @@ def test_closing_the_dock_keeps_the_work_for_the_next(
     assert silent()
 
 
+def test_prompts_of_other_labels_wait_for_the_next_dock(
+    make_napari_viewer_proxy, fake, qtbot
+):
+    viewer = make_napari_viewer_proxy()
+    segment = open_stack(viewer)
+    own, points = segment.labels, segment.controller.stage.points
+    before = own.data.copy()
+    other = viewer.add_labels(np.zeros(STACK.shape, np.uint16))
+    segment.choose_labels(other)
+    assert len(points.data) == 0
+    dock = segment.parent()
+    while not hasattr(dock, "destroyOnClose"):
+        dock = dock.parent()
+    dock.destroyOnClose()
+    qtbot.wait(50)
+    again = open_dock(viewer)
+    again.wait(30)
+    assert again.labels.name == other.name
+    again.choose_labels(own)
+    again.wait(30)
+    assert points.data.tolist() == [[3, 10, 20]]
+    assert list(points.features["object_id"]) == [1]
+    np.testing.assert_array_equal(own.data, before)
+    again.undo()
+    again.wait(30)
+    assert len(points.data) == 0
+    assert not own.data.any()
+    assert silent()
+
+
 def test_labels_of_another_dock_are_not_taken_for_ones_own(make_napari_viewer, fake):
     viewer = make_napari_viewer()
     one = open_stack(viewer)

@@ -114,7 +114,7 @@ def test_propagation_right_after_a_prompt_follows_it(busy):
 
 def test_labels_that_are_full_say_so_and_the_prompt_goes_back(busy):
     data = foreign(np.uint8)
-    data[-1, 20:, 20:] = 255
+    data[-1].flat[:255] = np.arange(1, 256)
     labels = busy.viewer.add_labels(data.copy())
     busy.choose_labels(labels)
     busy.stage.add_point((2, 20, 30))
@@ -122,6 +122,85 @@ def test_labels_that_are_full_say_so_and_the_prompt_goes_back(busy):
     assert [type(error) for error in busy.errors] == [PromptError]
     assert len(busy.stage.points.data) == 0
     np.testing.assert_array_equal(labels.data, data)
+
+
+@pytest.mark.parametrize("count", ["before", "meanwhile"])
+def test_labels_with_the_largest_number_go_on_with_the_lowest_free_one(busy, count):
+    data = np.zeros(SHAPE, np.uint8)
+    data[-1, 20:, 20:], data[0, 0, 0], data[1, 0, 0] = 255, 1, 3
+    before = data.copy()
+    busy.choose_labels(busy.viewer.add_labels(data))
+    if count == "before":
+        busy.work()
+        assert busy.state.object_id == 2
+    busy.stage.add_point((2, 20, 30))
+    busy.work()
+    before[2][disc((40, 60), 30, 20)] = 2
+    np.testing.assert_array_equal(data, before)
+    assert set(busy.stage.points.features["object_id"]) == {2}
+    assert busy.errors == []
+
+
+def test_full_labels_leave_the_next_prompt_its_object(busy):
+    data = np.zeros(SHAPE, np.uint8)
+    data[-1].flat[:255] = np.arange(1, 256)
+    busy.choose_labels(busy.viewer.add_labels(data))
+    busy.work()
+    assert "cannot take label 256" in busy.state.status
+    busy.stage.add_point((2, 20, 30))
+    busy.work()
+    (object_id,) = busy.stage.points.features["object_id"]
+    assert object_id == busy.state.object_id
+    assert data[2, 20, 30] == object_id
+
+
+def test_undo_takes_back_what_waits_one_by_one(busy):
+    labels = busy.viewer.add_labels(foreign())
+    busy.choose_labels(labels)
+    busy.stage.add_point((2, 20, 30))
+    busy.add_shapes([[(2, 30, 5), (2, 30, 12), (2, 38, 12), (2, 38, 5)]])
+    assert busy.state.undo_text == "last prompt"
+    busy.undo()
+    assert (len(busy.stage.points.data), len(busy.stage.shapes.data)) == (1, 0)
+    assert "counted" in busy.state.status
+    busy.undo()
+    assert len(busy.stage.points.data) == 0
+    assert "counted" not in busy.state.status
+    assert busy.state.undo_text == ""
+    busy.stage.add_point((2, 20, 40))
+    busy.work()
+    expected = foreign()
+    expected[2][disc((40, 60), 40, 20)] = 42
+    np.testing.assert_array_equal(labels.data, expected)
+    assert busy.errors == []
+
+
+def test_undo_of_what_waits_leaves_the_steps_before_it(busy):
+    labels = busy.viewer.add_labels(foreign())
+    busy.choose_labels(labels)
+    busy.stage.add_point((2, 20, 30))
+    busy.work()
+    busy.tasks.count()  # as when the labels' data are exchanged
+    busy.stage.add_point((2, 30, 30))
+    busy.undo()
+    busy.work()
+    assert len(busy.stage.points.data) == 1
+    assert len(busy.history.steps) == 1
+    busy.undo()
+    busy.work()
+    np.testing.assert_array_equal(labels.data, foreign())
+    busy.redo()
+    busy.work()
+    assert labels.data[2, 20, 30] == 42
+
+
+def test_a_prompt_that_is_refused_takes_no_waiting_one_along(busy):
+    busy.choose_labels(busy.viewer.add_labels(foreign()))
+    busy.stage.add_point((2, 20, 30))
+    busy.stage.add_point((2, 20, 300))  # beside the image
+    np.testing.assert_array_equal(busy.stage.points.data, [[2, 20, 30]])
+    busy.work()
+    assert busy.stage.labels.data[2, 20, 30] == 42
 
 
 def test_a_plane_that_cannot_be_read_does_not_hold_up_the_rest(busy):
@@ -147,7 +226,11 @@ def test_a_click_is_not_forgotten_over_another_image_or_labels(busy, what):
         busy.work()
         busy.choose_image(first)
     else:
-        busy.choose_labels(busy.viewer.add_labels(foreign()))
+        others = busy.viewer.add_labels(foreign())
+        busy.choose_labels(others)
+        busy.work()
+        np.testing.assert_array_equal(others.data, foreign())
+        busy.choose_labels(cells)
     busy.work()
     busy.sync()
     busy.work()

@@ -7,6 +7,7 @@ import pytest
 from fakes import FLAT, STACK, click
 
 from napari_sam2._screen import camera_of
+from sam2_core import PromptError
 
 BESIDE = [(-3, 20), (10, -0.6), (40, 20), (10, 59.5)]
 
@@ -68,3 +69,30 @@ def test_scripts_may_add_boxes_too_small_for_the_screen(tool):
     camera_of(t.viewer).zoom = 0.1
     t.add_shapes([[[10, 20], [10, 24], [14, 24], [14, 20]]])
     assert len(t.stage.shapes.data) == 1
+
+
+@pytest.mark.parametrize("kind", ["points", "boxes"])
+def test_prompts_go_back_that_the_labels_have_no_numbers_for(tool, kind):
+    t = tool(FLAT)
+    data = np.zeros(FLAT.shape, np.int8)
+    data[:4, 50:55] = 126
+    t.choose_labels(t.viewer.add_labels(data))
+    t.state.each = True
+    click(t, 10, 10)
+    before = data.copy()
+    assert set(np.unique(before)) == {0, 126, 127}
+    for _ in range(2):
+        if kind == "points":
+            click(t, 10, 40)
+        else:
+            box = np.array([(20, 20), (20, 30), (30, 30), (30, 20)], float)
+            t.stage.add_shapes([box, box + 5], "rectangle")
+    assert [type(error) for error in t.errors] == [PromptError] * 2
+    assert "cannot take label 12" in t.state.status
+    assert list(t.stage.points.features["object_id"]) == [127]
+    assert len(t.stage.shapes.data) == 0
+    np.testing.assert_array_equal(data, before)
+    t.state.each = False
+    click(t, 10, 12)  # the object in use can still be corrected
+    assert list(t.stage.points.features["object_id"]) == [127, 127]
+    assert data[10, 17] == 127

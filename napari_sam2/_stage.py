@@ -13,6 +13,7 @@ from napari_sam2 import _aside
 from napari_sam2 import _layers as layers
 from napari_sam2._channels import coincide, one_picture
 from napari_sam2._hand import Hand
+from napari_sam2._label_colors import LabelColors
 from napari_sam2._prompts import keys_of
 from napari_sam2._resting import Resting
 from napari_sam2._sharing import belong
@@ -59,7 +60,7 @@ class Stage:
         self._polarity_once = ""  # of the point that is being added
         self._added_other = False
         self._quiet = 0
-        self._colors = layers.LabelColors()
+        self._colors = LabelColors()
         self._resting = Resting(viewer)
         self.hand = Hand(viewer)
         self._held: tuple[int, str] | None = None  # until the layers are made

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2._layers import HIDING, Hiding, map_label, own_colormap
+from napari_sam2._label_colors import HIDING, Hiding, map_label, own_colormap
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -6,6 +6,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_sam2 import _layers
+from napari_sam2._label_colors import LabelColors
 from sam2_core import ImageError
 
 PLACE = {
@@ -145,7 +146,7 @@ def test_what_looks_right_is_not_drawn_again():
 
 
 def test_label_colors_follow_the_colormap():
-    labels, colors = Labels(np.zeros((4, 4), int)), _layers.LabelColors()
+    labels, colors = Labels(np.zeros((4, 4), int)), LabelColors()
     assert colors.of(None, 1) == (1.0, 1.0, 1.0, 1.0)
     before = colors.of(labels, 3)
     assert before == pytest.approx(tuple(labels.get_color(3)))

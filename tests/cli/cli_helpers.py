@@ -141,6 +141,7 @@ class FakeEngine:
             direction: str = "both",
             around: int | None = None,
             ended: Any = None,
+            absent: Any = None,
         ) -> Iterator[Any]:
             self.calls.append(("propagate", start, stop, direction))
             first, last = start or 0, len(frames) - 1 if stop is None else stop

@@ -213,7 +213,7 @@ def finetune(
 
 def check_target(out: str | os.PathLike[str], overwrite: bool) -> Path:
     """The path of the new weights; CheckpointError unless it can be written."""
-    path = Path(out).expanduser()
+    path = Path(os.path.expanduser(out))
     if path.suffix != SUFFIX:
         raise CheckpointError(f"Weights are written as safetensors: end {path} so.")
     if path.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,6 @@ from sam2_core.frames import open_frames
 from sam2_core.training.labelled_files import LabelledArrays
 
 if TYPE_CHECKING:
-    import os
-
     from sam2_core.training.labelled_files import Array
 
 _IMAGE_ENDING = re.compile(r"[-_. ](img|image|raw)$", re.IGNORECASE)
@@ -47,7 +46,8 @@ def find_pairs(
     ImageError
         A folder is missing or holds no images, or a file has no partner.
     """
-    folders = Path(images).expanduser(), Path(labels).expanduser()
+    # Path.expanduser raises where there is no such user.
+    folders = tuple(Path(os.path.expanduser(each)) for each in (images, labels))
     for folder in folders:
         if not folder.is_dir():
             raise ImageError(f"There is no folder {folder}.")

@@ -142,6 +142,7 @@ def test_an_empty_name_is_not_the_current_folder(capfd, words: list[str]) -> Non
 
 
 LONG = "x" * 300  # more than any file system takes
+NOBODY = "~nobody-of-this-name"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,7 @@ LONG = "x" * 300  # more than any file system takes
         ("annotate", "IMAGE", "--out", LONG),
         ("annotate", "IMAGE", "--detector", LONG),
         ("finetune", "--images", LONG, "--labels", LONG, "--out", "OUT.safetensors"),
+        ("finetune", "--images", NOBODY, "--labels", "b", "--out", "c.safetensors"),
     ],
 )
 def test_names_that_no_file_can_have(arguments, image, out, capfd) -> None:

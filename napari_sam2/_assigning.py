@@ -58,8 +58,7 @@ def assign(
     new_points = range(len(before.points), len(stage.points.data))
     new_shapes = range(len(before.shapes), len(stage.shapes.data))
     kinds = [str(kind) for kind in stage.shapes.shape_type]
-    sure = (stage.shapes.features["polarity"] == "positive").to_numpy()
-    boxes = [i for i in new_shapes if kinds[i] == "rectangle" and sure[i]]
+    boxes = _boxes(stage.shapes, new_shapes)
     if not each and len(boxes) < 2:
         rivals = _rivals(stage.shapes, boxes, len(before.shapes)) if boxes else []
         if told and rivals:
@@ -87,13 +86,16 @@ def assign(
 
 def _rivals(shapes: Shapes, boxes: list[int], number: int) -> list[int]:
     """Boxes among the first shapes that have object and plane in common with others."""
-    keys, kinds = keys_of(shapes), [str(kind) for kind in shapes.shape_type]
-    sure = (shapes.features["polarity"] == "positive").to_numpy()
+    keys = keys_of(shapes)
     taken = {keys[i] for i in boxes}
+    return [i for i in _boxes(shapes, range(number)) if keys[i] in taken]
+
+
+def _boxes(shapes: Shapes, rows: range) -> list[int]:
+    """Which of the shapes are positive rectangles."""
+    kinds, polarity = shapes.shape_type, shapes.features["polarity"].to_numpy()
     return [
-        i
-        for i in range(number)
-        if kinds[i] == "rectangle" and sure[i] and keys[i] in taken
+        i for i in rows if str(kinds[i]) == "rectangle" and polarity[i] == "positive"
     ]
 
 

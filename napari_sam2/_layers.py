@@ -287,41 +287,41 @@ def style_points(
     """
     if len(layer.data) == 0:
         return
-    ids = layer.features["object_id"].to_numpy()
-    positive = layer.features["polarity"].to_numpy() == "positive"
-    colors = np.where(positive[:, None], GREEN, RED)
-    colors[ids != object_id, 3] = FADED
-    borders = np.array([border(int(i)) for i in ids])
-    shown = ~np.isin(ids, list(hidden_in(labels)))
-    colors[~shown, 3] = borders[~shown, 3] = 0  # napari draws what is not shown in 2D
-    _let_go(layer, ~shown)
+    colors, hidden = _prompt_colors(layer, object_id, labels)
+    borders = np.array([border(int(i)) for i in layer.features["object_id"]])
+    borders[hidden, 3] = 0
     # Each of these has all points drawn anew.
     if not _same(layer.face_color, colors):
         layer.face_color = colors
     if not _same(layer.border_color, borders):
         layer.border_color = borders
-    if not _same(layer.shown, shown):
-        layer.shown = shown
+    if not _same(layer.shown, ~hidden):
+        layer.shown = ~hidden
 
 
 def style_shapes(layer: Shapes, object_id: int, labels: Labels | None = None) -> None:
     """Green and red outlines, faded for other objects, none for hidden ones."""
     if len(layer.data) == 0:
         return
-    ids = layer.features["object_id"].to_numpy()
-    positive = layer.features["polarity"].to_numpy() == "positive"
-    colors = np.where(positive[:, None], GREEN, RED)
-    colors[ids != object_id, 3] = FADED
-    colors[np.isin(ids, list(hidden_in(labels))), 3] = 0
-    _let_go(layer, colors[:, 3] == 0)
+    colors, _ = _prompt_colors(layer, object_id, labels)
     if not _same(layer.edge_color, colors):
         layer.edge_color = colors
 
 
-def _let_go(layer: Points | Shapes, hidden: Any) -> None:
-    """Select nothing if prompts in the selection, which is outlined, are hidden."""
+def _prompt_colors(
+    layer: Points | Shapes, object_id: int, labels: Labels | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """RGBA of every prompt, and which are hidden; none of these stays selected."""
+    ids = layer.features["object_id"].to_numpy()
+    positive = layer.features["polarity"].to_numpy() == "positive"
+    colors = np.where(positive[:, None], GREEN, RED)
+    colors[ids != object_id, 3] = FADED
+    hidden = np.isin(ids, list(hidden_in(labels)))
+    colors[hidden, 3] = 0  # napari draws in 2D also what is not shown
+    # What is selected is outlined.
     if any(hidden[i] for i in layer.selected_data if i < len(hidden)):
         layer.selected_data = set()
+    return colors, hidden
 
 
 def drop_stale_rows(layer: Points | Shapes) -> None:

@@ -12,6 +12,8 @@ from scipy.ndimage import distance_transform_edt
 from skimage.measure import label
 from torch import Tensor
 
+from sam2_core.windows import paste
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -103,6 +105,12 @@ class Answer:
         step = self.window.side / len(depth)
         x, y = (column + 0.5) * step, (row + 0.5) * step
         return np.array((x + self.window.x, y + self.window.y), np.float32)
+
+    def drawn(self, image_hw: tuple[int, int]) -> Tensor:
+        """Logits of the whole image, (H, W) float32."""
+        whole = torch.full(image_hw, NOWHERE, device=self.logits.device)
+        paste(self.logits[None], self.window, image_hw, whole[None])
+        return whole
 
     def over(self, image_hw: tuple[int, int], size: int) -> Tensor:
         """Logits over the whole image, at (size, size) places of it."""

@@ -44,7 +44,7 @@ from sam2_core.questions import (
     first_questions,
     fitting,
 )
-from sam2_core.windows import cut, paste
+from sam2_core.windows import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -341,9 +341,7 @@ class CloseUps:
 
     def draw(self, answer: Answer) -> Tensor:
         """Logits of the whole image, (H, W) float32."""
-        drawn = torch.full(self.hw, NOWHERE, device=answer.logits.device)
-        paste(answer.logits[None], answer.window, self.hw, drawn[None])
-        return drawn
+        return answer.drawn(self.hw)
 
     def hand_out(self, answer: Answer, size: int) -> tuple[Tensor, NDArray[np.float32]]:
         """Logits of the whole image, (H, W) float32, and coarse ones, (size, size).

@@ -354,6 +354,11 @@ def _or_empty(value: ArrayLike | None) -> ArrayLike:
     return () if value is None else value
 
 
+def candidates(answers: Sequence[Answer], count: int) -> list[Answer]:
+    """The first so many answers; where there are fewer, the last one again."""
+    return [*answers, *[answers[-1]] * count][:count]
+
+
 def answered(
     closeups: CloseUps, answers: Sequence[Answer], count: int, size: int
 ) -> Prediction:
@@ -370,7 +375,7 @@ def answered(
     size : int
         Side of the low-resolution logits.
     """
-    shown = [*answers, *[answers[-1]] * count][:count]
+    shown = candidates(answers, count)
     masks = np.empty((count, *closeups.hw), bool)
     logits = np.empty((count, size, size), np.float32)
     for i, answer in enumerate(shown):

@@ -12,7 +12,7 @@ from torch import Tensor
 from sam2_core import transforms
 from sam2_core.closeups import CloseUps
 from sam2_core.errors import ImageError, PromptError
-from sam2_core.image import MAX_LOGIT, decode, encode, encode_picture
+from sam2_core.image import MAX_LOGIT, candidates, decode, encode, encode_picture
 from sam2_core.inference import inference
 from sam2_core.intensity import to_rgb8
 from sam2_core.masks import fill_holes, remove_specks
@@ -272,7 +272,7 @@ class SAM2ImagePredictor:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The same of answers to one prompt, best first."""
         count = 3 if multimask_output else 1
-        shown = [*answers, *[answers[-1]] * count][:count]
+        shown = candidates(answers, count)
         size = self.model.config.low_res_size
         drawn = torch.empty(1, count, *image.hw, device=self.device)
         low_res = torch.empty(1, count, size, size, device=self.device)

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sam2_core import tracking, transforms
-from sam2_core.answers import NOWHERE
 from sam2_core.close_tracker import CloseMemory, CloseTracker
 from sam2_core.features import FeatureCache
 from sam2_core.inference import inference
 from sam2_core.memory import Memory, MemoryBank
-from sam2_core.windows import paste
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,10 +121,7 @@ class InferenceState:
             return memory.logits
         if memory.answer is None or not memory.there:
             return transforms.logits_to_image(memory.logits, self.frames.shape)
-        answer, hw = memory.answer, self.frames.shape
-        drawn = torch.full((1, 1, *hw), NOWHERE, device=answer.logits.device)
-        paste(answer.logits[None], answer.window, hw, drawn[0])
-        return drawn
+        return memory.answer.drawn(self.frames.shape)[None, None]
 
     def remembered(self, model: Sam2, frame_idx: int, draft: Memory) -> Memory:
         """What tracking reads of the result of a prompt."""

@@ -245,20 +245,28 @@ class CloseTracker:
             return seen.answer if seen.there else None
         return close.from_logits(logits_of(seen, device)[0].float().cpu().numpy())
 
-    def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
+    def draw(self, found: Mapping[int, Memory | Outline]) -> PackedMasks:
         """See :class:`sam2_core.trackers.Tracker`."""
         parts = {}
         height, width = self.frames.shape
-        for object_id, memory in found.items():
+        for object_id, seen in found.items():
             part, top, left = np.zeros((0, 0), np.float32), 0, 0
-            answer = memory.answer if isinstance(memory, CloseMemory) else None
-            if answer is not None and bool(memory.object_score > 0):
+            answer = self._drawn(seen)
+            if answer is not None:
                 drawn, (rows, columns) = paste(
                     answer.logits[None], answer.window, (height, width)
                 )
                 part, top, left = drawn[0].cpu().numpy(), rows.start, columns.start
             parts[object_id] = (part, top, left)
         return join_parts(parts, (height, width), self.config.non_overlap_masks)
+
+    def _drawn(self, seen: Memory | Outline) -> Answer | None:
+        """The mask to be drawn; None where the object is not."""
+        if isinstance(seen, CloseOutline):
+            return seen.answer(self.network.stem.weight.device)
+        if isinstance(seen, CloseMemory) and bool(seen.object_score > 0):
+            return seen.answer
+        return None
 
     def _memory(
         self, answer: Answer, seen_on: int, object_score: float, trust: float = 0.0

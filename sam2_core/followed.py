@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Start:
     """What a frame's prompts work on, fixed when the frame gets its first prompt.
 
-    A frame that propagation has visited is corrected: ``seen`` is its mask then and
-    ``reverse`` the direction it was visited in. Any other frame is seen by itself.
+    A frame that propagation has visited, or that is shown with a mask, is corrected:
+    ``seen`` is its mask then and ``reverse`` the direction it was visited in. Any other
+    frame is seen by itself.
     """
 
     seen: Memory | Outline | None = None

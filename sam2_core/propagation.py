@@ -37,6 +37,8 @@ class Course:
     absent : callable, optional
         Asked before each frame is drawn, with its index and whether it was come to on
         the way back: objects that are not on it, whatever is found.
+    passed : bool
+        Whether frames before the range come, too, without masks.
     """
 
     low: int
@@ -45,6 +47,7 @@ class Course:
     around: int | None = None
     ended: Callable[[FrameResult], bool | Collection[int]] | None = None
     absent: Callable[[int, bool], Collection[int]] | None = None
+    passed: bool = False
 
     @property
     def ways(self) -> tuple[bool, ...]:
@@ -100,6 +103,8 @@ class Propagation:
         while (sweep := whose_turn(sweeps, course.around)) is not None:
             frame_index, found = sweep.step()
             if not course.low <= frame_index <= course.high:
+                if course.passed:
+                    yield self._draw(frame_index, {}, sweep.reverse, course)
                 continue
             result = self._draw(frame_index, found, sweep.reverse, course)
             if frame_index in earlier:
@@ -132,6 +137,8 @@ class Propagation:
         while (sweep := whose_turn(sweeps, course.around, last)) is not None:
             frame_index, found = sweep.step()
             if not course.low <= frame_index <= course.high:
+                if course.passed:
+                    yield self._draw(frame_index, {}, sweep.reverse, course)
                 continue
             result = self._draw(frame_index, found, sweep.reverse, course)
             yield result

@@ -71,7 +71,7 @@ class Tracker(Protocol):
     ) -> list[Memory]:
         """Objects on a frame, from what each of them remembers."""
 
-    def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
+    def draw(self, found: Mapping[int, Memory | Outline]) -> PackedMasks:
         """Masks at the size of the frame, by object id."""
 
 
@@ -150,7 +150,9 @@ class MemoryTracker:
         ]
         return tracking.follow(self.model, self.features[frame_index], recollections)
 
-    def draw(self, found: Mapping[int, Memory]) -> PackedMasks:
+    def draw(self, found: Mapping[int, Memory | Outline]) -> PackedMasks:
         """See :class:`Tracker`."""
-        logits = {i: memory.logits[0, 0].cpu().numpy() for i, memory in found.items()}
+        device = self.model.device
+        known = {i: logits_of(seen, device)[0, 0] for i, seen in found.items()}
+        logits = {i: plane.cpu().numpy() for i, plane in known.items()}
         return draw_masks(logits, self.shape, self.model.config.non_overlap_masks)

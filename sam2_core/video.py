@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sam2_core.close_tracker import CloseTracker
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.features import FeatureCache
-from sam2_core.followed import FollowedObject, SomeObjects, Start
+from sam2_core.followed import FollowedObject, SomeObjects
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
 from sam2_core.local_tracker import LocalTracker
@@ -18,9 +18,11 @@ from sam2_core.prompts import (
     check_frame_index,
     check_object_id,
     frame_prompt,
+    mask_prompt,
 )
 from sam2_core.propagation import Course, Propagation
 from sam2_core.results import FrameResult
+from sam2_core.starts import start_of
 from sam2_core.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
@@ -179,6 +181,7 @@ class VideoSession:
         box: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         clear_old: bool = True,
+        shown: ArrayLike | None = None,
     ) -> FrameResult:
         """Say where an object is on a frame.
 
@@ -199,6 +202,10 @@ class VideoSession:
         clear_old : bool
             Replace earlier prompts of the object on this frame. Otherwise points are
             added to them, and the mask found so far is refined.
+        shown : array_like, optional
+            (H, W) mask that the object is shown with on this frame, before its first
+            prompts there: these correct it, or stand alone if it is empty. By default
+            the mask that propagation found.
 
         Returns
         -------
@@ -217,6 +224,7 @@ class VideoSession:
         frame_index = check_frame_index(frame_index, self.num_frames)
         object_id = check_object_id(object_id)
         prompt = frame_prompt(point_coords, point_labels, box, mask, self.shape)
+        before = None if shown is None else mask_prompt(shown, self.shape)
         known = self._objects.get(object_id) or FollowedObject()
         earlier = known.prompts.get(frame_index)
         previous = known.drafts.get(frame_index)
@@ -233,7 +241,7 @@ class VideoSession:
         else:
             previous = None
         with inference():
-            start = known.starts.get(frame_index) or self._start(known, frame_index)
+            start = start_of(self._tracker, known, frame_index, before)
             seen = previous or start.seen
             draft = self._tracker.prompted(known, frame_index, prompt, start, seen)
             # Nothing has changed so far, so that an error leaves all as it was.
@@ -273,6 +281,7 @@ class VideoSession:
         around: int | None = None,
         ended: Callable[[FrameResult], bool | Collection[int]] | None = None,
         absent: Callable[[int, bool], Collection[int]] | None = None,
+        passed: bool = False,
     ) -> Iterator[FrameResult]:
         """Follow every object from its first prompted frame.
 
@@ -280,7 +289,8 @@ class VideoSession:
         ----------
         start, stop : int, optional
             First and last frame to fill, both included; the whole stack by default.
-            Frames between the prompts and this range are worked through silently.
+            Frames between the prompts and this range are worked through silently,
+            unless ``passed``.
         direction : {"both", "forward", "backward"}
             "forward" goes from an object's first prompted frame to ``stop``, "backward"
             from there to ``start``, "both" does one after the other, or both in turns
@@ -310,6 +320,9 @@ class VideoSession:
             Asked with each frame, and whether it was come to on the way back, which
             objects are not on it. They are followed over it, but their masks are empty
             there and take no pixels from others.
+        passed : bool
+            Have a result, without masks, of each frame between the prompts and the
+            range as well, so that the caller may stop there.
 
         Returns
         -------
@@ -348,16 +361,11 @@ class VideoSession:
             objects = SomeObjects(self._objects, object_ids)
         if around is not None:
             around = check_frame_index(around, self.num_frames)
-        course = Course(low, high, direction, around, ended, absent)
+        course = Course(low, high, direction, around, ended, absent, passed)
         run = Propagation(self.model, self._tracker, objects, self._result)
         return run.changes(course) if only_changed else run.everything(course)
 
     # ------------------------------------------------------------------ helpers
-
-    def _start(self, known: FollowedObject, frame_index: int) -> Start:
-        if frame_index not in known.directions:
-            return Start()
-        return Start(known.seen(frame_index), known.directions[frame_index])
 
     def _prompted(self, frame_index: int) -> dict[int, Memory]:
         found = {}

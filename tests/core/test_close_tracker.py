@@ -160,6 +160,21 @@ def test_a_correction_on_a_visited_frame_holds(model):
     assert iou(results[12].masks[1], disc(12)) > 0.85
 
 
+def test_what_is_shown_is_corrected(model):
+    """As a session does that has found it, and no other mask comes back."""
+    session = prompted(model, stack())
+    masks = {r.frame_index: r.masks[1] for r in session.propagate()}
+    away = {"point_coords": [[70 + RADIUS - 2, 50]], "point_labels": [0]}
+    found = session.add_prompts(8, 1, **away).masks[1]
+    fresh = VideoSession(model, stack())
+    again = fresh.add_prompts(8, 1, **away, shown=masks[8]).masks[1]
+    assert iou(again, found) > 0.9
+    assert not fresh.add_prompts(9, 1, **away, shown=np.zeros(HW, bool)).masks[1].any()
+    session.add_prompts(9, 1, **away)
+    nothing = np.zeros(HW, bool)
+    assert not session.add_prompts(9, 1, **away, shown=nothing).masks[1].any()
+
+
 def test_a_negative_click_alone_finds_nothing(model):
     session = VideoSession(model, stack())
     found = session.add_prompts(0, 1, point_coords=[[100, 20]], point_labels=[0])

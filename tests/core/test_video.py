@@ -98,6 +98,17 @@ def test_which_frames_come_and_when(session, arguments, order):
     assert run(session, **arguments)[0] == order
 
 
+def test_frames_on_the_way_may_be_counted(session):
+    session.add_prompts(3, 1, **CLICK)
+    order, masks = run(session, start=5, stop=6, passed=True)
+    assert order == [3, 4, 5, 6]
+    assert [list(masks[t]) for t in order] == [[], [], [1], [1]]
+    session.add_prompts(3, 1, **OTHER)
+    order, masks = run(session, start=0, stop=1, only_changed=True, passed=True)
+    assert order == [3, 2, 1, 0]
+    assert [list(masks[t]) for t in order] == [[], [], [1], [1]]
+
+
 def test_a_range_has_the_masks_of_the_whole(session):
     session.add_prompts(3, 1, **CLICK)
     _, whole = run(session)
@@ -210,6 +221,34 @@ def test_a_correction_starts_from_the_mask_found(model, session, monkeypatch):
     # A frame that was prompted from the beginning is seen afresh.
     session.add_prompts(1, 1, **OTHER)
     assert seen[1] is None
+
+
+def test_what_is_shown_is_corrected(model, session, monkeypatch):
+    """Whatever propagation found: nothing, another mask, or the same one."""
+    session.add_prompts(1, 1, **CLICK)
+    _, masks = run(session)
+    other = np.zeros(HW, bool)
+    other[8:24, 10:40] = True
+    seen = []
+    segment = tracking.segment
+    monkeypatch.setattr(
+        tracking, "segment", lambda *args: seen.append(args[5]) or segment(*args)
+    )
+    alone = VideoSession(model, FRAMES).add_prompts(7, 1, **OTHER)
+    shown = session.add_prompts(7, 1, **OTHER, shown=np.zeros(HW, bool))
+    np.testing.assert_array_equal(shown.masks[1], alone.masks[1])
+    assert seen == [None, None]
+    session.add_prompts(6, 1, **OTHER, shown=other)
+    given = VideoSession(model, FRAMES)
+    given.add_prompts(6, 1, mask=other)
+    given.add_prompts(6, 1, **OTHER, clear_old=False)
+    assert ((seen[2] > 0) == (seen[3] > 0)).all()
+    session.add_prompts(5, 1, **OTHER, shown=masks[5][1])
+    assert len(seen[4].unique()) > 2  # not only its pixels
+    # A frame that nobody has visited is corrected as well.
+    fresh = VideoSession(model, FRAMES)
+    fresh.add_prompts(6, 1, **OTHER, shown=other)
+    assert ((seen[5] > 0) == (seen[3] > 0)).all()
 
 
 def test_a_mask_prompt_comes_back_as_it_is(session):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam2._masks import PackedMask
     from napari_sam2._prompts import Key, ObjectPrompts
 
 
@@ -43,10 +44,12 @@ def answer(
     prompts: ObjectPrompts,
     shape: tuple[int, int],
     negative: Sequence[XY] = (),
+    shown: PackedMask | None = None,
 ) -> Answer:
     """Give a session all prompts of an object in a frame; its mask and scores.
 
-    Points refine an outline; a box beside an outline says nothing more.
+    Points refine an outline; a box beside an outline says nothing more. Where there is
+    none, they correct what the labels have ``shown`` before them.
     """
     coordinates, labels = point_arrays(prompts, negative)
     mask, add = prompts.mask(shape), partial(session.add_prompts, index, object_id)
@@ -54,7 +57,8 @@ def answer(
         coordinates = None
     points = {"point_coords": coordinates, "point_labels": labels}
     if mask is None:
-        result = add(**points, box=prompts.box_array())
+        before = None if shown is None else shown.unpack()
+        result = add(**points, box=prompts.box_array(), shown=before)
     else:
         result = add(mask=mask)
         if coordinates is not None:

@@ -271,14 +271,14 @@ class SegmentController:
         frames = self.frames()
         limits = _plan.check_range(span[0], span[1], len(frames))
         line = Key(frames.plane, frames.position(0), 0)
-        prompts = _plan.on_line(self.pending.prompts(), line, self.state.axis)
+        prompts = _plan.on_line(self.pending.told(), line, self.state.axis)
         alone = self.state.alone if alone is None else alone
-        locked = self.pending.locked(line)
-        going = _plan.going(self.state, prompts, alone, locked)
+        going = _plan.going(self.state, prompts, alone, self.notes.locked)
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
+        some = alone or len(going) < len(prompts)
         plan = _plan.propagation(
-            self.state, frames, going, record, span, here, alone, changes
+            self.state, frames, going, record, span, here, some, changes
         )
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
@@ -353,7 +353,7 @@ class SegmentController:
             self.placing.reveal(self.steps)
             self.steps.begin("last prompt")
             try:
-                self.starts.adopt(labels, self.state.axis is None)
+                self.starts.adopt(labels, self.state.axis)
             except Sam2Error as error:
                 self.state.status = str(error)
             self.steps.look()

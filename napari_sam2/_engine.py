@@ -6,8 +6,7 @@ Nothing here touches a layer; everything is called from one worker thread at a t
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from napari_sam2._hints import XY, Answer, Scores, without_leak
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._messages import Choice, Found, Loaded, PlaneMasks, Say, Took
 from napari_sam2._region import MOST_GROWTH, Looked, cuts, doubled, excerpt
+from napari_sam2._sessions import OpenSession, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,20 +40,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam2._jobs import Stop
+    from napari_sam2._masks import PackedMask
     from napari_sam2._models import Backend, Prediction, Predictor, Session
     from napari_sam2._prompts import Key, ObjectPrompts
-
-MAX_SESSIONS = 2
-
-
-@dataclass
-class _OpenSession:
-    """A session, the prompts it was given per (frame, object), what it has followed."""
-
-    session: Session
-    applied: dict[tuple[int, int], ObjectPrompts] = field(default_factory=dict)
-    followed: set[int] = field(default_factory=set)
-    told: bool = False
 
 
 class Engine:
@@ -73,13 +62,17 @@ class Engine:
         self._loaded: Loaded | None = None
         self._predictor: Predictor | None = None
         self._encoded: tuple[LayerFrames, int] | None = None
-        self._sessions: OrderedDict[LayerFrames, _OpenSession] = OrderedDict()
+        self._sessions = Sessions()
         self._glimpsed: tuple[Any, Prediction, float] | None = None
-        self.opened = 0  # sessions that were given prompts; so a job knows a fresh one
+
+    @property
+    def opened(self) -> int:
+        """Sessions that were given prompts so far; so a job knows a fresh one."""
+        return self._sessions.opened
 
     def forget(self, frames: LayerFrames) -> None:
         """Begin afresh with these frames: nothing was prompted or followed yet."""
-        self._sessions.pop(frames, None)
+        self._sessions.forget(frames)
 
     def close(self) -> None:
         """Let go of the model and everything computed with it."""
@@ -119,6 +112,7 @@ class Engine:
         changed: frozenset[Key],
         stop: Stop,
         others: Mapping[Any, NDArray[Any]] | None = None,
+        shown: Mapping[Key, PackedMask] | None = None,
     ) -> Iterator[Any]:
         """Masks for the keys that changed.
 
@@ -133,6 +127,9 @@ class Engine:
             Keys of ``prompts`` to compute.
         others : mapping, optional
             Labels that no mask may enter, (H, W), by (plane, position).
+        shown : mapping, optional
+            What the labels showed of the object of each key before its first prompt
+            there, which its prompts correct.
         """
         yield from self._load(choice)
         if frames.axis is None:
@@ -155,10 +152,10 @@ class Engine:
                 yield Took(took, region and Looked(*key.place, region))
             frames = part
         else:
-            opened = self._session(frames)
+            opened = self._sessions.tell(frames, self._session)
             began = time.perf_counter()
             yield from self._synchronise(
-                opened, frames, prompts, changed, stop, others or {}
+                opened, frames, prompts, changed, stop, others or {}, shown or {}
             )
             yield Took(1000 * (time.perf_counter() - began))
         for key in changed if len(changed) == 1 and not stop() else ():
@@ -203,7 +200,7 @@ class Engine:
         if not is_ambiguous(prompts):
             return
         _, index = split_position(key.plane, key.position, frames.axis)
-        opened = self._sessions.get(frames)
+        opened = self._sessions.find(frames)
         if opened is not None and key.object_id in opened.followed:
             return  # tracking has said what is meant
         found, took = self._glimpse(frames, index, prompts.points_xy[0])
@@ -230,7 +227,7 @@ class Engine:
             began = time.perf_counter()
             found = self._predictor.predict(point, label, multimask_output=True)
         else:
-            session = self._session(frames, told=False).session
+            session = self._sessions.look(frames, self._session).session
             self.backend.warm(session, index)
             began = time.perf_counter()
             found = self.backend.glance(session, index, point, label)
@@ -245,11 +242,17 @@ class Engine:
         prompts: Mapping[Key, ObjectPrompts],
         plan: Plan,
         stop: Stop,
+        shown: Mapping[Key, PackedMask] | None = None,
     ) -> Iterator[Any]:
-        """Carry every prompted object through the stack, frame by frame."""
+        """Carry prompted objects through the stack, frame by frame.
+
+        ``prompts`` and ``shown`` are as in :meth:`predict`, also of objects that stay.
+        """
         yield from self._load(choice)
-        opened = self._session(frames)
-        yield from self._synchronise(opened, frames, prompts, frozenset(), stop, {})
+        opened = self._sessions.tell(frames, self._session)
+        yield from self._synchronise(
+            opened, frames, prompts, frozenset(), stop, {}, shown or {}
+        )
         if stop():
             return
         yield Say("Propagating …")
@@ -325,28 +328,18 @@ class Engine:
         found, scores = without_leak(ask, prompts, near, key.object_id)
         return placed(plane_masks(key, found, prompts, scores), told, frames.corner)
 
-    def _session(self, frames: LayerFrames, told: bool = True) -> _OpenSession:
-        """The session of these frames; ``told``: prompts are about to be given."""
-        if frames not in self._sessions:
-            session = self.backend.session(self._model, frames, **self._preset)
-            self._sessions[frames] = _OpenSession(session)
-        self._sessions.move_to_end(frames)
-        while len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
-        opened = self._sessions[frames]
-        if told and not opened.told:
-            opened.told = True
-            self.opened += 1
-        return opened
+    def _session(self, frames: LayerFrames) -> Session:
+        return self.backend.session(self._model, frames, **self._preset)
 
     def _synchronise(
         self,
-        opened: _OpenSession,
+        opened: OpenSession,
         frames: LayerFrames,
         prompts: Mapping[Key, ObjectPrompts],
         changed: frozenset[Key],
         stop: Stop,
         others: Mapping[Any, NDArray[Any]],
+        shown: Mapping[Key, PackedMask],
     ) -> Iterator[Any]:
         """Bring a session to the prompts of the layers; masks for what changed."""
         assert frames.axis is not None
@@ -369,16 +362,15 @@ class Engine:
             yield Say(f"Segmenting frame {index} …")
             opened.applied.pop((index, object_id), None)
             near = others.get((key.plane, key.position))
-            question = partial(
-                answer, opened.session, index, object_id, ask, frames.shape
-            )
+            told = index, object_id, ask, frames.shape
+            question = partial(answer, opened.session, *told, shown=shown.get(key))
             mask, scores = without_leak(question, ask, near, object_id)
             opened.applied[index, object_id] = ask
             if key in changed:
                 yield plane_masks(key, mask, ask, scores)
 
     @staticmethod
-    def _forget(opened: _OpenSession, wanted: set[tuple[int, int]]) -> None:
+    def _forget(opened: OpenSession, wanted: set[tuple[int, int]]) -> None:
         left = {object_id for _, object_id in wanted}
         for index, object_id in sorted(set(opened.applied) - wanted):
             del opened.applied[index, object_id]

@@ -35,6 +35,8 @@ class Entry:
     computed, written : int
         Planes that were made, and those that came into the labels: fewer where the
         work was cancelled.
+    passed : int
+        Frames outside the range that were worked through on the way.
     undone : bool
         Whether it was taken back. The model saw it all the same.
     """
@@ -45,6 +47,7 @@ class Entry:
     fresh: bool = False
     computed: int = 0
     written: int = 0
+    passed: int = 0
     undone: bool = False
 
     @property
@@ -70,6 +73,8 @@ class Entry:
             result["written"] = self.written
             if self.computed != self.written:
                 result["computed"] = self.computed
+        if self.passed:
+            result["passed"] = self.passed
         if self.rules:
             result["rules"] = [
                 {"from": first, **rules_as_json(rules)} for first, rules in self.rules
@@ -87,5 +92,6 @@ class Entry:
         do, fresh = str(what.pop("do")), bool(what.pop("fresh", False))
         undone, written = bool(what.pop("undone", False)), int(what.pop("written", 0))
         computed = int(what.pop("computed", written))
+        passed = int(what.pop("passed", 0))
         rules = [(int(r["from"]), rules_from_json(r)) for r in what.pop("rules", ())]
-        return cls(do, what, rules, fresh, computed, written, undone)
+        return cls(do, what, rules, fresh, computed, written, passed, undone)

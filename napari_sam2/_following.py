@@ -13,7 +13,7 @@ import numpy as np
 from napari_sam2._births import Births, within
 from napari_sam2._facts import measure
 from napari_sam2._labels import combine
-from napari_sam2._messages import Early, PlaneMasks
+from napari_sam2._messages import Early, Passed, PlaneMasks
 from napari_sam2._presence import Presence
 from napari_sam2._prompts import ObjectPrompts
 
@@ -68,7 +68,7 @@ def follow(
     seeds: Mapping[tuple[int, int], ObjectPrompts],
     plan: Plan,
     stop: Stop,
-) -> Iterator[PlaneMasks]:
+) -> Iterator[PlaneMasks | Passed]:
     """Masks of every object, frame by frame.
 
     Parameters
@@ -81,7 +81,7 @@ def follow(
     start, last = _limits(plan, len(frames))
     if start > last:
         return
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"passed": True}
     if plan.only is not None:
         seeds = {at: ask for at, ask in seeds.items() if at[1] in plan.only}
         options["object_ids"] = sorted(plan.only)
@@ -105,6 +105,11 @@ def follow(
     done: set[tuple[int, int]] = set()
     for result in session.propagate(start, last, plan.direction, **options):
         index = result.frame_index
+        if not start <= index <= last:
+            yield Passed()
+            if stop():
+                return
+            continue
         reverse = backward(result)
         found = dict(result.masks.items())
         absent = presence.absent(index, reverse)

@@ -11,6 +11,8 @@ from napari_sam2._plain_json import (
     key_at,
     labels_as_json,
     labels_from_json,
+    mask_as_json,
+    mask_from_json,
     patch_as_json,
     place,
     plan_as_json,
@@ -23,7 +25,7 @@ from napari_sam2._sources import Sources
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
     from napari_sam2._labels import Patch, Rules
+    from napari_sam2._masks import PackedMask
     from napari_sam2._messages import Choice
 
 Others: TypeAlias = "Mapping[tuple[tuple[int, int], tuple[int, ...]], NDArray[Any]]"
@@ -57,6 +60,7 @@ class Journal:
         self.setups: list[dict[str, Any]] = []
         self.sources = Sources()
         self.prompts: dict[Key, ObjectPrompts] = {}  # as last told to the model
+        self.shown: dict[Key, PackedMask] = {}  # what the labels showed before these
         self._of: WeakKeyDictionary[Any, list[Entry]] = WeakKeyDictionary()
 
     @property
@@ -74,8 +78,12 @@ class Journal:
         changed: Iterable[Key],
         others: Others,
         step: Any,
+        shown: Mapping[Key, PackedMask],
     ) -> Entry:
-        """Masks for the prompts that changed, which do not enter ``others``."""
+        """Masks for the prompts that changed, which do not enter ``others``.
+
+        ``shown`` is what the labels showed before the prompts.
+        """
         what: dict[str, Any] = {"setup": self._setup(choice, frames)}
         places = {(key.plane, key.position) for key in changed}
         near = [(at, others[at]) for at in sorted(places) if at in others]
@@ -84,7 +92,7 @@ class Journal:
                 {"position": list(at[1]), **labels_as_json(labels)}
                 for at, labels in near
             ]
-        told = self._tell(frames, prompts)
+        told = self._tell(frames, prompts, shown)
         asked = sorted(changed, key=lambda key: (key.position, key.object_id))
         if list(map(place, asked)) != [_at(p) for p in told.get("set", [])]:
             told["asked"] = [place(key) for key in asked]
@@ -97,12 +105,13 @@ class Journal:
         prompts: Mapping[Key, ObjectPrompts],
         plan: Plan,
         step: Any,
+        shown: Mapping[Key, PackedMask],
     ) -> Entry:
         """The prompted objects through the frames."""
         what = {
             "setup": self._setup(choice, frames),
             **plan_as_json(plan),
-            **self._tell(frames, prompts),
+            **self._tell(frames, prompts, shown),
         }
         return self._add(Entry("propagate", what), step)
 
@@ -181,8 +190,8 @@ class Journal:
         """The prompt layers are gone; what they made stays."""
         self._add(Entry("forget", {}), None)
 
-    def carried(self, frames: LayerFrames) -> bool:
-        """Whether the labels have all that was propagated last along these frames."""
+    def carried(self, frames: LayerFrames, objects: Collection[int]) -> bool:
+        """Whether the labels have all that was propagated of objects along frames."""
         for entry in reversed(self.entries):
             if entry.do != "propagate":
                 continue
@@ -192,7 +201,8 @@ class Journal:
                 continue
             if entry.undone:
                 return False
-            if "changes" not in entry.what and "only" not in entry.what:
+            only = entry.what.get("only", objects)
+            if "changes" not in entry.what and set(objects) <= set(only):
                 return True
         return False
 
@@ -227,16 +237,24 @@ class Journal:
         return self.setups.index(content)
 
     def _tell(
-        self, frames: LayerFrames, prompts: Mapping[Key, ObjectPrompts]
+        self,
+        frames: LayerFrames,
+        prompts: Mapping[Key, ObjectPrompts],
+        shown: Mapping[Key, PackedMask],
     ) -> dict[str, Any]:
         """How the prompts of a line differ from those told before."""
         here = Key(frames.plane, frames.position(0), 0)
         before = on_line(self.prompts, here, frames.axis)
         told: dict[str, Any] = {}
-        new = [key for key, ask in prompts.items() if before.get(key) != ask]
+        new = [
+            key
+            for key, ask in prompts.items()
+            if before.get(key) != ask or self.shown.get(key) != shown.get(key)
+        ]
         if new:
             told["set"] = [
                 {**place(key), **prompts_as_json(prompts[key])}
+                | ({"shown": mask_as_json(shown[key])} if key in shown else {})
                 for key in sorted(new, key=lambda k: (k.position, k.object_id))
             ]
         gone = [key for key in before if key not in prompts]
@@ -244,7 +262,9 @@ class Journal:
             told["unset"] = [place(key) for key in gone]
         for key in before:
             del self.prompts[key]
+            self.shown.pop(key, None)
         self.prompts.update(prompts)
+        self.shown.update(shown)
         return told
 
     # -- reading ------------------------------------------------------------------
@@ -278,18 +298,26 @@ class Journal:
             for at in entry.what.get("others", ())
         }
 
-    def told(self, entry: Entry) -> tuple[dict[Key, ObjectPrompts], frozenset[Key]]:
+    def told(
+        self, entry: Entry
+    ) -> tuple[dict[Key, ObjectPrompts], frozenset[Key], dict[Key, PackedMask]]:
         """Prompts on the line of an entry after it was told, and those asked for.
 
-        To be called once for each entry, in order.
+        The third is what the labels showed before them, as far as it is known. To be
+        called once for each entry, in order.
         """
         setup = self.setups[entry.what["setup"]]
         plane, axis = (setup["plane"][0], setup["plane"][1]), setup["axis"]
         for at in entry.what.get("unset", ()):
             self.prompts.pop(key_at(plane, at), None)
+            self.shown.pop(key_at(plane, at), None)
         given = entry.what.get("set", ())
         for at in given:
-            self.prompts[key_at(plane, at)] = prompts_from_json(at)
+            key = key_at(plane, at)
+            self.prompts[key] = prompts_from_json(at)
+            self.shown.pop(key, None)
+            if "shown" in at:
+                self.shown[key] = mask_from_json(at["shown"])
         asked = frozenset(key_at(plane, p) for p in entry.what.get("asked", given))
         position = list(setup["fixed"])
         if axis is not None:
@@ -297,17 +325,20 @@ class Journal:
             others = [i for i in range(ndim) if i not in plane]
             position.insert(others.index(axis), 0)
         here = Key(plane, tuple(position), 0)
-        return on_line(self.prompts, here, axis), asked
+        prompts = on_line(self.prompts, here, axis)
+        shown = {key: self.shown[key] for key in prompts if key in self.shown}
+        return prompts, asked, shown
 
 
 def watch(entry: Entry, engine: Engine, items: Iterator[Any]) -> Iterator[Any]:
     """Iterate over an engine's answer and count it; runs in the worker."""
-    from napari_sam2._messages import PlaneMasks
+    from napari_sam2._messages import Passed, PlaneMasks
 
     before = engine.opened
     for item in items:
         entry.fresh = engine.opened != before
         entry.computed += isinstance(item, PlaneMasks)
+        entry.passed += isinstance(item, Passed)
         yield item
     entry.fresh = engine.opened != before
 
@@ -326,7 +357,8 @@ def count_written(entries: Sequence[Entry], rules: Rules) -> None:
 def _counts(entry: Entry) -> bool:
     """Leave out work that was stopped before anything came of it."""
     told = "set" in entry.what or "unset" in entry.what
-    return not entry.asks or entry.computed > 0 or entry.fresh or told
+    made = entry.computed or entry.passed
+    return not entry.asks or bool(made) or entry.fresh or told
 
 
 def _counted(entry: Entry) -> Entry:

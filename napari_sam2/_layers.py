@@ -196,6 +196,20 @@ def current_view(viewer: napari.components.ViewerModel, image: Image) -> View:
     return View((rows, columns), position, image.ndim)
 
 
+def hidden(
+    viewer: napari.components.ViewerModel,
+    image: Image,
+    plane: tuple[int, int],
+    position: tuple[int, ...],
+) -> bool:
+    """Whether a plane of an image is parallel to the one on display, and not it."""
+    try:
+        view = current_view(viewer, image)
+    except ImageError:  # 3D display shows every frame
+        return False
+    return plane == view.plane and position != view.position
+
+
 def default_axis(viewer: napari.components.ViewerModel, image: Image) -> int | None:
     """Data axis to propagate along at first; None for a single plane."""
     try:

@@ -82,6 +82,11 @@ class PlaneMasks:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """A frame on the way to those that are to be filled has been worked through."""
+
+
+@dataclass(frozen=True)
 class Found:
     """Devices of this computer, and models that need a download (with bytes)."""
 

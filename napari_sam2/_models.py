@@ -64,6 +64,7 @@ class Session(Protocol):
         box: Any = None,
         mask: Any = None,
         clear_old: bool = True,
+        shown: Any = None,
     ) -> FrameMasks: ...
 
     def clear_prompts(self, frame_index: int, object_id: int) -> Any: ...
@@ -81,6 +82,7 @@ class Session(Protocol):
         around: int | None = None,
         ended: Any = None,
         absent: Any = None,
+        passed: bool = False,
     ) -> Iterator[FrameMasks]: ...
 
 

@@ -56,23 +56,33 @@ def prompts_from_json(content: Mapping[str, Any]) -> ObjectPrompts:
 
 
 def start_as_json(start: MaskPrompt) -> dict[str, Any]:
-    """A mask prompt in plain JSON; its bits are zlib's, in base64."""
-    content = {
-        "shape": list(start.mask.shape),
-        "bits": base64.b64encode(start.mask.data).decode(),
-    }
-    if start.mask.box is not None:
-        content["box"] = list(start.mask.box)
+    """A mask prompt in plain JSON."""
     answers = prompts_as_json(start.answers)
-    return content | ({"answers": answers} if answers else {})
+    return mask_as_json(start.mask) | ({"answers": answers} if answers else {})
 
 
 def start_from_json(content: Mapping[str, Any]) -> MaskPrompt:
     """The inverse of :func:`start_as_json`."""
+    answers = prompts_from_json(content.get("answers", {}))
+    return MaskPrompt(mask_from_json(content), answers)
+
+
+def mask_as_json(mask: PackedMask) -> dict[str, Any]:
+    """A mask in plain JSON; its bits are zlib's, in base64."""
+    content: dict[str, Any] = {
+        "shape": list(mask.shape),
+        "bits": base64.b64encode(mask.data).decode(),
+    }
+    if mask.box is not None:
+        content["box"] = list(mask.box)
+    return content
+
+
+def mask_from_json(content: Mapping[str, Any]) -> PackedMask:
+    """The inverse of :func:`mask_as_json`."""
     height, width = content["shape"]
     box = tuple(content["box"]) if "box" in content else None
-    mask = PackedMask((height, width), base64.b64decode(content["bits"]), box)
-    return MaskPrompt(mask, prompts_from_json(content.get("answers", {})))
+    return PackedMask((height, width), base64.b64decode(content["bits"]), box)
 
 
 def rules_as_json(rules: Rules) -> dict[str, Any]:

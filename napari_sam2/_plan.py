@@ -56,6 +56,13 @@ def usable(
     }
 
 
+def unlocked(
+    prompts: Mapping[Key, ObjectPrompts], locked: Collection[int]
+) -> dict[Key, ObjectPrompts]:
+    """Leave out objects that nothing may change."""
+    return {key: ask for key, ask in prompts.items() if key.object_id not in locked}
+
+
 def on_line(
     prompts: Mapping[Key, ObjectPrompts], key: Key, axis: int | None
 ) -> dict[Key, ObjectPrompts]:
@@ -109,13 +116,11 @@ def going(
     alone: bool,
     locked: Collection[int],
 ) -> dict[Key, ObjectPrompts]:
-    """Prompts of the objects that are to be followed; PromptError without any.
-
-    ``locked`` are the objects on the same frames that are locked.
-    """
+    """Prompts of the objects that are to be followed; PromptError without any."""
     one = state.object_id
-    found = {k: ask for k, ask in prompts.items() if not alone or k.object_id == one}
-    if not found and (one in locked if alone else locked):
+    asked = {k: ask for k, ask in prompts.items() if not alone or k.object_id == one}
+    found = unlocked(asked, locked)
+    if not found and asked:
         what = f"Object {one} is locked; unlock it"
         if not alone:
             what = "All objects with prompts are locked; unlock those"
@@ -160,14 +165,14 @@ def propagation(
     record: Record,
     span: tuple[int | None, int | None, str],
     position: tuple[int, ...],
-    alone: bool,
+    some: bool,
     changes: bool = False,
 ) -> Plan:
     """What a propagation over ``span`` (start, stop, direction) is to do.
 
     ``prompts`` are those of the objects to follow, ``position`` is that of the plane on
-    screen. ``alone``: only the current object. ``changes``: what changed will do, if
-    the labels show all the rest.
+    screen. ``some``: only these objects, and no others. ``changes``: what changed will
+    do, if the labels show all the rest.
     """
     firsts: dict[int, int] = {}
     for key in prompts:
@@ -177,8 +182,8 @@ def propagation(
     patience = state.patience if state.stop_when_lost else None
     bounds = record.marks.bounds(frames, firsts)
     shown = record.review.shown(frames.plane, frames.fixed, frames.axis)
-    only = frozenset({state.object_id}) if alone else None
-    changes = changes and record.journal.carried(frames)
+    only = frozenset(firsts) if some else None
+    changes = changes and record.journal.carried(frames, firsts)
     if not changes:
         indices = [split_position(k.plane, k.position, frames.axis)[1] for k in prompts]
         check_direction(span, indices, len(frames))
@@ -192,10 +197,11 @@ def frame_count(
     first: int,
     last: int,
 ) -> int:
-    """Masks of frames ``first`` to ``last`` that a propagation of the prompts makes.
+    """Frames that a propagation of the prompts into ``first`` to ``last`` goes over.
 
-    Frames between the first prompts of two objects are gone over in both directions.
-    Of changes nobody knows how far they go: 0.
+    Frames between the first prompts of two objects are gone over in both directions,
+    those between the prompts and the range as well. Of changes nobody knows how far
+    they go: 0.
     """
     if plan.changes:
         return 0
@@ -203,9 +209,10 @@ def frame_count(
     for key in prompts:
         index = split_position(key.plane, key.position, frames.axis)[1]
         starts[key.object_id] = min(index, starts.get(key.object_id, index))
+    low, high = min(starts.values()), max(starts.values())
+    forward, backward = max(0, last - low + 1), max(0, high - first + 1)
     if plan.direction == "forward":
-        return max(1, last - max(min(starts.values()), first) + 1)
+        return max(1, forward)
     if plan.direction == "backward":
-        return max(1, min(max(starts.values()), last) - first + 1)
-    again = min(max(starts.values()), last + 1) - max(min(starts.values()), first)
-    return last - first + 1 + max(0, again)
+        return max(1, backward)
+    return forward + backward - (first <= high <= last)

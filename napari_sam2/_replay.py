@@ -12,7 +12,7 @@ from napari_sam2._erasing import erase_at
 from napari_sam2._images import LayerFrames
 from napari_sam2._labels import Rules, difference, put
 from napari_sam2._layers import plane_index
-from napari_sam2._messages import Choice, PlaneMasks, Relabelled, Say
+from napari_sam2._messages import Choice, Passed, PlaneMasks, Relabelled, Say
 from napari_sam2._plain_json import (
     key_at,
     labels_from_json,
@@ -79,26 +79,29 @@ def rerun(
         setup = journal.setups[entry.what["setup"]]
         frames = frames_from_json(setup, data, journal.sources)
         choice = _choice(setup, device)
-        prompts, asked = journal.told(entry)
+        prompts, asked, shown = journal.told(entry)
         if entry.fresh:
             engine.forget(frames)
-        if entry.computed == 0:
+        if not entry.computed and not entry.passed:
             continue
         if entry.do == "predict":
             others = journal.others(entry)
-            items = engine.predict(choice, frames, prompts, asked, stop, others)
+            told = choice, frames, prompts, asked, stop, others, shown
+            items = engine.predict(*told)
         else:
             plan = plan_from_json(entry.what)
-            items = engine.propagate(choice, frames, prompts, plan, stop)
-        made = 0
+            items = engine.propagate(choice, frames, prompts, plan, stop, shown)
+        made = passed = 0
         for item in items:
             if isinstance(item, PlaneMasks):
                 made += 1
                 if made <= entry.written and not entry.undone:
                     yield Redo(entry, item, made - 1)
-                if made == entry.computed:
-                    break
-            elif isinstance(item, Say):
+            elif isinstance(item, Passed):
+                passed += 1
+            if made == entry.computed and passed >= entry.passed:
+                break
+            if isinstance(item, Say):
                 yield item
         if made < entry.computed and not stop():
             raise Sam2Error(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam2 import _labels, _layers
+from napari_sam2 import _labels, _layers, _plan
 from napari_sam2._ledger import count_labels
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts, collect
@@ -17,10 +18,39 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_sam2._history import Step
+    from napari_sam2._history import History, Step
+    from napari_sam2._images import LayerFrames
     from napari_sam2._layers import View
     from napari_sam2._stage import Stage
     from napari_sam2._steps import Steps
+
+
+def shown(
+    labels: Labels | None,
+    history: History,
+    frames: LayerFrames,
+    prompts: Mapping[Key, ObjectPrompts],
+) -> dict[Key, PackedMask]:
+    """What the labels showed of each object before its first prompt in a plane.
+
+    A session that begins anew corrects the same masks, and one that remembers others
+    does not bring them back. Masks that are prompts themselves need no such thing, nor
+    do planes that stand alone.
+    """
+    if labels is None or frames.axis is None:
+        return {}
+    nothing = PackedMask.of(np.zeros((0, 0), bool), shape=frames.shape)
+    found: dict[Key, PackedMask] = {}
+    for key, ask in prompts.items():
+        if ask.start is not None or ask.polygons_xy:
+            continue
+        known = history.written.get(key)
+        if known is not None and known.prompts:
+            found[key] = known.before or nothing
+        else:
+            mask = _labels.read_mask(labels, *key.place, key.object_id)
+            found[key] = PackedMask.of(mask) if mask.any() else nothing
+    return found
 
 
 class Starts:
@@ -45,23 +75,29 @@ class Starts:
         masks = self.stage.masks if with_masks else None
         return collect(points, shapes, shape, masks)
 
-    def adopt(self, labels: Labels, single: bool) -> None:
+    def adopt(self, labels: Labels, axis: int | None) -> None:
         """Pixels of an object that is prompted now are where correcting it starts.
 
         Propagated masks are corrected by the session that made them, which remembers
-        more than their pixels.
+        more than their pixels, as long as another prompt says where the object is.
 
         Parameters
         ----------
         labels : napari.layers.Labels
             Holds the pixels.
-        single : bool
-            Whether planes stand alone, so that no session remembers anything.
+        axis : int or None
+            Objects are followed along it; None where planes stand alone.
         """
-        written = self.steps.history.written
-        for key, ask in self.prompts().items():
+        written, prompts = self.steps.history.written, self.prompts()
+        seeds = Counter(
+            (_plan.line_of(key, axis), key.object_id)
+            for key, ask in prompts.items()
+            if ask.positive
+        )
+        for key, ask in prompts.items():
+            others = seeds[_plan.line_of(key, axis), key.object_id] - ask.positive
             known = written.get(key)
-            ours = known is not None and (bool(known.prompts) or not single)
+            ours = known is not None and (bool(known.prompts) or others > 0)
             if ours or ask.start is not None:
                 continue
             mask = _labels.read_mask(labels, key.plane, key.position, key.object_id)

@@ -38,17 +38,13 @@ class Sync:
         self.starts = starts
         self.sight = sight
 
+    def told(self) -> dict[Key, ObjectPrompts]:
+        """All prompts that the model is told: it keeps in mind what is locked, too."""
+        return _plan.usable(self.starts.prompts(), self.tasks.state.axis)
+
     def prompts(self) -> dict[Key, ObjectPrompts]:
         """All prompts that are to be answered."""
-        locked = self.tasks.notes.locked
-        prompts = self.starts.prompts()
-        free = {key: ask for key, ask in prompts.items() if key.object_id not in locked}
-        return _plan.usable(free, self.tasks.state.axis)
-
-    def locked(self, line: Key) -> set[int]:
-        """Locked objects with prompts on the line of frames of a key."""
-        prompts = _plan.on_line(self.starts.prompts(), line, self.tasks.state.axis)
-        return {key.object_id for key in prompts} & self.tasks.notes.locked
+        return _plan.unlocked(self.told(), self.tasks.notes.locked)
 
     def waiting(self) -> bool:
         """Whether a prompt of the image has no answer: the work on it was stopped."""
@@ -58,15 +54,15 @@ class Sync:
     def groups(self, image: Image, labels: Labels) -> list[_plan.Group]:
         """Show what was there before prompts that are gone; returns what to compute."""
         tasks, axis = self.tasks, self.tasks.state.axis
-        prompts, step = self.prompts(), tasks.history.last
-        for key in tasks.history.orphans(prompts):
+        told, step = self.told(), tasks.history.last
+        for key in tasks.history.orphans(told):
             if key.object_id not in tasks.notes.locked:
                 tasks.runner.cancel("propagate")  # it still believes in this prompt
                 tasks.history.write_back(labels, key, step)
                 tasks.history.record.journal.restore(key, step)
                 tasks.refresh(key.plane, key.position)
-        stale = tasks.history.stale(prompts)
-        return _plan.groups(image, prompts, stale, axis, self.sight)
+        stale = tasks.history.stale(_plan.unlocked(told, tasks.notes.locked))
+        return _plan.groups(image, told, stale, axis, self.sight)
 
     def others(
         self, labels: Labels, groups: Iterable[_plan.Group]

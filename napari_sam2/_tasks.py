@@ -21,6 +21,7 @@ from napari_sam2._messages import (
     Choice,
     Found,
     Loaded,
+    Passed,
     PlaneMasks,
     Relabelled,
     Say,
@@ -28,6 +29,7 @@ from napari_sam2._messages import (
 )
 from napari_sam2._remedies import remedies
 from napari_sam2._settings import usable
+from napari_sam2._starts import shown
 from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2Error
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
     from napari_sam2._ledger import Ledger, Place
+    from napari_sam2._masks import PackedMask
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._plan import Group
     from napari_sam2._prompts import Key, ObjectPrompts
@@ -155,18 +158,19 @@ class Tasks:
         others: Mapping[Any, NDArray[Any]],
     ) -> None:
         """Masks for the prompts that changed, which do not enter ``others``."""
-        choice = self.choice
+        told = [(self.choice, g.frames, g.prompts, g.changed) for g in groups]
         journal, entries = self.history.record.journal, list[Entry]()
+        before: list[Mapping[Key, PackedMask]] = []
 
         def begin() -> None:
-            for g in groups:
-                told = choice, g.frames, g.prompts, g.changed
-                entries.append(journal.predict(*told, others, step))
+            for g in told:
+                known = shown(self.stage.labels, self.history, g[1], g[2])
+                before.append(known)
+                entries.append(journal.predict(*g, others, step, known))
 
         def work(stop: Stop) -> Iterator[Any]:
-            for entry, g in zip(entries, groups, strict=True):
-                told = choice, g.frames, g.prompts, g.changed
-                asked = self.engine.predict(*told, stop, others)
+            for entry, g, known in zip(entries, told, before, strict=True):
+                asked = self.engine.predict(*g, stop, others, known)
                 yield from watch(entry, self.engine, asked)
 
         self.awaited.emit(True)
@@ -183,12 +187,15 @@ class Tasks:
         """Masks for the about ``total`` frames of a plan."""
         journal, entries = self.history.record.journal, list[Entry]()
         told = self.choice, frames, prompts, plan
+        before: dict[Key, PackedMask] = {}
 
         def begin() -> None:
-            entries.append(journal.propagate(*told, step))
+            known = shown(self.stage.labels, self.history, frames, prompts)
+            before.update(known)
+            entries.append(journal.propagate(*told, step, before))
 
         def work(stop: Stop) -> Iterator[Any]:
-            asked = self.engine.propagate(*told, stop)
+            asked = self.engine.propagate(*told, stop, before)
             return watch(entries[0], self.engine, asked)
 
         self.submit("propagate", work, step, total=total, begin=begin, entries=entries)
@@ -328,7 +335,7 @@ class Tasks:
             self._on_item(item, step, rules)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
-            counted = isinstance(item, PlaneMasks | _replay.Redo)
+            counted = isinstance(item, PlaneMasks | Passed | _replay.Redo)
             if counted and (total or kind == "propagate"):
                 done = self.state.done + (not total or self.state.done < total)
                 left = (time.monotonic() - began) / done * (total - done)
@@ -379,7 +386,7 @@ class Tasks:
                 _replay.apply(item, self.stage.labels, self.history)
                 if item.masks is not None:
                     self.refresh(item.masks.plane, item.masks.position)
-        else:  # bytes of a download
+        elif not isinstance(item, Passed):  # bytes of a download
             done, total = (round(number / 1e6) for number in item)
             self.state.update(total=max(1, total), done=done)
             self.state.status = f"Downloading {self.state.model}: {done} of {total} MB"
@@ -389,10 +396,5 @@ class Tasks:
         labels, image = self.stage.labels, self.stage.image
         if labels is None or image is None:
             return
-        try:
-            view = _layers.current_view(self.stage.viewer, image)
-            hidden = plane == view.plane and position != view.position
-        except Sam2Error:  # 3D display shows every frame
-            hidden = False
-        if not hidden:
+        if not _layers.hidden(self.stage.viewer, image, plane, position):
             _labels.refresh(labels)

@@ -105,11 +105,14 @@ class FakeSession:
         box: Any = None,
         mask: Any = None,
         clear_old: bool = True,
+        shown: Any = None,
     ) -> Any:
         assert self.frames.frame(frame_index).shape == (*self.frames.shape, 3)
         self.backend.answer()
         if not clear_old:  # what was found so far is refined
             mask = self.prompts[frame_index, object_id][3]
+        elif shown is not None:  # what is there is corrected
+            mask = shown
         self.prompts[frame_index, object_id] = (point_coords, point_labels, box, mask)
         return SimpleNamespace(
             frame_index=frame_index,
@@ -132,6 +135,7 @@ class FakeSession:
         around: int | None = None,
         ended: Any = None,
         absent: Any = None,
+        passed: bool = False,
     ) -> Iterator[Any]:
         self.backend.asked.append((direction, only_changed, around))
         objects = sorted({object_id for _, object_id in self.prompts})
@@ -140,8 +144,8 @@ class FakeSession:
         first = min(index for index, one in self.prompts if one in objects)
         low = 0 if start is None else start
         high = len(self.frames) - 1 if stop is None else stop
-        forward = list(range(max(first, low), high + 1))
-        backward = list(range(min(first, high), low - 1, -1))
+        forward = list(range(first if passed else max(first, low), high + 1))
+        backward = list(range(first if passed else min(first, high), low - 1, -1))
         order = {"forward": forward, "backward": backward}.get(
             direction, forward + backward[1:]
         )
@@ -157,6 +161,9 @@ class FakeSession:
             if reverse in over:
                 continue
             self.backend.answer()
+            if not low <= index <= high:
+                yield SimpleNamespace(frame_index=index, masks={}, reverse=reverse)
+                continue
             away = absent(index, reverse) if absent is not None else ()
             result = SimpleNamespace(
                 frame_index=index,

@@ -24,7 +24,16 @@ class Session:
         self.visible = visible
         self.asked = []
 
-    def propagate(self, start, stop, direction, around=None, ended=None, absent=None):
+    def propagate(
+        self,
+        start,
+        stop,
+        direction,
+        around=None,
+        ended=None,
+        absent=None,
+        passed=False,
+    ):
         self.asked.append((start, stop, direction, around))
         ways = {
             False: list(range(4, stop + 1)),
@@ -98,7 +107,7 @@ def test_each_way_ends_where_all_are_lost_in_it():
 
 def test_changes_may_come_to_a_frame_from_both_sides():
     class Twice:
-        def propagate(self, start, stop, direction, only_changed, ended, absent):
+        def propagate(self, start, stop, direction, *, only_changed, **_):
             assert only_changed
             for reverse in (False, True):
                 mask = disc(SHAPE, 40 if reverse else 20, 10)

@@ -37,6 +37,8 @@ class Entry:
         work was cancelled.
     passed : int
         Frames outside the range that were worked through on the way.
+    ended : bool
+        Whether a propagation came to its end: what has changed has been carried then.
     undone : bool
         Whether it was taken back. The model saw it all the same.
     """
@@ -48,6 +50,7 @@ class Entry:
     computed: int = 0
     written: int = 0
     passed: int = 0
+    ended: bool = False
     undone: bool = False
 
     @property
@@ -75,6 +78,8 @@ class Entry:
                 result["computed"] = self.computed
         if self.passed:
             result["passed"] = self.passed
+        if self.ended:
+            result["ended"] = True
         if self.rules:
             result["rules"] = [
                 {"from": first, **rules_as_json(rules)} for first, rules in self.rules
@@ -92,6 +97,7 @@ class Entry:
         do, fresh = str(what.pop("do")), bool(what.pop("fresh", False))
         undone, written = bool(what.pop("undone", False)), int(what.pop("written", 0))
         computed = int(what.pop("computed", written))
-        passed = int(what.pop("passed", 0))
+        passed, ended = int(what.pop("passed", 0)), bool(what.pop("ended", False))
         rules = [(int(r["from"]), rules_from_json(r)) for r in what.pop("rules", ())]
-        return cls(do, what, rules, fresh, computed, written, passed, undone)
+        counts = computed, written, passed
+        return cls(do, what, rules, fresh, *counts, ended, undone)

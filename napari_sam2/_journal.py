@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
+    from napari_sam2._jobs import Stop
     from napari_sam2._labels import Patch, Rules
     from napari_sam2._masks import PackedMask
     from napari_sam2._messages import Choice
@@ -330,7 +331,9 @@ class Journal:
         return prompts, asked, shown
 
 
-def watch(entry: Entry, engine: Engine, items: Iterator[Any]) -> Iterator[Any]:
+def watch(
+    entry: Entry, engine: Engine, items: Iterator[Any], stop: Stop
+) -> Iterator[Any]:
     """Iterate over an engine's answer and count it; runs in the worker."""
     from napari_sam2._messages import Passed, PlaneMasks
 
@@ -341,6 +344,7 @@ def watch(entry: Entry, engine: Engine, items: Iterator[Any]) -> Iterator[Any]:
         entry.passed += isinstance(item, Passed)
         yield item
     entry.fresh = engine.opened != before
+    entry.ended = entry.do == "propagate" and not stop()
 
 
 def count_written(entries: Sequence[Entry], rules: Rules) -> None:

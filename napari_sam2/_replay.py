@@ -99,7 +99,8 @@ def rerun(
                     yield Redo(entry, item, made - 1)
             elif isinstance(item, Passed):
                 passed += 1
-            if made == entry.computed and passed >= entry.passed:
+            reached = made == entry.computed and passed >= entry.passed
+            if reached and not entry.ended:
                 break
             if isinstance(item, Say):
                 yield item

@@ -171,7 +171,7 @@ class Tasks:
         def work(stop: Stop) -> Iterator[Any]:
             for entry, g, known in zip(entries, told, before, strict=True):
                 asked = self.engine.predict(*g, stop, others, known)
-                yield from watch(entry, self.engine, asked)
+                yield from watch(entry, self.engine, asked, stop)
 
         self.awaited.emit(True)
         self.submit("predict", work, step, begin=begin, entries=entries)
@@ -196,7 +196,7 @@ class Tasks:
 
         def work(stop: Stop) -> Iterator[Any]:
             asked = self.engine.propagate(*told, stop, before)
-            return watch(entries[0], self.engine, asked)
+            return watch(entries[0], self.engine, asked, stop)
 
         self.submit("propagate", work, step, total=total, begin=begin, entries=entries)
 

@@ -82,12 +82,17 @@ class FakePredictor:
 
 
 class FakeSession:
-    """Objects move one pixel to the right with every frame."""
+    """Objects move one pixel to the right with every frame.
+
+    Prompts on a frame that was followed correct the mask found there, unless another
+    one is shown.
+    """
 
     def __init__(self, backend: FakeBackend, frames: Any) -> None:
         self.backend = backend
         self.frames = frames
         self.prompts: dict[tuple[int, int], tuple[Any, ...]] = {}
+        self.found: dict[tuple[int, int], Any] = {}
 
     def _mask(self, index: int, object_id: int) -> Any:
         shape = self.frames.shape
@@ -111,8 +116,8 @@ class FakeSession:
         self.backend.answer()
         if not clear_old:  # what was found so far is refined
             mask = self.prompts[frame_index, object_id][3]
-        elif shown is not None:  # what is there is corrected
-            mask = shown
+        elif mask is None:
+            mask = self.found.get((frame_index, object_id)) if shown is None else shown
         self.prompts[frame_index, object_id] = (point_coords, point_labels, box, mask)
         return SimpleNamespace(
             frame_index=frame_index,
@@ -124,6 +129,7 @@ class FakeSession:
 
     def remove_object(self, object_id: int) -> None:
         self.prompts = {k: v for k, v in self.prompts.items() if k[1] != object_id}
+        self.found = {k: v for k, v in self.found.items() if k[1] != object_id}
 
     def propagate(
         self,
@@ -174,12 +180,14 @@ class FakeSession:
                 },
                 reverse=reverse,
             )
+            self.found |= {(index, i): mask for i, mask in result.masks.items()}
             yield result
             told = ended(result) if ended is not None else False
             if told is True:
                 over.add(reverse)
             elif told:
                 gone[reverse].update(told)
+        self.backend.settled += 1
 
 
 @dataclass
@@ -195,6 +203,7 @@ class FakeBackend:
     presets: list[str] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
     answers: int = 0
+    settled: int = 0  # propagations that came to their end
     on_answer: Callable[[], None] = lambda: None
 
     def answer(self) -> None:

@@ -11,6 +11,7 @@ from fakes import disc
 from napari_sam2._following import Plan, follow
 from napari_sam2._images import LayerFrames
 from napari_sam2._marks import ABSENT, BEGIN, END, Bounds, Mark, Marks
+from napari_sam2._messages import Passed
 from napari_sam2._prompts import ObjectPrompts
 
 SHAPE = (40, 60)
@@ -287,3 +288,19 @@ def test_of_another_slice_prompts_say_nothing():
     marks.replace([begins])
     marks.contradict([Key((2, 3), (1, 3), 1)], 2)  # an axis that is on display now
     assert list(marks) == [begins]
+
+
+def test_frames_before_the_range_are_counted_and_can_be_stopped():
+    class Passing:
+        def propagate(self, start, stop, direction, *, passed, **_):
+            assert passed
+            for t in range(stop + 1):
+                masks = {1: disc(SHAPE, 20, 10)} if t >= start else {}
+                yield SimpleNamespace(frame_index=t, masks=masks, reverse=False)
+
+    items = run(Passing(), Plan(4, 6, "forward"))
+    assert items[:4] == [Passed()] * 4
+    assert [m.position[0] for m in items[4:]] == [4, 5, 6]
+    stops = iter([False, True])
+    told = follow(Passing(), FRAMES, {}, Plan(4, 6, "forward"), lambda: next(stops))
+    assert list(told) == [Passed()] * 2

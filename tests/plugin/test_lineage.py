@@ -145,6 +145,20 @@ def test_a_division_makes_two_objects_and_undo_one_again(lapse):
     assert len(lapse.history.record.marks) == 0
 
 
+def test_a_daughter_is_fixed_by_a_click_that_takes_away(lapse):
+    (suspect,) = lapse.lineage.suspects()
+    daughter = lapse.lineage.answer(suspect, divided=True)[1]
+    lapse.select_object(daughter)
+    before = lapse.stage.labels.data[5] == daughter
+    row, column = (int(axis.mean()) for axis in np.nonzero(before))
+    lapse.add_point((5, row, column + 5), positive=False)
+    expected = before & ~disc(SHAPE, column + 5, row)
+    assert 0 < expected.sum() < before.sum()
+    found = lapse.stage.labels.data[5] == daughter
+    assert found[expected].all()
+    assert not found[before & ~expected].any()
+
+
 def test_a_mother_is_not_asked_for_beyond_the_division(lapse):
     """Her prompts there would take the daughters' pixels, or her end away."""
     lapse.add_point((1, 20, 20))

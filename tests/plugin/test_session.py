@@ -155,6 +155,61 @@ def test_what_was_cancelled_is_repeated_as_far_as_it_came(kept, backend, tmp_pat
     np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
 
 
+def test_what_was_cancelled_on_its_way_is_repeated(kept, backend, tmp_path):
+    t = kept()
+    at(t, 0)
+    t.add_point((10, 20))
+
+    def cancel_soon():
+        if backend.answers == 5:
+            t.runner.cancel("propagate")
+
+    backend.on_answer = cancel_soon
+    t.propagate("forward", 6, 8)
+    assert t.state.busy == ""
+    assert backend.answers < 7
+    assert t.state.status == "Stopped; what is done stays."
+    session = read_session(t.keeper.save(tmp_path / "a.json"))
+    run = session.journal.entries[-1]
+    assert (run.do, run.computed, run.passed) == ("propagate", 0, 4)
+    again = FakeBackend()
+    labels = redo(session, STACK, again)
+    np.testing.assert_array_equal(labels, t.stage.labels.data)
+    assert again.answers == backend.answers
+    assert again.settled == backend.settled == 0
+
+
+def test_a_propagation_that_came_to_its_end_does_so_again(kept, backend, tmp_path):
+    """The model only then knows that what has changed has been carried."""
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+    t.propagate("both")
+    session = read_session(t.keeper.save(tmp_path / "a.json"))
+    again = FakeBackend()
+    redo(session, STACK, again)
+    assert again.settled == backend.settled == 1
+
+
+def test_files_that_do_not_say_what_was_shown_are_repeated(kept, tmp_path):
+    """They were made when the model was told nothing but prompts."""
+    t = kept()
+    at(t, 3)
+    t.add_point((10, 20))
+    t.propagate("both")
+    at(t, 5)
+    t.add_point((10, 27), positive=False)
+    labels = t.stage.labels.data
+    content = json.loads(t.keeper.save(tmp_path / "a.json").read_text())
+    told = [at for step in content["steps"] for at in step.get("set", ())]
+    assert len(told) == 2
+    for prompts in told:
+        del prompts["shown"]
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    session = read_session(tmp_path / "old.json")
+    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+
+
 def test_another_image_is_told_apart(kept, tmp_path):
     t = kept()
     t.add_point((3, 10, 20))

@@ -282,3 +282,23 @@ def test_frames_gone_over_twice_count_twice(stack):
     t.state.follow_corrections = True
     t.add_point((5, 30, 42))
     assert totals[2:] == []  # how far a change goes is not known
+
+
+@pytest.mark.parametrize(
+    ("direction", "limits", "total"),
+    [
+        ("forward", (5, 6), 6),  # 1 to 4 are gone over on the way
+        ("backward", (0, 2), 6),
+        ("both", (4, 6), 6 + 1),
+        ("both", (2, 3), 3 + 4),
+    ],
+)
+def test_frames_on_the_way_to_the_range_count(stack, direction, limits, total):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.next_object()
+    t.add_point((5, 30, 40))
+    totals = []
+    t.state.events.total.connect(totals.append)
+    t.propagate(direction, *limits)
+    assert totals[0] == total

@@ -49,9 +49,9 @@ class VideoSession:
 
     The masks of a frame depend on the prompts, not on the order they were given in or
     on how often :meth:`propagate` ran, with one exception: prompts on a frame that
-    propagation has visited *correct* the mask found there. All prompted frames
-    condition the tracking, so a correction stays (the original forgets corrections by
-    default; `sam2_core.compat` does as the original).
+    propagation has visited *correct* the mask found there, or the one that is said to
+    be shown. All prompted frames condition the tracking, so a correction stays (the
+    original forgets corrections by default; `sam2_core.compat` does as the original).
 
     Parameters
     ----------

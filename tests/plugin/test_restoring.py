@@ -147,9 +147,10 @@ def test_a_session_that_was_all_but_restored_is_no_other_image_s(going):
     while not t.runner._running.ended[1]:
         t.threads.step()
     t.choose_image(other)
+    t.select_object(7)
     t.threads.run()
     assert t.stage.image is other
-    assert t.state.object_id == 1
+    assert t.state.object_id == 7
     assert not t.stage.labels.data.any()
 
 

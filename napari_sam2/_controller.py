@@ -93,7 +93,7 @@ class SegmentController:
         if image is self.stage.image:
             return
         self.ids.settle()
-        self.runner.cancel("predict", "propagate")
+        self.runner.cancel("predict", "propagate", "restore")
         if self.stage.image is not None:
             self._histories[self.stage.image] = self.history
         points = self.stage.points
@@ -118,7 +118,7 @@ class SegmentController:
         if labels is not None and image is not None:
             _layers.check_labels(labels, image)
         self.ids.settle()
-        self.runner.cancel("predict", "propagate")
+        self.runner.cancel("predict", "propagate", "restore")
         self.use_history(_sharing.exchange(self.stage, self.history, labels))
         self.steps.look()
         if image is not None:
@@ -222,8 +222,8 @@ class SegmentController:
             self.sync()
 
     def cancel(self) -> None:
-        """Stop the running work; what is done stays."""
-        self.runner.cancel()
+        """Stop the running work; what is done stays, and deletions go on."""
+        self.tasks.stop()
 
     def sync(self) -> None:
         """Compute the masks of all prompts that the labels do not show yet."""
@@ -388,7 +388,7 @@ class SegmentController:
             self.tasks.rest()
 
     def _on_layer_lost(self, layer: Any) -> None:
-        self.runner.cancel("predict", "propagate")
+        self.runner.cancel("predict", "propagate", "restore")
         if layer is self.stage.image:
             self.choose_image(None)
         else:

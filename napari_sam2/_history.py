@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from napari_sam2 import _births, _labels
 from napari_sam2._layers import plane_index
-from napari_sam2._masks import PackedMask
+from napari_sam2._masks import PackedMask, drawn_into
 from napari_sam2._prompts import Key, ObjectPrompts
 from napari_sam2._record import Record
 
@@ -217,7 +217,7 @@ class History:
             entry = self._entry(labels, key, ask)
             self._set(key, entry, step)
             if rules.only_empty and entry.foreign is not None:
-                ids, corner = _with(ids, corner, entry.foreign, object_id)
+                ids, corner = drawn_into(ids, corner, entry.foreign, object_id)
         self._put(labels, plane, position, ids, objects, step, rules, corner)
         self.record.note(masks, objects, step)
 
@@ -282,6 +282,12 @@ class History:
         self._nbytes += patch.nbytes
         while self._nbytes > MAX_BYTES and len(self.steps) > 1:
             self._nbytes -= self.steps.pop(0).nbytes
+
+    def drop_empty(self, step: Step) -> None:
+        """A step on whose behalf nothing was written is none."""
+        if step in self.steps and not (step.patches or step.written):
+            self.steps.remove(step)
+            self.changed.emit()
 
     # -- back and forth -----------------------------------------------------------
 
@@ -383,15 +389,3 @@ class History:
             corner=corner,
         )
         self.add(patch, step)
-
-
-def _with(
-    ids: NDArray[Any], corner: tuple[int, int], mask: PackedMask, object_id: int
-) -> tuple[NDArray[Any], tuple[int, int]]:
-    """Ids with a mask of an object added, whole if they were a part of the plane."""
-    whole = ids
-    if ids.shape != mask.shape:
-        whole = np.zeros(mask.shape, ids.dtype)
-        (top, left), (height, width) = corner, ids.shape
-        whole[top : top + height, left : left + width] = ids
-    return np.where(mask.unpack(), np.uint32(object_id), whole), (0, 0)

@@ -22,7 +22,9 @@ Stop: TypeAlias = Callable[[], bool]
 Work: TypeAlias = Callable[[Stop], Iterator[Any]]
 
 
-QUEUED = ("clear",)  # each of these jobs counts
+QUEUED = ("clear", "divide")  # each of these jobs counts, and needs no model
+KEPT = ("clear",)  # a stop does not mean these; doing a part of them twice is no harm
+WRITING = ("predict", "propagate", "restore", "copy", *QUEUED)  # in this order only
 AWAITED = ("predict", "hover")  # these answer the mouse
 
 
@@ -35,6 +37,8 @@ class Job:
     kind : str
         "predict", "propagate", "download" or "prepare". A waiting job gives way to a
         newer one of the same kind, except for those in :data:`QUEUED`.
+    step : object
+        What the user did that this is a part of, None for nothing.
     work : callable
         Called in the worker with a function that says whether to stop; its iterator's
         items are handed to ``on_item``, in order.
@@ -48,6 +52,7 @@ class Job:
     on_item: Callable[[Any], None]
     on_end: Callable[[Sam2Error | None], None]
     on_start: Callable[[], None] = lambda: None
+    step: Any = None
     stopped: threading.Event = field(default_factory=threading.Event)
     ended: tuple[Sam2Error | None, bool] = (None, False)
 
@@ -71,7 +76,19 @@ class Runs(Protocol):
         """Run a job, now or as soon as the running one has ended."""
 
     def cancel(self, *kinds: str) -> None:
-        """Stop the running job and drop the waiting ones, all or of these kinds."""
+        """Stop the running job and drop the waiting ones, if of these kinds.
+
+        Without kinds, all but those in :data:`KEPT`.
+        """
+
+    def abandon(self, step: Any) -> bool:
+        """Stop the jobs of a step; returns whether one in :data:`QUEUED` was among."""
+
+    def finish(self) -> None:
+        """Do what is in :data:`KEPT` at once, unless others have to come first."""
+
+    def close(self) -> None:
+        """Stop and accept nothing more; what needs no model is done, nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -150,30 +167,85 @@ class JobRunner:
         """
         if self._closed:
             return
+        replaced = []
         if job.kind not in QUEUED:
-            self._waiting = [other for other in self._waiting if other.kind != job.kind]
+            replaced = [other for other in self._waiting if other.kind == job.kind]
+        self._waiting = [other for other in self._waiting if other not in replaced]
         self._waiting.append(job)
         running = "" if self._running is None else self._running.kind
         outdated = job.kind == "predict" and running in AWAITED
         if self._running and (outdated or (running == "identify" != job.kind)):
             self._running.stopped.set()
+        for other in replaced:
+            if other.kind == "propagate":  # it has begun a step
+                other.on_end(Cancelled("Stopped."))
         self._next()
 
     def cancel(self, *kinds: str) -> None:
-        """Stop the running job and drop the waiting ones, all or of these kinds."""
-        dropped = [job for job in self._waiting if not kinds or job.kind in kinds]
-        self._waiting = [job for job in self._waiting if job not in dropped]
-        if self._running and (not kinds or self._running.kind in kinds):
-            self._running.stopped.set()
-        for job in dropped:
-            job.on_end(Cancelled("Stopped."))
+        """Stop the running job and drop the waiting ones, if of these kinds.
+
+        Without kinds, all but those in :data:`KEPT`.
+        """
+        self._stop(lambda job: job.kind in kinds if kinds else job.kind not in KEPT)
+
+    def abandon(self, step: Any) -> bool:
+        """Stop the jobs of a step; returns whether one in :data:`QUEUED` was among."""
+        stopped = self._stop(lambda job: job.step is step)
+        return any(job.kind in QUEUED for job in stopped)
+
+    def finish(self) -> None:
+        """Do what is in :data:`KEPT` at once, unless others have to come first."""
+        for job in self._due(KEPT):
+            self._do(job)
+            if job is self._running:
+                job.ended = None, True
+            else:
+                job.on_end(None)
 
     def close(self) -> None:
-        """Stop everything and accept nothing more; nobody is told."""
+        """Stop and accept nothing more; what needs no model is done, nobody is told."""
+        if self._running and self._running.kind not in KEPT:
+            self._running.stopped.set()
+        for job in self._due(QUEUED):
+            self._do(job)
         self._closed = True
         self._waiting.clear()
         if self._running:
             self._running.stopped.set()
+
+    def _stop(self, which: Callable[[Job], bool]) -> list[Job]:
+        """Stop the running job and drop the waiting ones that are meant."""
+        dropped = [job for job in self._waiting if which(job)]
+        self._waiting = [job for job in self._waiting if job not in dropped]
+        for job in dropped:
+            job.on_end(Cancelled("Stopped."))
+        running = self._running
+        if running is None or running.ended[1] or not which(running):
+            return dropped
+        running.stopped.set()
+        return [*dropped, running]
+
+    def _due(self, kinds: tuple[str, ...]) -> Iterator[Job]:
+        """The jobs of these kinds that nothing has to come before, taken out."""
+        running = self._running
+        if running and running.kind in WRITING and not running.stopped.is_set():
+            if running.kind not in KEPT:
+                return
+            if not running.ended[1]:
+                yield running
+        for job in list(self._waiting):
+            if job.kind in kinds:
+                self._waiting.remove(job)
+                yield job
+            elif job.kind in WRITING:
+                return
+
+    def _do(self, job: Job) -> None:
+        """Do all of a job here."""
+        if job is not self._running:
+            job.on_start()
+        for item in job.work(lambda: False):
+            job.on_item(item)
 
     def _next(self) -> None:
         if self._running or not self._waiting:
@@ -188,7 +260,7 @@ class JobRunner:
         )
 
     def _item(self, job: Job, item: Any) -> None:
-        if self._closed or job is not self._running:
+        if self._closed or job is not self._running or job.ended[1]:
             return
         if isinstance(item, _End):
             job.ended = item.error, True

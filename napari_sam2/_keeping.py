@@ -115,6 +115,7 @@ class SessionKeeper:
         path = Path(path)
         if path.suffix.lower() != ".json":
             path = path.with_name(path.name + SUFFIX)
+        self.controller.runner.finish()
         self.elsewhere.settle()
         write_text(path, self.describe().as_text())
         self._waiting = False

@@ -63,6 +63,8 @@ class LineageTools:
         assert frames.axis is not None
         if divided and suspect.parent in controller.notes.locked:
             raise PromptError(controller.notes.refusal(suspect.parent))
+        splits = divided and not suspect.daughter
+        first = controller.free_id(2) if splits else 0  # may be refused
         step = controller.steps.begin("answer")
         daughters: tuple[int, ...] = ()
         if divided and suspect.daughter:
@@ -71,18 +73,17 @@ class LineageTools:
             begins = Mark(suspect.daughter, frames.plane, here, BEGIN)
             if begins not in record.marks:
                 record.mark(begins, step)
-        elif divided:
+        elif splits:
             plane, before = frames.plane, frames.position(max(0, suspect.frame - 1))
             positions = positions_from(
                 plane, before, frames.axis, suspect.frame, len(frames)
             )
-            first = controller.free_id(2)
             pair = (first, first + 1)
             self._drop_prompts(suspect, step)
             record.mark(Mark(suspect.parent, plane, before, END), step)
             daughters = pair
         record.answer(suspect.key, daughters, step)
-        if divided and not suspect.daughter:
+        if splits:
             self._divide(suspect.parent, pair, plane, positions, step)
         self.tools.refresh()
         return daughters
@@ -130,7 +131,7 @@ class LineageTools:
                 controller.state.status = "Not divided; the question is still open."
 
         controller.tasks.submit(
-            "clear", work, step, begin=begin, entries=entries, failed=failed
+            "divide", work, step, begin=begin, entries=entries, failed=failed
         )
 
     def make_tracks(self) -> None:
@@ -164,6 +165,8 @@ class LineageTools:
                 if error is not None:
                     raise error
                 self._show(np.concatenate(rows), image, labels)
+            except Cancelled as stopped:
+                controller.tasks.rest(str(stopped))
             except Sam2Error as problem:
                 controller.tasks.fail(problem)
 

@@ -97,3 +97,15 @@ class PackedMask:
     def nbytes(self) -> int:
         """Memory it takes."""
         return len(self.data)
+
+
+def drawn_into(
+    ids: NDArray[Any], corner: tuple[int, int], mask: PackedMask, object_id: int
+) -> tuple[NDArray[Any], tuple[int, int]]:
+    """Ids with a mask of an object added, whole if they were a part of the plane."""
+    whole = ids
+    if ids.shape != mask.shape:
+        whole = np.zeros(mask.shape, ids.dtype)
+        (top, left), (height, width) = corner, ids.shape
+        whole[top : top + height, left : left + width] = ids
+    return np.where(mask.unpack(), np.uint32(object_id), whole), (0, 0)

@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _screen
+from napari_sam2._clearing import relabel
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
 from napari_sam2._visibility import Visibility
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from napari_sam2._controller import SegmentController
-    from napari_sam2._ledger import Place
     from napari_sam2._prompts import MaskPrompt
 
 WHAT = ("both", "mask", "prompts")
@@ -195,7 +195,7 @@ class Objects:
             for object_id in ids:
                 self.notes.forget(object_id)
         if what != "prompts":
-            self._relabel(dict.fromkeys(ids, 0), step)
+            relabel(self.controller.tasks, dict.fromkeys(ids, 0), step)
         self.controller.tasks.rest()
 
     def merge(self, object_ids: Iterable[int]) -> int:
@@ -221,7 +221,7 @@ class Objects:
             self.notes.forget(object_id)
         self.notes.hide(first, False)
         self.controller.starts.keep(united, step)
-        self._relabel(dict.fromkeys(others, first), step)
+        relabel(self.controller.tasks, dict.fromkeys(others, first), step)
         self.select(first)
         return first
 
@@ -267,12 +267,6 @@ class Objects:
         history = self.controller.history
         history.record.journal.clear(object_id, what, into, step)
         history.clear(object_id, what, into, step)
-
-    def _relabel(self, table: dict[int, int], step: Any) -> None:
-        places: set[Place] = set()
-        for object_id in table:
-            places.update(self.ledger.places(object_id))
-        self.controller.tasks.relabel(sorted(places), table, step)
 
     def _changeable(self, object_ids: Iterable[int]) -> list[int]:
         ids = sorted(set(object_ids))

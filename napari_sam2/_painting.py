@@ -101,6 +101,7 @@ class Painting:
         self._called_off |= kinds
         if kinds:
             runner.cancel(*kinds)
+        runner.finish()  # what was deleted before a stroke is not of it
 
     def _on_ended(self, kind: str) -> None:
         if kind == "propagate" and kind in self._called_off:

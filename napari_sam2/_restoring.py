@@ -21,7 +21,7 @@ from napari_sam2._saved_prompts import (
 )
 from napari_sam2._session_file import SETTINGS
 from napari_sam2._sources import viewer_images
-from sam2_core.errors import ImageError
+from sam2_core.errors import Cancelled, ImageError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
     from napari_sam2._image_reference import ImageReference
     from napari_sam2._session_file import SessionFile
+
+STOPPED = "The session was not restored to its end; open it again to have all of it."
 
 
 def find_image(
@@ -93,6 +95,7 @@ def restore(
     """
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
+    controller.runner.cancel("predict", "propagate", "restore")
     if stage.labels is not None and (
         controller.ledger.highest or first_free_id(stage.labels) > 1
     ):
@@ -110,7 +113,11 @@ def restore(
         record.review.checked.add((plane, tuple(frame["position"])))
     record.divisions = answers_from_json(session.divisions)
 
+    history = History(record)
+
     def finished() -> None:
+        if controller.history is not history:  # something else was chosen just now
+            return
         controller.steps.look()
         if stage.labels is not None:
             controller.ids.highest = controller.ledger.highest
@@ -133,8 +140,15 @@ def restore(
             show_warning(lacking)
         then()
 
-    controller.use_history(History(record))
-    controller.tasks.replay(full_resolution(image), finished)
+    def failed(error: Sam2Error) -> None:
+        if controller.history is history:
+            controller.steps.look()
+        if isinstance(error, Cancelled):
+            state.status = STOPPED
+            show_warning(STOPPED)
+
+    controller.use_history(history)
+    controller.tasks.replay(full_resolution(image), finished, failed)
 
 
 def _reopen(

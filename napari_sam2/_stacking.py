@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_sam2 import _layers
+from napari_sam2._clearing import erase
 from napari_sam2._flags import Flag, find_flags
 from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
 from napari_sam2._review import least_certain
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_sam2._facts import Facts
     from napari_sam2._images import LayerFrames
     from napari_sam2._record import Record
+    from napari_sam2._review import Review
 
 
 QUICK = 10_000  # masks; beyond, a click does not look through all of them again
@@ -152,12 +154,15 @@ class StackTools:
         mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
-            forward = kind != BEGIN and not before
-            where = [here]
-            if kind != ABSENT:
-                where = self._beyond(frames, object_id, here, forward)
-            positions = [frames.position(index) for index in where]
-            controller.tasks.erase(view.plane, positions, object_id, step)
+            forward, review = kind != BEGIN and not before, self.record.review
+
+            def where() -> list[tuple[int, ...]]:
+                cut = [here]
+                if kind != ABSENT:
+                    cut = _beyond(review, frames, object_id, here, forward)
+                return [frames.position(index) for index in cut]
+
+            erase(controller.tasks, view.plane, where, object_id, step)
         else:
             controller.state.status = "Mark removed; propagate to fill the frames."
         return on
@@ -237,16 +242,6 @@ class StackTools:
             and (index := index_on(frames, key.plane, key.position)) is not None
         ]
 
-    def _beyond(
-        self, frames: LayerFrames, object_id: int, here: int, forward: bool
-    ) -> list[int]:
-        """Frames after frame ``here``, or before, that a mark on it cuts off."""
-        cut = range(here + 1, len(frames)) if forward else range(here)
-        review = self.record.review
-        shown = review.shown(frames.plane, frames.fixed, frames.axis)
-        known = shown.get(object_id)
-        return list(cut) if known is None else [i for i in cut if i in known]
-
     # -- events -------------------------------------------------------------------
 
     def _on_record(self) -> None:
@@ -311,7 +306,7 @@ class StackTools:
 
     def _on_ended(self, kind: str) -> None:
         known = len(self._line) * len(self._known)
-        if kind in ("propagate", "clear", "restore") or (
+        if kind in ("propagate", "clear", "divide", "restore") or (
             kind == "predict" and known < QUICK
         ):
             self.refresh()
@@ -327,3 +322,13 @@ class StackTools:
                 self.controller.propagate(changes=True)
             except Sam2Error as error:
                 self.controller.state.status = str(error)
+
+
+def _beyond(
+    review: Review, frames: LayerFrames, object_id: int, here: int, forward: bool
+) -> list[int]:
+    """Frames after frame ``here``, or before, that a mark on it cuts off."""
+    cut = range(here + 1, len(frames)) if forward else range(here)
+    shown = review.shown(frames.plane, frames.fixed, frames.axis)
+    known = shown.get(object_id)
+    return list(cut) if known is None else [i for i in cut if i in known]

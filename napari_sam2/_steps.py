@@ -149,11 +149,12 @@ class Steps:
             return None
         if self._refuses(step, step.before, "undo"):
             return None
-        kinds = ("propagate",) if step.text == "propagation" else ()
         now = Moment(self.stage.snapshot(), self.state.object_id, self.notes.names)
         history.take_back(self.stage.labels, now)
         # A division that is stopped takes its own step back, if that is the last.
-        self.tasks.runner.cancel("predict", "clear", *kinds)
+        self.tasks.runner.cancel("predict")
+        if self.tasks.runner.abandon(step):
+            history.withdraw([])  # it was done in part only, and would be again
         return self._arrive(step.before)
 
     def redo(self) -> Moment | None:
@@ -166,7 +167,7 @@ class Steps:
         step = history.undone[-1]
         if self._refuses(step, step.after, "redo"):
             return None
-        self.tasks.runner.cancel("predict", "clear")
+        self.tasks.runner.cancel("predict")
         history.redo(self.stage.labels)
         return self._arrive(step.after)
 

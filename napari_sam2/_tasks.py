@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from psygnal import Signal
 from napari_sam2 import _labels, _layers, _replay
 from napari_sam2._advice import advice
 from napari_sam2._entry import Entry
-from napari_sam2._erasing import erase_at
 from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop
@@ -35,6 +35,7 @@ from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2E
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_sam2._engine import Engine
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
 COUNT_SECONDS = 0.05  # of counting labels, before other work has its turn
+LATER = {"propagate": "the propagation is done", "restore": "the session is restored"}
+LONG = ("propagate", "restore", "copy", "divide", "tracks")  # kinds of jobs
 IDLE = "No prompt leads into that range; change it, the direction or the marks."
 
 
@@ -175,6 +178,10 @@ class Tasks:
 
         self.awaited.emit(True)
         self.submit("predict", work, step, begin=begin, entries=entries)
+        if (busy := self.state.busy) in LATER:
+            self.state.status = (
+                f"Your prompt is answered once {LATER[busy]}; Esc stops that."
+            )
 
     def propagate(
         self,
@@ -200,55 +207,32 @@ class Tasks:
 
         self.submit("propagate", work, step, total=total, begin=begin, entries=entries)
 
-    def relabel(
-        self, places: Sequence[Place], table: dict[int, int], step: Step
-    ) -> None:
-        """Turn labels into others (0 erases) at these places."""
-        labels = self.stage.labels
-        if labels is None:
-            return
-        plane, entries = (labels.ndim - 2, labels.ndim - 1), list[Entry]()
-        journal = self.history.record.journal
-
-        def begin() -> None:
-            entries.append(journal.relabel(table, plane, places, step))
-
-        def work(stop: Stop) -> Iterator[Any]:
-            for place in places:
-                yield Relabelled(plane, place, table)
-
-        self.submit("clear", work, step, begin=begin, entries=entries)
-
-    def erase(
+    def replay(
         self,
-        plane: tuple[int, int],
-        positions: Sequence[tuple[int, ...]],
-        object_id: int,
-        step: Step,
+        data: Any,
+        then: Callable[[], None],
+        failed: Callable[[Sam2Error], None],
     ) -> None:
-        """Erase an object from some planes of the labels."""
-        labels = self.stage.labels
-        if labels is None or not positions:
-            return
-        shape, entries = tuple(labels.data.shape), list[Entry]()
-        journal = self.history.record.journal
-
-        def begin() -> None:
-            entries.append(journal.erase(object_id, plane, positions, step))
-
-        def work(stop: Stop) -> Iterator[Any]:
-            return erase_at(shape, plane, positions, object_id)
-
-        self.submit("clear", work, step, begin=begin, entries=entries)
-
-    def replay(self, data: Any, then: Callable[[], None]) -> None:
         """Make the labels of a history that was just read from a session file."""
         journal = self.history.record.journal
 
         def work(stop: Stop) -> Iterator[Any]:
             return _replay.rerun(journal, data, self.engine, stop)
 
-        self.submit("restore", work, then=then, total=_replay.planes_of(journal))
+        total = _replay.planes_of(journal)
+        self.submit("restore", work, then=then, total=total, failed=failed)
+
+    def stop(self) -> None:
+        """Stop what the model does; prompts that wait for that are answered now."""
+        self.runner.cancel(*LONG if self.state.busy in LATER else ())
+
+    def close(self) -> None:
+        """Nobody looks any more: stop, when deletions that wait are done."""
+        events, review = self.state.events, self.history.record.review
+        with ExitStack() as quiet:
+            for each in (self.history.patched, review.measured, review.reset, events):
+                quiet.enter_context(each.blocked())
+            self.runner.close()
 
     def count(self) -> None:
         """Find out where every label is, a few planes at a time."""
@@ -320,8 +304,12 @@ class Tasks:
         entries: Sequence[Entry] = (),
         failed: Callable[[Sam2Error], None] = lambda _: None,
     ) -> None:
-        """Run a job; ``then`` is called if it comes to its end, else ``failed``."""
+        """Run a job; ``then`` is called if it comes to its end, else ``failed``.
+
+        It writes into the labels in use now, also if others are when results come.
+        """
         began, asks = 0.0, kind in ("predict", "propagate")
+        labels, history = self.stage.labels, self.history
 
         def on_start() -> None:
             nonlocal began
@@ -332,7 +320,7 @@ class Tasks:
         def on_item(item: Any) -> None:
             # What the user erases or divides goes; masks of the model are careful.
             rules = self.rules if asks else _labels.Rules()
-            self._on_item(item, step, rules)
+            self._on_item(item, step, rules, labels, history)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
             counted = isinstance(item, PlaneMasks | Passed | _replay.Redo)
@@ -342,10 +330,14 @@ class Tasks:
                 self.state.update(done=done, seconds_left=left if total else None)
 
         def on_end(error: Sam2Error | None) -> None:
-            done, seconds = self.state.done, time.monotonic() - began
-            self.state.update(busy="", done=0, total=0, seconds_left=None)
-            if self.stage.labels is not None and kind != "prepare":
-                self.stage.labels.refresh(extent=False, highlight=False)
+            done, seconds = 0, time.monotonic() - began
+            if began:  # else it has only waited, perhaps for another that goes on
+                done = self.state.done
+                self.state.update(busy="", done=0, total=0, seconds_left=None)
+                if labels is not None and kind != "prepare":
+                    labels.refresh(extent=False, highlight=False)
+            if step is not None and kind == "propagate":
+                history.drop_empty(step)
             if isinstance(error, Cancelled):
                 self.rest("Stopped; what is done stays." if done else "")
             elif error is not None:
@@ -358,9 +350,18 @@ class Tasks:
                 failed(error)
             self.ended.emit(kind)
 
-        self.runner.submit(Job(kind, work, on_item, on_end, on_start))
+        self.runner.submit(Job(kind, work, on_item, on_end, on_start, step))
 
-    def _on_item(self, item: Any, step: Step | None, rules: _labels.Rules) -> None:
+    def _on_item(
+        self,
+        item: Any,
+        step: Step | None,
+        rules: _labels.Rules,
+        labels: Labels | None,
+        history: History,
+    ) -> None:
+        if self.history.record is history.record:
+            history = self.history  # its prompts may have gone meanwhile
         if isinstance(item, Say):
             self.state.status = item.text
         elif isinstance(item, Found):
@@ -375,16 +376,17 @@ class Tasks:
                 choices=item, choice=item.best, glimpse_ms=item.milliseconds
             )
         elif isinstance(item, PlaneMasks | Relabelled):
-            if (labels := self.stage.labels) is not None:
+            if labels is not None:
                 if isinstance(item, PlaneMasks):
-                    self.history.write(labels, item, step, rules)
+                    history.write(labels, item, step, rules)
                 else:
-                    self.history.relabel(labels, item, step)
-                self.refresh(item.plane, item.position)
+                    history.relabel(labels, item, step)
+                if labels is self.stage.labels:
+                    self.refresh(item.plane, item.position)
         elif isinstance(item, _replay.Redo):
-            if self.stage.labels is not None:
-                _replay.apply(item, self.stage.labels, self.history)
-                if item.masks is not None:
+            if labels is not None:
+                _replay.apply(item, labels, history)
+                if item.masks is not None and labels is self.stage.labels:
                     self.refresh(item.masks.plane, item.masks.position)
         elif not isinstance(item, Passed):  # bytes of a download
             done, total = (round(number / 1e6) for number in item)

@@ -18,6 +18,7 @@ DOING = {
     "download": "downloading",
     "prepare": "loading",
     "clear": "changing labels",
+    "divide": "dividing",
     "restore": "restoring",
     "tracks": "making tracks",
     "copy": "copying labels",

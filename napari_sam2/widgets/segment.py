@@ -389,7 +389,7 @@ def _close(
     runner: JobRunner, controller: Any, keeper: Any, hover: Hover, bindings: Bindings
 ) -> None:
     """The dock is gone: stop working. The engine goes with the last job."""
-    runner.close()
+    controller.tasks.close()
     keeper.finish()
     bindings.close()
     hover.close()

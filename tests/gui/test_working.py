@@ -197,3 +197,39 @@ def test_closed_dock_stops_working_and_is_forgotten(segment, backend, qtbot):
     docks[0].propagate()
     close_and_forget(docks, backend, qtbot)
     assert viewer.mouse_drag_callbacks == callbacks
+
+
+@pytest.mark.parametrize("stop", ["keys", "close"])
+def test_what_is_deleted_while_the_model_works_is_gone(backend, qtbot, stop):
+    """Though Esc is pressed and a click is undone, or the dock is closed at once."""
+    from napari.components import ViewerModel
+
+    from napari_sam2.widgets.segment import SegmentWidget
+
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((20, 40, 60), np.float32))
+    docks = [SegmentWidget(viewer, backend=backend, start=run_in_thread)]
+    w = docks[0]
+    for object_id, at in ((1, (0, 10, 20)), (2, (0, 30, 40))):
+        w.controller.add_point(at, object_id=object_id)
+        w.wait(20)
+    w.propagate("forward")
+    w.wait(20)
+    labels, points, state = w.labels, w.controller.stage.points, w.state
+    backend.delay = 0.1
+    w.propagate("forward")
+    qtbot.waitUntil(lambda: state.done >= 2, timeout=10000)
+    w.objects.delete([1])
+    assert (labels.data == 1).any()  # it waits for the model
+    if stop == "keys":
+        w.cancel()
+        w.choose_object(3)
+        w.add_point((0, 20, 50))
+        w.undo()
+        w.wait(20)
+        assert state.undo_text == "deletion"
+    del w
+    close_and_forget(docks, backend, qtbot)
+    assert np.unique(labels.data).tolist() == [0, 2]
+    assert points.features["object_id"].tolist() == [2]
+    assert messages() == []

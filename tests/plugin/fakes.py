@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -245,6 +246,28 @@ class FakeBackend:
         for done in range(0, total + 1, total // 4):
             yield done, total
         del self.absent[name]
+
+
+class Stepper:
+    """Threads that advance only when told to."""
+
+    def __init__(self):
+        self.threads = deque()
+
+    def start(self, iterator, on_item, on_exhausted, awaited):
+        self.threads.append((iterator, on_item, on_exhausted))
+
+    def step(self):
+        iterator, on_item, on_exhausted = self.threads[0]
+        try:
+            on_item(next(iterator))
+        except StopIteration:
+            self.threads.popleft()
+            on_exhausted()
+
+    def run(self):
+        while self.threads:
+            self.step()
 
 
 FLAT = np.zeros((40, 60), np.float32)

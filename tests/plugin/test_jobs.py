@@ -1,33 +1,10 @@
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
+from fakes import Stepper
 
 from napari_sam2._jobs import Job, JobRunner, run_inline
 from sam2_core import Cancelled, InferenceError, PromptError
-
-
-class Stepper:
-    """Threads that advance only when told to."""
-
-    def __init__(self):
-        self.threads = deque()
-
-    def start(self, iterator, on_item, on_exhausted, awaited):
-        self.threads.append((iterator, on_item, on_exhausted))
-
-    def step(self):
-        iterator, on_item, on_exhausted = self.threads[0]
-        try:
-            on_item(next(iterator))
-        except StopIteration:
-            self.threads.popleft()
-            on_exhausted()
-
-    def run(self):
-        while self.threads:
-            self.step()
 
 
 def job(log, name, kind="predict", n=3, error=None):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fakes import FakeBackend, disc
+from fakes import FakeBackend, Stepper, disc
 
 from napari_sam2 import _lineage
 from napari_sam2._divisions import Suspect, divide, find_suspects
@@ -122,7 +122,7 @@ def lapse(tool, tmp_path):
         known = facts(int(two.sum()), (20.0, 26.0), parts=2)
         ids = two.astype(np.uint32)
         item = PlaneMasks((1, 2), (frame,), ids, {1: ObjectPrompts()}, {1: known})
-        t.tasks._on_item(item, step, Rules())
+        t.history.write(t.stage.labels, item, step, Rules())
     t.tools.refresh()
     return t
 
@@ -288,6 +288,21 @@ def test_undo_while_a_division_waits_takes_back_nothing_else(lapse, backend):
     assert lapse.stage.labels.data[0, 30, 40] == 5
 
 
+def test_labels_without_room_for_daughters_leave_no_answer(tool):
+    t = tool(STACK)
+    full = np.zeros(STACK.shape, np.uint8)
+    full[0, 0, 0] = 254
+    t.choose_labels(t.viewer.add_labels(full))
+    lineage = LineageTools(StackTools(t))
+    t.add_point((0, 20, 20), object_id=1)
+    t.add_point((0, 24, 20))
+    t.undo()
+    with pytest.raises(PromptError, match="257"):
+        lineage.answer(Suspect(1, 3), divided=True)
+    assert (t.state.undo_text, t.state.redo_text) == ("last prompt", "last prompt")
+    assert t.history.record.divisions == {}
+
+
 def test_no_is_an_answer_too(lapse):
     (suspect,) = lapse.lineage.suspects()
     before = lapse.stage.labels.data.copy()
@@ -310,6 +325,22 @@ def test_tracks_layer_with_the_division_as_graph(lapse):
     lapse.lineage.make_tracks()
     names = [layer.name for layer in lapse.viewer.layers]
     assert names.count("SAM2 tracks") == 1
+
+
+def test_stopping_the_tracks_is_no_error(tool):
+    threads = Stepper()
+    t = tool(STACK, start=threads.start)
+    threads.run()
+    t.add_point((0, 20, 20))
+    threads.run()
+    lineage = LineageTools(StackTools(t))
+    lineage.make_tracks()
+    threads.step()
+    t.cancel()
+    threads.run()
+    assert t.errors == []
+    assert (t.state.status, t.state.busy) == ("Stopped.", "")
+    assert lineage.tracks is None
 
 
 def test_of_two_daughters_each_is_asked_about_and_kept(tool, tmp_path):

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from fakes import Stepper
+from napari.utils.notifications import notification_manager
 
 from napari_sam2._disk_labels import move_to_disk, on_disk
 from napari_sam2._jobs import run_inline
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._restoring import STOPPED
 from sam2_core import ImageError
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
@@ -72,6 +75,95 @@ def test_an_open_image_with_other_pixels_is_not_taken_for_it(session, kept):
     with pytest.raises(ImageError, match="is not the image of the session: its pixels"):
         t.keeper.load(file)
     assert len(t.stage.points.data) == 0
+
+
+# -- something else meanwhile ---------------------------------------------------------
+
+
+@pytest.fixture
+def going(kept, tmp_path):
+    """Threads that advance when told to; two sessions of an image: 1, and 1 and 2."""
+    threads = Stepper()
+    t = kept(STACK, start=threads.start)
+    t.threads = threads
+    threads.run()
+    t.files, t.saved = [], []
+    for object_id, at in ((1, (0, 10, 20)), (2, (0, 30, 40))):
+        t.add_point(at, object_id=object_id)
+        threads.run()
+        t.propagate("forward")
+        threads.run()
+        t.files.append(t.keeper.save(tmp_path / str(object_id)))
+        t.saved.append(t.stage.labels.data.copy())
+    return t
+
+
+def begin(t, number):
+    t.keeper.load(t.files[number])
+    while t.state.done < 3:
+        t.threads.step()
+    assert t.state.busy == "restore"
+
+
+def test_another_image_while_a_session_is_restored_gets_none_of_it(going):
+    t, image = going, going.stage.image
+    other = t.viewer.add_image(STACK + 1)
+    t.choose_image(other)
+    t.threads.run()
+    t.add_point((2, 20, 30))
+    t.threads.run()
+    theirs, before = t.stage.labels, t.stage.labels.data.copy()
+    begin(t, 0)
+    assert t.stage.image is image
+    notification_manager.records.clear()
+    t.choose_image(other)
+    t.threads.run()
+    assert t.stage.labels is theirs
+    np.testing.assert_array_equal(theirs.data, before)
+    told = [note.message for note in notification_manager.records]
+    assert told == [STOPPED]
+    t.keeper.load(t.files[0])
+    t.threads.run()
+    np.testing.assert_array_equal(t.stage.labels.data, t.saved[0])
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_of_two_sessions_the_second_is_as_it_was_saved(going, frames):
+    t = going
+    t.keeper.load(t.files[1])
+    while t.state.done < frames:
+        t.threads.step()
+    t.keeper.load(t.files[0])
+    t.threads.run()
+    np.testing.assert_array_equal(t.stage.labels.data, t.saved[0])
+    assert t.errors == []
+
+
+def test_a_session_that_was_all_but_restored_is_no_other_image_s(going):
+    """Its last mask has come, and another image is chosen before its end."""
+    t = going
+    other = t.viewer.add_image(STACK + 1)
+    begin(t, 0)
+    while not t.runner._running.ended[1]:
+        t.threads.step()
+    t.choose_image(other)
+    t.select_object(7)
+    t.threads.run()
+    assert t.stage.image is other
+    assert t.state.object_id == 7
+    assert not t.stage.labels.data.any()
+
+
+def test_stopping_says_that_masks_are_missing(going):
+    t = going
+    begin(t, 1)
+    t.cancel()
+    t.threads.run()
+    assert t.state.status == STOPPED
+    t.add_point((4, 20, 50), object_id=3)
+    t.threads.run()
+    t.undo()  # the click, and no prompt of the session
+    assert sorted(t.stage.points.features["object_id"]) == [1, 2]
 
 
 # -- labels on disk -------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,11 +14,12 @@ from napari_sam2._layers import image_shape
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from napari.layers import Image
 
 HASHED_PLANES = 16
+ORIGIN = "napari_sam2_origin"  # in the metadata of an image that a session brought
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
 
@@ -72,6 +73,17 @@ class ImageReference:
             str(content.get("checksum", "")),
         )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be read from where it came from."""
+        return bool(self.sample or (self.path and Path(self.path).exists()))
+
+    @property
+    def request(self) -> str:
+        """What to ask of somebody in front of a window when it is not there."""
+        place = self.path or "any known place"
+        return f"Open the image {self.name!r} first: it is not at {place}."
+
     def why_not(self, data: Any, check_content: bool = True, known: str = "") -> str:
         """Reason why an array is not this image; "" when it is.
 
@@ -93,6 +105,9 @@ def refer(image: Image, content_checksum: str = "") -> ImageReference:
     data, source = full_resolution(image), image.source
     shape = tuple(int(n) for n in data.shape)
     assert shape[: image.ndim] == image_shape(image)
+    origin: ImageReference | None = image.metadata.get(ORIGIN)
+    if origin is not None:  # else its source would be a session file
+        return replace(origin, name=image.name, checksum=content_checksum)
     return ImageReference(
         image.name,
         str(Path(source.path).absolute()) if source.path else "",
@@ -136,6 +151,40 @@ def checksum_steps(data: Any) -> Iterator[str]:
             digest.update(plane.tobytes())
         yield ""
     yield f"sha256-{HASHED_PLANES}-planes:{digest.hexdigest()}"
+
+
+def find_layer(
+    layers: Iterable[Any], reference: ImageReference, known: Callable[[Any], str]
+) -> tuple[Image | None, str]:
+    """Layer that a session is about, of those of a viewer.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        Where it is looked for; those of its name come first.
+    reference : ImageReference
+        From the session.
+    known : callable
+        Has the checksums of some arrays, "" for others.
+
+    Returns
+    -------
+    Image or None
+        None if there is none.
+    str
+        Why the last one that might have been it is not; "" if none might.
+    """
+    images = [layer for layer in layers if type(layer).__name__ == "Image"]
+    images.sort(key=lambda layer: layer.name != reference.name)
+    reason = ""
+    for layer in images:
+        data = full_resolution(layer)
+        if reference.why_not(data, check_content=False):
+            continue
+        reason = reference.why_not(data, known=known(data))
+        if not reason:
+            return layer, ""
+    return None, reason
 
 
 def open_layer(reference: ImageReference, path: Path | None = None) -> LayerData:
@@ -191,7 +240,9 @@ def _candidates(reference: ImageReference, path: Path | None) -> list[LayerData]
         )
     place = path or Path(reference.path)
     if not place.exists():
-        raise ImageError(f"The image is not at {place} any more: give its new place.")
+        raise ImageError(
+            f"The image is not at {place} any more: say where it is with --image."
+        )
     plugin_name = reference.reader if path is None and reference.reader else None
     try:
         layers = npe2.read([str(place)], stack=False, plugin_name=plugin_name)

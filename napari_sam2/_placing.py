@@ -88,7 +88,8 @@ class Placing:
         full = _full_coordinates(view, position)
         shape = _layers.image_shape(image)
         if any(not -0.5 <= v < n - 0.5 for v, n in zip(full, shape, strict=True)):
-            raise PromptError(f"{tuple(position)} lies outside the image {shape}.")
+            place = ", ".join(f"{float(value):.1f}" for value in position)
+            raise PromptError(f"({place}) lies outside the image {shape}.")
         return full
 
     def _sign(self, positive: bool | None) -> bool:

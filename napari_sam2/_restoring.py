@@ -10,6 +10,7 @@ from napari.utils.notifications import show_warning
 from napari_sam2._disk_labels import on_disk, reopen
 from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
+from napari_sam2._image_reference import find_layer
 from napari_sam2._images import full_resolution
 from napari_sam2._labels import first_free_id
 from napari_sam2._record import Record
@@ -54,15 +55,12 @@ def find_image(
     ImageError
         If it is not there, or its pixels are others: masks would seem to fit.
     """
-    reason = ""
-    for layer in _candidates(controller, reference.name):
-        data = full_resolution(layer)
-        if reference.why_not(data, check_content=False):
-            continue
-        reason = reference.why_not(data, known=known(data))
-        if not reason:
-            controller.choose_image(layer)
-            return
+    # The one in use, then new ones.
+    layers = [controller.stage.image, *reversed(controller.viewer.layers)]
+    found, reason = find_layer(layers, reference, known)
+    if found is not None:
+        controller.choose_image(found)
+        return
     for layer in _opened(controller, reference, reason):
         reason = reference.why_not(full_resolution(layer))
         if not reason:
@@ -165,13 +163,6 @@ def _reopen(
         reopen(controller.tasks, labels, path, sums.tolist(), then)
 
 
-def _candidates(controller: SegmentController, name: str) -> list[Any]:
-    """Image layers: those of this name first, then the one in use, then new ones."""
-    layers = [controller.stage.image, *reversed(controller.viewer.layers)]
-    layers.sort(key=lambda layer: getattr(layer, "name", "") != name)
-    return [layer for layer in layers if type(layer).__name__ == "Image"]
-
-
 def _opened(
     controller: SegmentController, reference: ImageReference, reason: str
 ) -> Any:
@@ -186,13 +177,10 @@ def _opened(
     try:
         if reference.sample:
             return viewer.open_sample(*reference.sample)
-        if reference.path and Path(reference.path).exists():
+        if reference.is_there:
             return viewer.open(reference.path, plugin=reference.reader or "napari")
     except (ValueError, OSError, RuntimeError) as error:
         raise ImageError(f"{reference.name!r} cannot be opened: {error}") from error
     if reason:
         return ()
-    raise ImageError(
-        f"Open the image {reference.name!r} first: it is not at "
-        f"{reference.path or 'any known place'}."
-    )
+    raise ImageError(reference.request)

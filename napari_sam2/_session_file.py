@@ -162,8 +162,11 @@ def read_session(path: str | os.PathLike[str]) -> SessionFile:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImageError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ImageError(f"{path} cannot be read ({reason}).") from error
+    except UnicodeDecodeError as error:
+        raise ImageError(f"{path} is no session file: it holds no text.") from error
     return SessionFile.from_text(text)
 
 

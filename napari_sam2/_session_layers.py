@@ -11,13 +11,13 @@ from sam2_core.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam2._image_reference import LayerData
+    from napari_sam2._image_reference import ImageReference, LayerData
 
 SESSION_PATH = "napari_sam2_session"  # in the image's metadata, for the dock to load
 METADATA = "napari_sam2"  # in the labels' metadata: the session as it is now
 
 
-def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
+def get_reader(path: str | list[str]) -> Callable[[str], Any] | None:
     """A reader for session files; None for other JSON files."""
     if not isinstance(path, str) or not path.lower().endswith(".json"):
         return None
@@ -31,19 +31,47 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None
     return read_layers if json.dumps(FORMAT) in start else None
 
 
-def read_layers(path: str) -> list[LayerData]:
-    """The image of a session; the Segment dock then brings the rest back."""
-    from napari_sam2._image_reference import open_layer
+def read_layers(path: str) -> list[LayerData] | list[tuple[None]]:
+    """The image of a session; the Segment dock then brings the rest back.
+
+    An image that is open already is not opened again, and no layer is added.
+    """
+    from napari_sam2._image_reference import ORIGIN, open_layer
     from napari_sam2._session_file import read_session
 
     reference = read_session(path).image
+    if _hand_over(path, reference):
+        return [(None,)]  # napari's way of saying that a file has no layers
+    if not reference.is_there:
+        raise ImageError(reference.request)
     data, attributes, kind = open_layer(reference)
     attributes = {"name": reference.name, **attributes}
     attributes["metadata"] = {
         **attributes.get("metadata", {}),
+        ORIGIN: reference,
         SESSION_PATH: str(Path(path).absolute()),
     }
     return [(data, attributes, kind)]
+
+
+def _hand_over(path: str, reference: ImageReference) -> bool:
+    """Give a session to its image in the viewer in front; False if it is not there."""
+    import napari
+    from napari.utils.notifications import show_info
+
+    from napari_sam2._image_reference import find_layer
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return False
+    layer, _ = find_layer(viewer.layers, reference, lambda data: "")
+    if layer is None:
+        return False
+    # A dock hears of it, and takes it out again.
+    layer.metadata = {**layer.metadata, SESSION_PATH: str(Path(path).absolute())}
+    if SESSION_PATH in layer.metadata:
+        show_info(f"Open the Segment dock: it brings the session on {layer.name} back.")
+    return True
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

@@ -6,7 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2._channels import blend_from_json, channel_as_json
-from napari_sam2._image_reference import ImageReference, array_of, checksum, open_layer
+from napari_sam2._image_reference import (
+    ImageReference,
+    array_of,
+    find_layer,
+    open_layer,
+)
 from napari_sam2._images import full_resolution
 from sam2_core.errors import ImageError
 
@@ -107,15 +112,9 @@ def viewer_images(
     """
 
     def look(reference: ImageReference) -> Any:
-        layers = [layer for layer in viewer.layers if type(layer).__name__ == "Image"]
-        layers.sort(key=lambda layer: layer.name != reference.name)
-        for layer in layers:
-            data = full_resolution(layer)
-            if reference.why_not(data, check_content=False):
-                continue
-            found = known(data) or checksum(data)
-            if found == reference.checksum or not reference.checksum:
-                return data
+        layer, _ = find_layer(viewer.layers, reference, known)
+        if layer is not None:
+            return full_resolution(layer)
         try:
             return array_of(open_layer(reference))
         except ImageError as error:

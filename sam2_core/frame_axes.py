@@ -142,6 +142,7 @@ def find_axes(
     channels = _find_channels(array, channel_axis, fixed)
     rest = [a for a in range(len(sizes)) if a not in fixed and a != channels]
     plane = _find_plane(array, rest)
+    _check_channels(array, channels)
     others = [a for a in rest if a not in plane]
     if letters is not None:  # axes of formats that always have all of them
         fixed |= {a: 0 for a in others if sizes[a] == 1}
@@ -192,12 +193,16 @@ def _find_channels(
             f"{array}; leave axis {array.label(channels)!r} out of either channel_axis "
             "or select."
         )
-    if sizes[channels] not in (1, 3, 4):
+    return channels
+
+
+def _check_channels(array: _Array, channels: int | None) -> None:
+    if channels is not None and array.sizes[channels] not in (1, 3, 4):
         raise AxesError(
-            f"{array} with {sizes[channels]} channels, but only 1, 3 or 4 can be shown",
+            f"{array} with {array.sizes[channels]} channels, but only 1, 3 or 4 can be "
+            "shown",
             [array.label(channels)],
         )
-    return channels
 
 
 def _find_plane(array: _Array, rest: list[int]) -> tuple[int, int]:

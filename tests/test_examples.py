@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import runpy
 import shlex
 import shutil
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 import tifffile
@@ -127,6 +130,27 @@ def test_python_of_the_page_runs(page: Path, workplace: Path, monkeypatch) -> No
     code = "\n".join(blocks(page, "python"))
     assert "propagate" in code
     exec(compile(code, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize("page", ["annotate.md", "finetune.md"])
+def test_python_of_the_page_calls_what_there_is(page: str, monkeypatch) -> None:
+    """Names and arguments only: the work takes hours, or packages of others."""
+    for place in (
+        "sam2_core:load_model",
+        "sam2_core:auto_annotate",
+        "sam2_core.annotate:auto_annotate",
+        "sam2_core.annotate:TextBoxes",
+        "sam2_core.annotate:UltralyticsBoxes",
+        "sam2_core.compat:auto_annotate",
+        "sam2_core.training.finetune:finetune",
+    ):
+        module, _, name = place.partition(":")
+        double = create_autospec(pkgutil.resolve_name(place))
+        monkeypatch.setitem(vars(importlib.import_module(module)), name, double)
+    found = blocks(ROOT / "docs" / page, "python")
+    assert len(found) > 1
+    for block in found:
+        exec(compile(block, page, "exec"), {})
 
 
 def test_commands_of_the_pages_exist() -> None:

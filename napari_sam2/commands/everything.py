@@ -19,6 +19,7 @@ from napari_sam2.commands.options import (
     Select,
     ValueRange,
     check_not_input,
+    how_to_choose,
     open_stack,
 )
 from sam2_core.errors import ImageError, PromptError
@@ -38,7 +39,12 @@ ImageFile = Annotated[
 ]
 PointsPerSide = Annotated[
     int,
-    typer.Option(metavar="N", min=1, help="The model is asked about N x N points."),
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Official models are asked about N x N points; sam2_nano only about those "
+        "where it sees something that it has missed.",
+    ),
 ]
 CropLayers = Annotated[
     int,
@@ -46,7 +52,8 @@ CropLayers = Annotated[
         metavar="N",
         min=0,
         max=4,
-        help="For small objects: 1 also looks at quarters of the image, 2 at 16ths ...",
+        help="Official models, for small objects: 1 also looks at quarters of the "
+        "image, 2 at 16ths ...; sam2_nano looks closely by itself.",
     ),
 ]
 Region = Annotated[
@@ -124,7 +131,8 @@ def everything(
     napari-sam2 everything cells.tif --out labels.tif
     napari-sam2 everything cells.tif --min-area 50 --max-area 5000 \\
         --min-roundness 0.7 --out labels.tif
-    napari-sam2 everything tissue.tif --crop-layers 1 --out labels.tif
+    napari-sam2 everything tissue.tif --model sam2.1_hiera_tiny --crop-layers 1 \\
+        --out labels.tif
     """  # noqa: D301
     import numpy as np
 
@@ -137,7 +145,7 @@ def everything(
     with open_stack(image, value_range, channel_axis, select) as frames:
         if len(frames) > 1:
             raise ImageError(
-                f"{image} has {len(frames)} frames: choose one with --select AXIS=N."
+                f"{image} has {len(frames)} frames: {how_to_choose(image)}."
             )
         shape = frames.shape
         box = _region(region, shape)

@@ -33,6 +33,7 @@ def info(
     precision = devices.choose_dtype(dtype, chosen)
     free = devices.free_memory(chosen)
     found = [n for n in CHECKPOINTS if is_available(n)]
+    speed = _speed(model, device, dtype)  # before a word: the model may be a mistake
 
     _say("napari-sam2", __version__)
     _say("python", f"{platform.python_version()} ({sys.executable})")
@@ -47,14 +48,18 @@ def info(
     if not found:
         _say("model", "none found")
     _say("model folder", str(cache_dir()))
+    _say("speed", speed)
+
+
+def _speed(model: str, device: str, dtype: str) -> str:
+    from sam2_core.registry import CHECKPOINTS, is_available
+
     if model in CHECKPOINTS and not is_available(model):
-        _say("speed", f"not measured, {model} is {state(model)}")
-        return
+        return f"not measured, {model} is {state(model)}"
     load, encode, click = measure(model, device, dtype)
-    _say(
-        "speed",
+    return (
         f"{model}: load {load:.2f} s, encode {encode * 1e3:.0f} ms, click "
-        f"{click * 1e3:.0f} ms ({_SIDE} x {_SIDE} pixels)",
+        f"{click * 1e3:.0f} ms ({_SIDE} x {_SIDE} pixels)"
     )
 
 

@@ -174,6 +174,18 @@ def open_stack(
     return open_frames(str(path), shown, channels, positions or None)
 
 
+def how_to_choose(path: Path) -> str:
+    """What to do about a stack where one image is wanted."""
+    from sam2_core.frame_tiff import TIFF_SUFFIXES
+    from sam2_core.frame_zarr import is_zarr
+
+    if path.suffix.lower() in TIFF_SUFFIXES or (path.is_dir() and is_zarr(path)):
+        return "choose one with --select AXIS=N"
+    if path.is_dir():
+        return "name one of its files"
+    return "save one as an image"
+
+
 def read_value_range(text: str | None) -> tuple[float, float] | None:
     """The two numbers of ``--value-range``, None if it is not given."""
     if text is None:

@@ -22,6 +22,7 @@ from napari_sam2.commands.options import (
     Select,
     ValueRange,
     check_not_input,
+    how_to_choose,
     open_stack,
     read_options,
 )
@@ -74,8 +75,8 @@ def segment(
     with open_stack(image, value_range, channel_axis, select) as frames:
         if len(frames) > 1:
             raise ImageError(
-                f"{image} has {len(frames)} frames: use napari-sam2 track, or choose "
-                "one with --select AXIS=N."
+                f"{image} has {len(frames)} frames: use napari-sam2 track, or "
+                f"{how_to_choose(image)}."
             )
         for prompt in asked:
             prompt.check(frames.shape)

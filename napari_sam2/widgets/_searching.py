@@ -36,13 +36,16 @@ class SearchPanel(QGroupBox):
         self.points = QSpinBox()
         self.points.setRange(2, 128)
         self.points.setToolTip(
-            "Prompts along each side. More find smaller objects and take longer."
+            "Official models are asked about so many points along each side: more find "
+            "smaller objects and take longer. sam2_nano asks at the centres that it "
+            "sees, and at points only where it has missed something."
         )
         self.crops = NarrowComboBox()
         for layers, text in enumerate(CROPS):
             self.crops.addItem(text, layers)
         self.crops.setToolTip(
-            "Search again in overlapping parts: finds small objects, takes longer"
+            "Official models search again in overlapping parts: finds small objects, "
+            "takes longer. sam2_nano looks closely by itself."
         )
         self.find = QPushButton("Find objects")
         form = QFormLayout(self)

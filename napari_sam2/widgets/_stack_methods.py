@@ -136,8 +136,11 @@ class StackMethods:
             return None
 
     def _load_session_of(self, layer: Any) -> None:
-        """An image that came with a session file brings the session along."""
-        path = layer.metadata.pop(SESSION_PATH, None) if type(layer) is Image else None
+        """An image brings its session file along, now or when it is given one."""
+        if type(layer) is not Image:
+            return
+        layer.events.metadata.connect(self._on_metadata)
+        path = layer.metadata.pop(SESSION_PATH, None)
         if path is not None:
             self._try("choose_image", layer)
             self._try("load_session", path)
@@ -205,6 +208,9 @@ class StackMethods:
 
     def _on_open_session(self, path: str) -> None:
         self._try("load_session", path)
+
+    def _on_metadata(self, event: Any) -> None:
+        self._load_session_of(event.source)
 
     def _on_inserted(self, event: Any) -> None:
         self._load_session_of(event.value)

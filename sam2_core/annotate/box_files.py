@@ -225,14 +225,14 @@ def _csv(text: str, path: Path) -> Iterator[tuple[str, BoxRow | None]]:
         entry = {key: cell.strip() for key, cell in zip(header, cells, strict=False)}
         try:
             box = _box([float(entry[key]) for key in columns], corners is None)
-            score = float(_first(entry, _SCORE) or 1)
+            score = float(_first(entry, _SCORE, 1))
         except (KeyError, ValueError) as error:
             raise PromptError(
                 f"{path}, line {number}: {','.join(columns)} must be numbers of a box "
                 "that is not empty."
             ) from error
-        name = _first(entry, _CLASS) or OBJECT
-        yield _first(entry, _IMAGE) or "", BoxRow(box, name, score)
+        name = _first(entry, _CLASS, OBJECT)
+        yield _first(entry, _IMAGE, ""), BoxRow(box, name, score)
 
 
 def _json(text: str, path: Path) -> Iterator[tuple[str, BoxRow | None]]:
@@ -259,8 +259,8 @@ def _json(text: str, path: Path) -> Iterator[tuple[str, BoxRow | None]]:
                 f'{path}, entry {number}: it must look like {{"image": "a.png", "box": '
                 '[x0, y0, x1, y1], "class": "nucleus", "score": 0.9}.'
             ) from error
-        image = image or str(_first(entry, _IMAGE) or "")
-        yield image, BoxRow(box, str(_first(entry, _CLASS) or OBJECT), score)
+        image = image or str(_first(entry, _IMAGE, ""))
+        yield image, BoxRow(box, str(_first(entry, _CLASS, OBJECT)), score)
 
 
 def _coco(content: Any, path: Path) -> Iterator[tuple[str, BoxRow | None]]:
@@ -331,8 +331,10 @@ def _box(
     return x0, y0, x1, y1
 
 
-def _first(entry: dict[str, Any], keys: Sequence[str]) -> Any:
-    return next((entry[key] for key in keys if entry.get(key) not in (None, "")), None)
+def _first(entry: dict[str, Any], keys: Sequence[str], default: Any) -> Any:
+    """Value of the first key that has one; 0 is one, such as a class or a score."""
+    values = (entry[key] for key in keys if entry.get(key) not in (None, ""))
+    return next(values, default)
 
 
 def _list(content: Any, path: Path) -> list[Any]:

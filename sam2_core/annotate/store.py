@@ -119,7 +119,8 @@ class ResultFolder:
         if self._overwrite:
             return True
         found = self._read_settings()
-        if found is None:
+        is_other = found is not None and found != self._settings
+        if found is None or (is_other and not self._has_results()):
             old = [f for path in paths for f in self._targets(path).values()]
             coco = self.folder / COCO_FILE
             old += [coco] if "coco" in self._formats else []
@@ -129,7 +130,7 @@ class ResultFolder:
                     f"{existing} was there before: choose another folder for the "
                     "results or allow to overwrite them."
                 )
-        elif found != self._settings:
+        elif is_other:
             changed = [k for k in self._settings if found.get(k) != self._settings[k]]
             key = changed[0] if changed else "settings"
             raise ImageError(
@@ -190,7 +191,7 @@ class ResultFolder:
 
     def write_coco(self, paths: Sequence[Path]) -> None:
         """Write all finished ones of these images into one COCO file, if asked for."""
-        if "coco" not in self._formats:
+        if "coco" not in self._formats or not self._has_results():
             return
         records = (self.record(path) for path in paths)
         document = coco_document((r for r in records if r), self.classes.names)
@@ -205,6 +206,11 @@ class ResultFolder:
 
     def _record_file(self, path: Path) -> Path:
         return self._state / f"{path.name}.json"
+
+    def _has_results(self) -> bool:
+        """Whether any image is finished; a run may have failed on all of them."""
+        files = self._state.glob("*.json")
+        return any(file != self._settings_file for file in files)
 
     def _tidy(self) -> None:
         """Remove what :meth:`__enter__` made, as far as nothing else is in there."""

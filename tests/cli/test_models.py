@@ -78,3 +78,7 @@ def test_info_without_weights_says_so(capfd, monkeypatch) -> None:
     assert done.code == 0
     assert "not measured" in done.out
     assert "none found" in done.out
+
+
+def test_info_about_a_model_that_there_is_not_says_only_that(capfd) -> None:
+    assert_one_line_error(run(capfd, "info", "--model", "bla"), "no model called 'bla'")

@@ -85,6 +85,10 @@ def test_replay_writes_the_same_labels(session, tmp_path, capfd):
 def test_what_is_no_session_is_one_line(tmp_path, capfd):
     missing = run(capfd, "replay", tmp_path / "a.json", "--out", tmp_path / "o.tif")
     assert_one_line_error(missing, "a.json")
+    assert "Errno" not in missing.err
+    tifffile.imwrite(tmp_path / "a.tif", np.full((9, 9), 200, np.uint8))
+    image = run(capfd, "replay", tmp_path / "a.tif", "--out", tmp_path / "o.tif")
+    assert_one_line_error(image, "a.tif is no session file")
     (tmp_path / "a.json").write_text("{}")
     other = run(capfd, "replay", tmp_path / "a.json", "--out", tmp_path / "o.tif")
     assert_one_line_error(other, "session")

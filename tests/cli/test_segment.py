@@ -112,3 +112,15 @@ class TestSegment:
         assert engine.calls == []
         assert run(capfd, *arguments, "--overwrite").code == 0
         assert tifffile.imread(out).max() == 1
+
+    def test_a_folder_is_no_image(self, image, out, tmp_path, capfd) -> None:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        for name in ("a.tif", "b.tif"):
+            (folder / name).write_bytes(image.read_bytes())
+        done = run(capfd, "segment", folder, "--point", "20,10", "--out", out)
+        assert_one_line_error(done, "has 2 frames", "track", "one of its files")
+        assert "--select" not in done.err  # which a folder refuses
+        done = run(capfd, "everything", folder, "--out", out)
+        assert_one_line_error(done, "has 2 frames", "one of its files")
+        assert "--select" not in done.err

@@ -110,6 +110,14 @@ def test_two_channels_must_be_chosen_from() -> None:
         open_frames(stack, channel_axis=1)
 
 
+@pytest.mark.parametrize("axis", ["Y", "X", 0, -1])
+def test_height_and_width_are_no_channels(tmp_path: Path, axis: int | str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", numbered(6, 8))
+    with pytest.raises(ImageError, match="must stay free") as caught:
+        open_frames(tmp_path / "a.tif", channel_axis=axis)
+    assert "select" not in str(caught.value)  # a position on Y leaves no image
+
+
 def test_time_lapse_of_volumes() -> None:
     tzyx = np.random.default_rng(0).integers(0, 255, (3, 4, 6, 8), np.uint8)
     with pytest.raises(ImageError, match=r"select=\{1: 0\}"):

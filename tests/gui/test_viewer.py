@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from dock import messages
 from mouse import click
 
 from sam2_core.registry import is_available
 
 pytestmark = pytest.mark.display
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def open_dock(viewer):
@@ -65,12 +70,59 @@ def test_scripts_may_hand_in_what_the_viewer_gives_them(make_napari_viewer_proxy
     assert segment.labels.data[2, 10, 20] == 1
 
 
-def test_opening_the_dock_is_in_the_menu(make_napari_viewer):
-    from napari._app_model import get_app_model
+def menu_paths(menu, above):
+    """All that can be chosen, such as "File > Preferences"."""
+    menu.aboutToShow.emit()
+    for action in menu.actions():
+        text = action.text().replace("&", "").removesuffix("...")
+        path = f"{above} > {text}"
+        yield path
+        if action.menu() is not None:
+            yield from menu_paths(action.menu(), path)
 
-    make_napari_viewer()
-    commands = get_app_model().commands
-    assert any("napari-sam2" in str(key) for key, _ in commands)
+
+def test_menus_of_the_docs_are_those_of_the_window(make_napari_viewer):
+    bar = make_napari_viewer().window._qt_window.menuBar()
+    menus = {a.text().replace("&", ""): a.menu() for a in bar.actions() if a.menu()}
+    real = {path for name, menu in menus.items() for path in menu_paths(menu, name)}
+    told = {
+        (page.name, " ".join(path.split()))
+        for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for path in re.findall(
+            rf"\*\*((?:{'|'.join(menus)})\s>\s[^*]+)\*\*", page.read_text("utf-8")
+        )
+    }
+    assert sum("Plugins > " in path for _, path in told) > 4
+    assert {(page, path) for page, path in told if path not in real} == set()
+
+
+def test_a_session_from_the_file_menu_goes_to_the_open_image(
+    make_napari_viewer, fake, tmp_path
+):
+    viewer = make_napari_viewer()
+    pixels = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60)
+    viewer.add_image(pixels, name="cells")
+    segment = open_dock(viewer)
+    segment.wait(30)
+    click(segment.controller.stage.points, (10, 20), viewer)
+    segment.wait(30)
+    made = segment.labels.data.copy()
+    assert made[10, 20] == 1
+    file = str(segment.save_session(tmp_path / "work"))
+    segment.undo()
+    segment.wait(30)
+    assert viewer.open(file, plugin="napari-sam2") == []
+    segment.wait(30)
+    np.testing.assert_array_equal(segment.labels.data, made)
+    viewer.close()
+    viewer = make_napari_viewer()  # and one without a dock
+    image = viewer.add_image(pixels, name="the same")
+    assert viewer.open(file, plugin="napari-sam2") == []
+    assert "Open the Segment dock" in messages()[-1]
+    segment = open_dock(viewer)
+    segment.wait(30)
+    np.testing.assert_array_equal(segment.labels.data, made)
+    assert [layer for layer in viewer.layers if type(layer) is type(image)] == [image]
 
 
 @pytest.mark.skipif(not is_available("sam2_nano"), reason="no bundled weights yet")

@@ -25,6 +25,13 @@ def test_a_click_outside_is_refused_with_a_sentence(tool, backend, where):
     assert t.stage.labels.data.any()
 
 
+def test_the_refusal_has_plain_numbers(tool):
+    t = tool(FLAT)
+    words = r"^\(34133\.5, 12\.0\) lies outside the image \(40, 60\)\.$"
+    with pytest.raises(PromptError, match=words):
+        t.add_point(np.array([34133.46, 12]))
+
+
 def test_a_click_beyond_the_last_frame_is_refused(tool):
     t = tool(STACK)
     click(t, 7, 10, 20)

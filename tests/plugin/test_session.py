@@ -365,6 +365,38 @@ def test_napari_reads_and_writes_sessions(kept, tmp_path):
         write_layers(file, [image.as_layer_data_tuple()])
 
 
+def test_a_session_goes_to_its_image_where_that_is_open(kept, tmp_path, monkeypatch):
+    t = kept(name="cells")
+    t.add_point((3, 10, 20))
+    file = str(t.keeper.save(tmp_path / "work"))
+    with pytest.raises(ImageError, match="Open the image 'cells' first") as caught:
+        get_reader(file)(file)
+    assert "--" not in str(caught.value)  # there is no command line here
+    monkeypatch.setattr("napari.current_viewer", lambda: t.viewer)
+    other = t.viewer.add_image(STACK + 1, name="cells")
+    t.stage.image.name = "renamed"
+    assert get_reader(file)(file) == [(None,)]
+    assert t.stage.image.metadata["napari_sam2_session"] == file
+    assert other.metadata == {}
+
+
+def test_an_image_that_a_session_brought_keeps_its_file(kept, tmp_path):
+    path = tmp_path / "nuclei.tif"
+    tifffile.imwrite(path, STACK)
+    t = kept(None)
+    t.choose_image(t.viewer.open(str(path), plugin="napari")[0])
+    t.add_point((3, 10, 20))
+    first = t.keeper.save(tmp_path / "work")
+    t = kept(None)
+    t.choose_image(t.viewer.open(str(first), plugin="napari-sam2")[0])
+    t.add_point((3, 10, 20))
+    again = t.keeper.save(first)  # over the one that the image came with
+    reference = read_session(again).image
+    assert (reference.path, reference.reader) == (str(path), "napari")
+    ((data, *_),) = get_reader(str(again))(str(again))
+    np.testing.assert_array_equal(np.asarray(data), STACK)
+
+
 def test_replay_of_4d_data_along_both_axes_and_in_another_plane(kept, tmp_path):
     data = np.arange(3 * 5 * 24 * 30, dtype=np.uint16).reshape(3, 5, 24, 30)
     t = kept(data)

@@ -77,6 +77,21 @@ def test_json_and_coco(tmp_path: Path, content: object) -> None:
     assert found(path, "b.png") == []
 
 
+def test_a_class_that_is_a_number_is_its_name(tmp_path: Path) -> None:
+    box = [1, 2, 11, 22]
+    entries = [{"image": "a.png", "box": box, "class": number} for number in (0, 1)]
+    entries.append({"image": "a.png", "box": box, "class": None})
+    path = write(tmp_path / "boxes.json", entries)
+    assert found(path) == [(box, "0", 1), (box, "1", 1), (box, "object", 1)]
+    assert FileBoxes(path).class_names == ("0", "1", "object")
+    coco = {
+        "images": [{"id": 0, "file_name": "a.png"}],
+        "annotations": [{"image_id": 0, "category_id": 0, "bbox": [1, 2, 10, 20]}],
+        "categories": [{"id": 0, "name": "0"}],
+    }
+    assert found(write(tmp_path / "coco.json", coco)) == [(box, "0", 1)]
+
+
 def test_yolo_text_of_boxes_and_polygons(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", "1 0.5 0.5 0.1 0.2\n0 0.5 0.5 0.1 0.2 0.7\n")
     write(tmp_path / "b.txt", "1 0.1 0.2 0.3 0.2 0.2 0.6\n")

@@ -29,6 +29,29 @@ def test_results_of_other_settings_are_not_mixed(images: Path, model) -> None:
     assert (results_of(images) / "a.txt").read_text() == ""
 
 
+def nothing_works(image: np.ndarray, path: Path) -> Detections:
+    raise ValueError("no labels here")
+
+
+def test_a_run_that_failed_on_all_images_does_not_bind(images: Path, model) -> None:
+    formats = ["yolo", "coco"]
+    summary = annotate(images, model, nothing_works, outputs=formats)
+    assert len(summary.failed) == 3
+    summary = annotate(images, model, outputs=formats)  # with another detector
+    assert len(summary.annotated) == 3
+    with pytest.raises(ImageError, match=r"another detector \(.*two_boxes"):
+        annotate(images, model, nothing_works, outputs=formats)
+
+
+def test_files_of_others_are_not_replaced_after_a_run_that_failed(images, model):
+    annotate(images, model, nothing_works)
+    mine = results_of(images) / "b.txt"
+    mine.write_text("drawn by hand")
+    with pytest.raises(ImageError, match="was there before"):
+        annotate(images, model)
+    assert mine.read_text() == "drawn by hand"
+
+
 def test_files_of_others_are_not_replaced(images: Path, model) -> None:
     results_of(images).mkdir()
     mine = results_of(images) / "b.txt"

@@ -13,9 +13,7 @@ def point_of(viewer, world):
     canvas, camera = viewer.window._qt_viewer.canvas.native, camera_of(viewer)
     away = np.asarray(world)[-2:] - np.asarray(camera.center)[-2:]
     down, right = away * camera.zoom
-    return QPoint(
-        round(canvas.width() / 2 + right), round(canvas.height() / 2 + down)
-    )
+    return QPoint(round(canvas.width() / 2 + right), round(canvas.height() / 2 + down))
 
 
 def press(qtbot, viewer, world, button=Qt.LeftButton, modifier=Qt.NoModifier):

@@ -196,7 +196,7 @@ def test_text_fields_of_the_dock_still_type(opened, qtbot):
 
 
 def test_fields_for_numbers_type_numbers_and_pass_keys_on(opened, qtbot):
-    viewer, dock = opened
+    _, dock = opened
     stop = dock.stack.stop
     focus(qtbot, dock, stop)
     stop.selectAll()

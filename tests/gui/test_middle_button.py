@@ -55,7 +55,8 @@ def test_it_adds_one_point_with_every_tool_of_the_dock(opened, qtbot):
         assert dock.state.tool == tool
     dock.take_tool("point")
     middle(qtbot, viewer, dock, PLACES[-1], Qt.ControlModifier)
-    assert dock.controller.stage.points.features["polarity"].tolist()[5:] == ["negative"]
+    polarities = dock.controller.stage.points.features["polarity"].tolist()
+    assert polarities == 5 * ["positive"] + ["negative"]
 
 
 def test_the_tool_goes_on_with_the_left_button(opened, qtbot):
@@ -78,8 +79,13 @@ def test_nothing_is_painted_in_the_labels_in_use(opened, qtbot):
 
 @pytest.mark.parametrize(
     ("kind", "mode"),
-    [("labels", "paint"), ("labels", "fill"), ("points", "add")]
-    + [("shapes", "add_polygon"), ("shapes", "add_rectangle")],
+    [
+        ("labels", "paint"),
+        ("labels", "fill"),
+        ("points", "add"),
+        ("shapes", "add_polygon"),
+        ("shapes", "add_rectangle"),
+    ],
 )
 def test_nothing_is_drawn_on_layers_of_the_user_s(opened, qtbot, kind, mode):
     viewer, dock = opened

@@ -33,6 +33,7 @@ from napari_sam2._hints import XY, Answer, Scores, without_leak
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._messages import Choice, Found, Loaded, PlaneMasks, Say, Took
 from napari_sam2._region import MOST_GROWTH, Looked, cuts, doubled, excerpt
+from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -289,6 +290,8 @@ class Engine:
         frames: LayerFrames,
         others: Mapping[Any, NDArray[Any]],
     ) -> PlaneMasks:
+        if prompts.by_sight and (blank := self.backend.blank(frames, 0)):
+            raise ImageError(blank)
         told, near = prompts, others.get(key.place)
         if frames.region is not None:
             x0, y0, x1, y1 = frames.region
@@ -351,6 +354,7 @@ class Engine:
         """Bring a session to the prompts of the layers; masks for what changed."""
         assert frames.axis is not None
         wanted: dict[tuple[int, int], Key] = {}
+        blank = ""
         for key in prompts:
             _, index = split_position(key.plane, key.position, frames.axis)
             wanted[index, key.object_id] = key
@@ -360,14 +364,16 @@ class Engine:
             wanted, key=lambda at: (not prompts[wanted[at]].positive, at)
         )
         for index, object_id in seeds_first:
-            key = wanted[index, object_id]
-            ask = prompts[key]
+            ask = prompts[key := wanted[index, object_id]]
             if key not in changed and opened.applied.get((index, object_id)) == ask:
                 continue
             if stop():
                 return
             yield Say(f"Segmenting frame {index} …")
             opened.applied.pop((index, object_id), None)
+            if ask.by_sight and (why := self.backend.blank(frames, index)):
+                blank = why  # said when the others are answered
+                continue
             near = others.get((key.plane, key.position))
             question = partial(
                 answer, opened.session, index, object_id, ask, frames.shape
@@ -376,6 +382,8 @@ class Engine:
             opened.applied[index, object_id] = ask
             if key in changed:
                 yield plane_masks(key, mask, ask, scores)
+        if blank:
+            raise ImageError(blank)
 
     @staticmethod
     def _forget(opened: _OpenSession, wanted: set[tuple[int, int]]) -> None:

@@ -78,6 +78,8 @@ class AutomaticController:
         self.sight = Sight(viewer, self.state)
         self._searched: Searched | None = None
         self._limits_for = ""  # model that the limits of IoU and stability suit
+        self._wants_new = False  # the user has asked for a new labels layer
+        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- choices ------------------------------------------------------------------
@@ -88,6 +90,7 @@ class AutomaticController:
             return
         self.runner.cancel("search")
         self.discard()
+        self._wants_new = False
         self.state.update(
             image=image, labels=None if image is None else self._own(image)
         )
@@ -99,9 +102,8 @@ class AutomaticController:
         image = self.state.image
         if labels is not None and image is not None:
             _layers.check_labels(labels, image)
-        self.state.labels = labels
-        self._show_undo()
-        self.refresh()
+        self._wants_new = labels is None
+        self._use_labels(labels)
 
     def choose_model(self, name: str | None = None, device: str | None = None) -> None:
         """Search with another model or on another device from now on."""
@@ -325,11 +327,19 @@ class AutomaticController:
     def _labelled(self, searched: Searched) -> NDArray[np.bool_] | None:
         """Pixels that are to stay as they are; None if there are none."""
         labels, frames = self.state.labels, searched.frames
-        if labels is None or self.state.writing == "overwrite":
+        if labels is None:
             return None
-        index = _layers.plane_index(frames.plane, frames.fixed)
-        labelled = np.asarray(labels.data[index]) != 0
+        here = np.asarray(labels.data[_layers.plane_index(frames.plane, frames.fixed)])
+        if self.state.writing == "overwrite":
+            labelled = np.isin(here, list(history_of(labels).locked))
+        else:
+            labelled = here != 0
         return labelled if labelled.any() else None
+
+    def _use_labels(self, labels: Labels | None) -> None:
+        self.state.labels = labels
+        self._show_undo()
+        self.refresh()
 
     def _own(self, image: Image) -> Labels | None:
         """The newest layer of the plugin's that may be the image's."""
@@ -340,7 +350,9 @@ class AutomaticController:
 
     def _new_labels(self, image: Image) -> Labels:
         labels = _layers.new_labels(image)
+        belong(labels, image)
         _layers.add_aside(self.viewer, labels)
+        self._wants_new = False
         self.state.labels = labels
         return labels
 
@@ -350,11 +362,19 @@ class AutomaticController:
         history.changed.connect(self._show_undo, unique=True)
         self.state.undo_text = ADDED if history.text == ADDED else ""
 
+    def _on_inserted(self, _: Any) -> None:
+        """Labels that another dock makes for the image are those to add to."""
+        image, missing = self.state.image, self.state.labels is None
+        if image is None or not missing or self._wants_new:
+            return
+        if (labels := self._own(image)) is not None:
+            self._use_labels(labels)
+
     def _on_removed(self, event: Any) -> None:
-        layer = event.value
-        if layer is self.state.image:
+        layer, image = event.value, self.state.image
+        if layer is image:
             self.choose_image(None)
         elif layer is self.state.labels:
-            self.choose_labels(None)
+            self._use_labels(None if image is None else self._own(image))
         elif layer is self.preview.layer:
             self.discard()

@@ -55,6 +55,24 @@ class Sam2Backend:
         options: dict[str, Any] = {"preset": preset} if preset else {}
         return VideoSession(model, frames, cache_bytes=self.cache_bytes, **options)
 
+    def blank(self, frames: LayerFrames, index: int) -> str:
+        """Why a frame shows nothing to segment; "" if it does.
+
+        Its middle nearly always says so, and large frames take long to read.
+        """
+        from sam2_core.intensity import has_contrast
+
+        rows, columns = (slice(max(0, n // 2 - 32), n // 2 + 32) for n in frames.shape)
+        if has_contrast(frames.crop(index, rows, columns)):
+            return ""
+        if has_contrast(frames.frame(index)):
+            return ""
+        name = "The image" if frames.axis is None else f"Frame {index}"
+        return (
+            f"{name} shows nothing to segment, as all of it looks the same; change the "
+            "contrast limits or undo the prompt."
+        )
+
     def warm(self, session: Any, index: int) -> None:
         """Encode a frame of a session, unless it was encoded lately."""
         from sam2_core.inference import inference

@@ -123,13 +123,30 @@ class Bindings:
     def _on_inserted(self, event: Any) -> None:
         self._bind(event.value)
 
-    def _on_press(self, _viewer: Any, event: Any) -> None:
-        """The middle button adds a point, whichever layer is selected."""
+    def _on_press(self, viewer: Any, event: Any) -> None:
+        """The middle button adds a point, whichever layer and tool are selected."""
         owner = self._owner()
         if owner is not None and event.button == 3:
             modifiers = [str(getattr(m, "name", m)) for m in event.modifiers]
             owner.add_click(event.position, "Control" not in modifiers)
             event.handled = True
+            _skip_press(viewer.layers.selection.active)
+
+
+def _skip_press(layer: Any) -> None:
+    """Let a layer miss the press that the viewer is being told of.
+
+    napari tells the active layer next, whose tool would draw, whatever the button and
+    also if the press was handled.
+    """
+    if layer is None:
+        return
+    callbacks = layer.mouse_drag_callbacks
+
+    def miss(_layer: Any, _event: Any) -> None:
+        layer.mouse_drag_callbacks = callbacks
+
+    layer.mouse_drag_callbacks = [miss]
 
 
 def _own(layer: Any, key: str) -> Callable[[Any], Any] | None:

@@ -33,6 +33,7 @@ from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._messages import Choice, Found, Loaded, PlaneMasks, Say, Took
 from napari_sam2._region import MOST_GROWTH, Looked, cuts, doubled, excerpt
 from napari_sam2._sessions import OpenSession, Sessions
+from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -292,6 +293,8 @@ class Engine:
         frames: LayerFrames,
         others: Mapping[Any, NDArray[Any]],
     ) -> PlaneMasks:
+        if prompts.by_sight and (blank := self.backend.blank(frames, 0)):
+            raise ImageError(blank)
         told, near = prompts, others.get(key.place)
         if frames.region is not None:
             x0, y0, x1, y1 = frames.region
@@ -344,6 +347,7 @@ class Engine:
         """Bring a session to the prompts of the layers; masks for what changed."""
         assert frames.axis is not None
         wanted: dict[tuple[int, int], Key] = {}
+        blank = ""
         for key in prompts:
             _, index = split_position(key.plane, key.position, frames.axis)
             wanted[index, key.object_id] = key
@@ -353,21 +357,27 @@ class Engine:
             wanted, key=lambda at: (not prompts[wanted[at]].positive, at)
         )
         for index, object_id in seeds_first:
-            key = wanted[index, object_id]
-            ask = prompts[key]
+            ask = prompts[key := wanted[index, object_id]]
             if key not in changed and opened.applied.get((index, object_id)) == ask:
                 continue
             if stop():
                 return
             yield Say(f"Segmenting frame {index} …")
             opened.applied.pop((index, object_id), None)
+            before = shown.get(key)
+            by_sight = ask.by_sight and (before is None or before.bounds() is None)
+            if by_sight and (why := self.backend.blank(frames, index)):
+                blank = why  # said when the others are answered
+                continue
             near = others.get((key.plane, key.position))
             told = index, object_id, ask, frames.shape
-            question = partial(answer, opened.session, *told, shown=shown.get(key))
+            question = partial(answer, opened.session, *told, shown=before)
             mask, scores = without_leak(question, ask, near, object_id)
             opened.applied[index, object_id] = ask
             if key in changed:
                 yield plane_masks(key, mask, ask, scores)
+        if blank:
+            raise ImageError(blank)
 
     @staticmethod
     def _forget(opened: OpenSession, wanted: set[tuple[int, int]]) -> None:

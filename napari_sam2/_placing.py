@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 OUTSIDE = "That was outside the image; click or draw inside it."
-CLICKED = "Hold the mouse button down and drag to draw a box."
+CLICKED = "That was a click: drag to draw a box, or press P to click points."
 # napari makes a click with the tool for rectangles one of 2.5 pixels on the screen.
 CLICK_PIXELS = 3.0
 

@@ -76,6 +76,12 @@ class ObjectPrompts:
         )
 
     @property
+    def by_sight(self) -> bool:
+        """Whether the image alone can say what is meant: no mask does."""
+        seen = any(self.point_labels) or self.box_xyxy
+        return bool(seen and not self.polygons_xy and not self.start)
+
+    @property
     def answer(self) -> PackedMask | None:
         """The mask these prompts started from, if nothing has been added since."""
         if self.start is None or replace(self, start=None) != self.start.answers:

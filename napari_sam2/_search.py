@@ -93,9 +93,14 @@ class Sam2SearchBackend(Sam2Backend):
         progress: Callable[[int, int], None],
         cancel: Stop,
     ) -> list[MaskCandidate]:
-        """Masks of everything in a uint8 RGB image; Cancelled if told to stop."""
-        from sam2_core.automatic import AutomaticMaskGenerator
+        """Masks of everything in a uint8 RGB image; Cancelled if told to stop.
 
+        ImageError if there is nothing to see.
+        """
+        from sam2_core.automatic import AutomaticMaskGenerator
+        from sam2_core.intensity import check_contrast
+
+        check_contrast(image, "The image")
         generator = AutomaticMaskGenerator(
             model,
             points_per_side=options.points_per_side,

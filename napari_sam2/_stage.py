@@ -145,8 +145,8 @@ class Stage:
         made = self.shapes is None or self.points is None
         if self.labels is None:
             labels = layers.new_labels(image)
-            self._add(labels)
-            self.set_labels(labels)
+            belong(labels, image)  # before another dock takes them for nobody's
+            self.set_labels(self._add(labels))
         if made:
             shapes, points = self.shapes, self.points
             if shapes is None:

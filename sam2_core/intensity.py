@@ -125,6 +125,11 @@ def robust_range(
     return check_value_range((low, high))
 
 
+def has_contrast(shown: NDArray[np.uint8]) -> bool:
+    """Whether an (H, W, 3) image has two pixels that differ."""
+    return bool((shown != shown[0, 0]).any())
+
+
 def check_contrast(shown: NDArray[np.uint8], name: str) -> None:
     """Raise if there is nothing to see in an image.
 
@@ -140,7 +145,7 @@ def check_contrast(shown: NDArray[np.uint8], name: str) -> None:
     ImageError
         All pixels are the same.
     """
-    if (shown == shown[0, 0]).all():
+    if not has_contrast(shown):
         raise ImageError(
             f"{name} shows nothing to segment: the image is constant or has no finite "
             "values within the value range."

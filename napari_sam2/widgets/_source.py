@@ -95,8 +95,8 @@ class SourcePanel(QWidget):
             if state.model in list_models()
             else state.model
         )
-        self._fill(self.device, {n: DEVICE_NAMES.get(n, n) for n in state.devices})
-        self.device.setCurrentIndex(max(0, self.device.findData(state.device)))
+        self._fill(self.device, self._devices())
+        self.device.setCurrentIndex(self.device.findData(state.device))
         size = state.missing.get(state.model, 0)
         self.download.setEnabled(size > 0 and state.busy != "download")
         self.download.setText(f"Download {size / 1e6:.0f} MB" if size else "Download")
@@ -112,6 +112,11 @@ class SourcePanel(QWidget):
         if self._state.model not in entries:
             entries[self._state.model] = Path(self._state.model).name
         return entries | {FROM_FILE: "Weights from a file …"}
+
+    def _devices(self) -> dict[str, str]:
+        """Entries by name: devices of this computer, and the one in use."""
+        names = dict.fromkeys((*self._state.devices, self._state.device))
+        return {name: DEVICE_NAMES.get(name, name) for name in names}
 
     def _model_text(self, name: str) -> str:
         size = self._state.missing.get(name, 0)

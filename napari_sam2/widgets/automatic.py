@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -21,12 +23,14 @@ from qtpy.QtWidgets import (
 from napari_sam2._automatic import AutomaticController
 from napari_sam2._automatic_state import AutomaticState
 from napari_sam2._jobs import JobRunner, Start
+from napari_sam2._keys import SHORTCUTS
 from napari_sam2._layers import unwrap
 from napari_sam2._search import Sam2SearchBackend, SearchBackend, SearchEngine
 from napari_sam2._settings import load_settings
 from napari_sam2._state import SEES
 from napari_sam2.widgets._choosing import ChoicePanel
 from napari_sam2.widgets._closing import when_gone
+from napari_sam2.widgets._dock_keys import make_shortcuts, pass_on
 from napari_sam2.widgets._searching import SearchPanel, SearchProgress
 from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._source import SourcePanel
@@ -37,6 +41,7 @@ from sam2_core.registry import choose_cache_dir
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_sam2._keys import Shortcut
     from napari_sam2._search import Region
     from sam2_core.candidates import MaskCandidate
 
@@ -98,6 +103,7 @@ class AutomaticWidget(QWidget):
         self.status = QLabel()
         self._lay_out()
         self._connect()
+        make_shortcuts(self, partial(_press, weakref.ref(self)))
         when_gone(self, _close, self.runner, engine)
         self._begin(viewer)
 
@@ -301,6 +307,19 @@ class AutomaticWidget(QWidget):
 
     def _show_status(self, *_: Any) -> None:
         self.status.setText(self.state.status)
+
+
+def _press(widget: weakref.ref[AutomaticWidget], shortcut: Shortcut) -> None:
+    """Esc and Ctrl+Z are for what the dock did last; other keys are the canvas's."""
+    dock = widget()
+    if dock is None:
+        return
+    if shortcut is SHORTCUTS["cancel"] and dock.state.busy:
+        dock.cancel()
+    elif shortcut is SHORTCUTS["undo"] and dock.state.undo_text:
+        dock._try("undo")
+    else:
+        pass_on(dock.controller.viewer, shortcut)
 
 
 def _close(runner: JobRunner, engine: SearchEngine) -> None:

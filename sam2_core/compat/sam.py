@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from sam2_core.config import VARIANTS
 from sam2_core.devices import choose_device
 from sam2_core.errors import CheckpointError, ImageError
 from sam2_core.image import ImagePredictor
+from sam2_core.intensity import has_contrast
 from sam2_core.registry import cache_dir, is_available, model_path
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
     from sam2_core.compat.results import Results
     from sam2_core.nn.sam2 import Sam2
+
+logger = logging.getLogger(__name__)
 
 _SIZES = {"t": "tiny", "s": "small", "b": "base_plus", "l": "large"}
 
@@ -114,7 +118,8 @@ class SAM:
         Returns
         -------
         list of Results, or an iterator
-            One per picture or frame.
+            One per picture or frame; without masks, and with a warning in the log, if
+            all pixels are the same.
 
         Raises
         ------
@@ -198,7 +203,9 @@ class SAM:
             if picture is None:
                 return
             times.append(time.perf_counter())
-            if prompts:
+            if not has_contrast(picture.rgb):
+                masks, scores = self._nothing(picture)
+            elif prompts:
                 masks, scores = self._prompted(picture, prompts, options)
             else:
                 masks, scores = self._everything(picture, options)
@@ -218,6 +225,15 @@ class SAM:
                 )
             }
             yield report.add(result, picture.stem)
+
+    def _nothing(self, picture: Picture) -> tuple[Tensor, Tensor]:
+        """No masks, as it shows nothing; pictures that follow are still segmented."""
+        logger.warning(
+            "%s shows nothing to segment, as all of it looks the same.", picture.path
+        )
+        self._predictor.reset()
+        self._picture = picture
+        return torch.zeros(0, *picture.rgb.shape[:2], dtype=torch.bool), torch.zeros(0)
 
     def _prompted(
         self, picture: Picture, prompts: SamPrompts, options: SamOptions

@@ -14,6 +14,7 @@ from sam2_core.compat.sam_prompts import SamPrompts
 from sam2_core.compat.sam_result import result_of
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.frames import open_frames
+from sam2_core.intensity import check_contrast
 from sam2_core.video import VideoSession
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class SAM2VideoPredictor:
     def _stream(
         self, frames: FrameSource, path: str, prompts: SamPrompts
     ) -> Iterator[Results]:
+        if prompts.masks is None:
+            check_contrast(frames.frame(0), "Frame 0 of the source")
         session = VideoSession(self.model, frames)
         for i in range(len(prompts)):
             session.add_prompts(

@@ -152,6 +152,9 @@ def test_window_shows_stack_clicks_labels_and_dock(
         def session(self, model: object, frames: object) -> object:
             return self.engine.VideoSession(model, frames)
 
+        def blank(self, frames: object, index: int) -> str:
+            return ""
+
         def devices(self) -> list[str]:
             return ["auto", "cpu"]
 

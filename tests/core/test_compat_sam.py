@@ -184,6 +184,16 @@ def test_grey_images_are_stretched(sam):
     assert result.orig_img.max() == 255
 
 
+def test_a_picture_that_shows_nothing_has_no_masks_and_is_told_of(sam, caplog):
+    """Those after it are segmented all the same."""
+    flat, unknown = np.full(HW, 7, np.uint8), np.full(HW, np.nan, np.float32)
+    results = sam([flat, BGR, unknown], points=[12, 20], **ALL)
+    assert [len(result) > 0 for result in results] == [False, True, False]
+    told = [line for line in caplog.messages if "shows nothing to segment" in line]
+    assert [line.split()[0] for line in told] == ["image0.jpg", "image2.jpg"]
+    assert len(sam(points=[12, 20], **ALL)[0]) == 0  # the last one again
+
+
 def test_folders_and_patterns(sam, folder):
     for source in (folder, folder / "*.png", str(folder / "*.png")):
         results = sam.predict(source, points=[12, 20], **ALL)

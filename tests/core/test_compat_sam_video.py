@@ -51,5 +51,8 @@ def test_misuse_of_the_video_predictor(sam):
         predictor(points=[12, 20])
     with pytest.raises(PromptError, match="first frame"):
         predictor(FRAMES)
+    blank = np.where(np.arange(3)[:, None, None, None] == 0, np.uint8(9), FRAMES)
+    with pytest.raises(ImageError, match="Frame 0 of the source shows"):
+        predictor(blank, points=[12, 20])
     with pytest.raises(ImageError, match="no file"):
         predictor("absent.mp4", points=[12, 20])

@@ -28,7 +28,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, backend: FakeBackend) -> FakeBackend:
     """Let the installed plugin use the fake model."""
     from napari_sam2._backend import Sam2Backend
 
-    names = ("load_model", "predictor", "session", "warm", "glance")
+    names = ("load_model", "predictor", "session", "blank", "warm", "glance")
     names += ("devices", "missing", "download")
     for name in names:
         method = getattr(backend, name)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from dock import close_and_forget, messages, press
 from napari.components import ViewerModel
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QLineEdit
 from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
 
 from napari_sam2._jobs import run_inline
@@ -77,6 +78,56 @@ def test_the_model_may_see_a_blend(automatic, qtbot, backend):
     assert top[1] == bottom[1]
     with pytest.raises(PromptError, match="layer, shown"):
         w.choose_sight("everything")
+
+
+def focus(qtbot, dock, widget):
+    dock.show()
+    dock.activateWindow()
+    widget.setFocus()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is widget, timeout=5000)
+
+
+@pytest.mark.display
+def test_keys_do_in_the_dock_what_they_do_on_the_canvas(automatic, qtbot):
+    w = automatic()
+    pressed = []
+    w.viewer_model.bind_key("M", lambda _: pressed.append("viewer's"))
+    w.state.image.bind_key("Shift-S", lambda _: pressed.append("layer's"))
+    points, line = w.searching.points, w.choosing.scores["min_iou"]
+    for field in (points, w.searching.where, line.findChild(QLineEdit)):
+        focus(qtbot, w, field)
+        qtbot.keyClick(field, Qt.Key_M)
+        qtbot.keyClick(field, Qt.Key_S, Qt.ShiftModifier)
+        qtbot.keyClick(field, Qt.Key_N)
+        assert pressed == ["viewer's", "layer's"], field
+        pressed.clear()
+    focus(qtbot, w, points)
+    points.selectAll()
+    qtbot.keyClicks(points, "17")
+    assert w.state.points_per_side == 17
+
+
+@pytest.mark.display
+def test_escape_and_undo_in_the_dock_are_its_own(automatic, qtbot, backend):
+    w = automatic(start=run_in_thread)
+    undone = []
+    w.viewer_model.bind_key("Control-Z", lambda _: undone.append(True))
+    w.search()
+    w.wait(30)
+    w.add_to_labels()
+    points = w.searching.points
+    focus(qtbot, w, points)
+    qtbot.keyClick(points, Qt.Key_Z, Qt.ControlModifier)
+    assert not w.labels.data.any()
+    assert undone == []
+    qtbot.keyClick(points, Qt.Key_Z, Qt.ControlModifier)
+    assert undone == [True]
+    backend.delay, backend.steps = 0.05, 100
+    w.search()
+    qtbot.waitUntil(lambda: w.state.busy == "search", timeout=5000)
+    qtbot.keyClick(points, Qt.Key_Escape)
+    qtbot.waitUntil(lambda: not w.state.busy, timeout=2000)
+    assert w.state.status == "Stopped."
 
 
 def test_find_choose_add_undo(automatic, qtbot):

@@ -161,7 +161,9 @@ def test_keys_work_after_a_click_in_the_dock(opened, qtbot):
     where = table.visualRect(dock.table.model.index(0, NAME)).center()
     qtbot.mouseClick(table.viewport(), Qt.LeftButton, Qt.NoModifier, where)
     assert dock.object_id == 1
-    for widget in (table, dock.stack.direction, dock.prompts.next, dock.options.each):
+    boxes = dock.stack.start, dock.stack.stop
+    buttons = dock.stack.direction, dock.prompts.next, dock.options.each
+    for widget in (table, *boxes, *buttons):
         if widget is dock.options.each:
             dock.folds["options"].header.setChecked(True)
         focus(qtbot, dock, widget)
@@ -191,9 +193,18 @@ def test_text_fields_of_the_dock_still_type(opened, qtbot):
     qtbot.keyClick(editor, Qt.Key_Return)
     qtbot.waitUntil(lambda: dock.called == ["rename"], timeout=5000)
     assert dock.controller.notes.names[1].endswith("MKT")
-    dock.called.clear()
-    focus(qtbot, dock, dock.stack.stop)
-    dock.stack.stop.selectAll()
-    qtbot.keyClicks(dock.stack.stop, "3T")
-    assert dock.stack.stop.value() == 3
-    assert dock.called == []
+
+
+def test_fields_for_numbers_type_numbers_and_pass_keys_on(opened, qtbot):
+    _, dock = opened
+    stop = dock.stack.stop
+    focus(qtbot, dock, stop)
+    stop.selectAll()
+    qtbot.keyClicks(stop, "3T")
+    assert stop.value() == dock.state.stop == 3
+    assert dock.called == ["toggle_polarity"]
+    qtbot.keyClick(stop, Qt.Key_Backspace)
+    qtbot.keyClicks(stop, "2")
+    press(qtbot, stop, SHORTCUTS["propagate"])
+    assert dock.state.stop == 2
+    assert dock.called == ["toggle_polarity", "propagate"]

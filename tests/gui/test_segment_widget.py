@@ -158,6 +158,18 @@ def test_model_that_is_missing_is_offered_for_download(segment, backend, qtbot):
     assert not w.source.download.isEnabled()
 
 
+def test_a_device_that_is_not_there_is_the_one_shown(segment):
+    w = segment(FLAT)
+    w.choose_model("sam2_nano", "cuda")  # as Preferences may have it
+    combo = w.source.device
+    assert combo.currentText() == "GPU (CUDA)"
+    assert [combo.itemData(i) for i in range(combo.count())] == ["auto", "cpu", "cuda"]
+    combo.activated.emit(combo.findData("auto"))
+    assert w.state.device == "auto"
+    assert combo.currentText() == "Automatic"
+    assert combo.findData("cuda") == -1
+
+
 def test_weights_from_a_file_are_used_and_shown_by_name(
     segment, backend, qtbot, monkeypatch
 ):

@@ -227,6 +227,9 @@ class FakeBackend:
         self.sessions.append(FakeSession(self, frames))
         return self.sessions[-1]
 
+    def blank(self, frames: Any, index: int) -> str:
+        return ""
+
     def warm(self, session: Any, index: int) -> None:
         self.encoded.append(index)
 

@@ -12,6 +12,7 @@ from search_fakes import (
     SMALL,
     THREAD,
     FakeSearchBackend,
+    preview,
     shown,
 )
 
@@ -25,6 +26,12 @@ from sam2_core import ImageError, PromptError
 @pytest.fixture
 def backend():
     return FakeSearchBackend()
+
+
+def beside(a, tool):
+    """A controller of the Segment dock in the same viewer."""
+    t = tool()
+    return type(t)(a.viewer, t.state, t.runner, t.tasks.engine)
 
 
 def test_add_and_undo(automatic):
@@ -80,6 +87,25 @@ def test_existing_labels_are_kept(automatic):
     assert (labels.data == before).all()
 
 
+def test_locked_objects_are_left_out_also_when_others_are_overwritten(automatic):
+    a = automatic()
+    a.search()
+    first = a.add_to_labels()
+    labels = a.state.labels
+    small, thread = int(labels.data[30, 30]), int(labels.data[56, 40])
+    notes = Notes({}, frozenset([small, thread]), frozenset())
+    history_of(labels).record.notes = notes
+    a.keep_labels(False)
+    assert shown(a) == {"large"}
+    assert not preview(a)[SMALL | THREAD].any()
+    (added,) = a.add_to_labels()
+    assert (labels.data[SMALL] == small).all()
+    assert (labels.data[THREAD] == thread).all()
+    assert (labels.data[LARGE & ~SMALL] == added).all()
+    assert set(np.unique(labels.data)) == {0, small, thread, added}
+    assert added not in first
+
+
 def test_labels_of_both_docks_do_not_collide(automatic):
     """The object being prompted in the Segment dock is the selected label."""
     a = automatic()
@@ -119,6 +145,49 @@ def test_own_labels_are_found_again(automatic):
     ours = a.viewer.add_layer(new_labels(image))
     a.choose_image(image)
     assert a.state.labels is ours
+
+
+def test_labels_that_the_other_dock_makes_later_are_added_to(automatic, tool):
+    a = automatic()
+    t = beside(a, tool)
+    a.search()
+    t.choose_image(a.state.image)
+    t.prepare()
+    assert a.state.labels is t.stage.labels
+    t.add_point((15, 65))
+    first = t.stage.labels
+    a.viewer.layers.remove(first)
+    assert a.state.labels is None
+    t.add_point((15, 65))
+    assert t.stage.labels is not first
+    assert shown(a) == {"large", "small", "thread"}
+    a.add_to_labels()
+    assert a.state.labels is t.stage.labels
+    assert (t.stage.labels.data > 0)[LARGE | THREAD].all()
+    t.undo()
+    assert not t.stage.labels.data[LARGE | THREAD].any()
+
+
+def test_new_labels_that_were_asked_for_are_not_the_other_dock_s(automatic, tool):
+    a = automatic()
+    t = beside(a, tool)
+    a.choose_labels(None)
+    t.choose_image(a.state.image)
+    t.add_point((15, 65))
+    a.search()
+    a.add_to_labels()
+    assert a.state.labels is not t.stage.labels
+    assert not t.stage.labels.data[LARGE | THREAD].any()
+
+
+def test_labels_that_the_other_dock_makes_for_another_image_are_not_taken(
+    automatic, tool
+):
+    a = automatic()
+    t = beside(a, tool)
+    t.choose_image(a.viewer.add_image(np.ones(SHAPE), translate=(0, 100)))
+    t.add_point((15, 65))
+    assert a.state.labels is None
 
 
 def test_labels_of_another_image_are_left_alone(automatic):

@@ -67,6 +67,7 @@ def test_a_click_with_the_box_tool_is_no_box(tool):
     shapes.add([[10, 20], [10, 20.6], [10.6, 20.6], [10.6, 20]])
     assert len(shapes.data) == 0
     assert "drag" in t.state.status
+    assert "press P" in t.state.status
     shapes.add([[10, 20], [10, 21], [11, 21], [11, 20]])
     assert len(shapes.data) == 1
 

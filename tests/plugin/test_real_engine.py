@@ -26,10 +26,12 @@ from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._sample_data import sample_nuclei
+from napari_sam2._search import Sam2SearchBackend, SearchOptions
 from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
 from napari_sam2._state import SegmentationState
 from napari_sam2.demo import CLICKS_XY, FRAME
+from sam2_core.errors import ImageError
 from sam2_core.sweeps import SAME_FRAMES
 
 CHOICE = Choice("sam2_nano", "cpu")
@@ -78,6 +80,58 @@ def test_image_predictor_takes_every_kind_of_prompt(engine):
     masks = [item for item in items if isinstance(item, PlaneMasks)]
     assert [list(m.prompts) for m in masks] == [[1], [2], [3]]
     assert all(m.ids.shape == (40, 60) for m in masks)
+
+
+BLANK = {
+    "constant": np.full((40, 60), 7.0),
+    "not a number": np.full((40, 60), np.nan),
+}
+
+
+@pytest.mark.parametrize("what", BLANK)
+def test_an_image_that_shows_nothing_is_refused(engine, what):
+    frames = frames_of(Image(BLANK[what]), (0, 1), (), None)
+    for ask in (POINTS, BOX):
+        prompts = {Key((0, 1), (), 1): ask}
+        with pytest.raises(ImageError, match="The image shows nothing to segment"):
+            list(engine.predict(CHOICE, frames, prompts, frozenset(prompts), bool))
+    prompts = {Key((0, 1), (), 1): OUTLINE}  # says what is meant by itself
+    assert list(engine.predict(CHOICE, frames, prompts, frozenset(prompts), bool))
+
+
+def test_an_object_in_a_corner_is_not_nothing(engine):
+    data = np.zeros((200, 200))
+    data[3:9, 180:190] = 1
+    frames = frames_of(Image(data), (0, 1), (), None)
+    prompts = {Key((0, 1), (), 1): ObjectPrompts(((185.0, 5.0),), (1,))}
+    items = list(engine.predict(CHOICE, frames, prompts, frozenset(prompts), bool))
+    assert any(isinstance(item, PlaneMasks) for item in items)
+
+
+def test_a_blank_frame_is_followed_through_and_not_prompted(engine):
+    data = np.random.default_rng(0).random((4, 40, 60))
+    data[2] = 0.5
+    frames = frames_of(Image(data), (1, 2), (0,), 0)
+    blank, good = Key((1, 2), (2,), 1), Key((1, 2), (3,), 2)
+    prompts = {blank: POINTS, good: POINTS}
+    found = []
+    items = engine.predict(CHOICE, frames, prompts, frozenset(prompts), bool)
+    with pytest.raises(ImageError, match="Frame 2 shows nothing to segment"):
+        found.extend(items)
+    masks = [item for item in found if isinstance(item, PlaneMasks)]
+    assert [item.position for item in masks] == [(3,)]  # the other is answered
+    del prompts[blank]
+    items = engine.propagate(CHOICE, frames, prompts, Plan(0, 3, "both"), bool)
+    filled = {item.position for item in items if isinstance(item, PlaneMasks)}
+    assert filled == {(0,), (1,), (2,), (3,)}
+
+
+def test_a_search_of_an_image_that_shows_nothing_is_refused():
+    options = SearchOptions(None, 4, 0)
+    for data in BLANK.values():
+        picture = frames_of(Image(data), (0, 1), (), None).frame(0)
+        with pytest.raises(ImageError, match="The image shows nothing to segment"):
+            Sam2SearchBackend().candidates(None, picture, options, print, bool)
 
 
 def test_session_takes_every_kind_of_prompt_and_propagates(engine):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
 
+BACKGROUND = "Label {} is the background; choose another label."
 BEGIN = {
     "point": "Click on object {} in the image",
     "box": "Drag a box around object {}",
@@ -34,7 +35,7 @@ def advice(
     if state.model in state.missing:
         return f"{state.model} has to be downloaded before it can be used."
     if object_id < 1:
-        return "Label 0 is the background; choose another label."
+        return BACKGROUND.format(object_id)
     try:
         _layers.current_view(stage.viewer, image)
     except Sam2Error as error:

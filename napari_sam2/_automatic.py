@@ -328,7 +328,7 @@ class AutomaticController:
         if labels is None or self.state.writing == "overwrite":
             return None
         index = _layers.plane_index(frames.plane, frames.fixed)
-        labelled = np.asarray(labels.data[index]) != 0
+        labelled = np.asarray(labels.data[index]) > 0
         return labelled if labelled.any() else None
 
     def _own(self, image: Image) -> Labels | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2 import _layers
+from napari_sam2._advice import BACKGROUND
 from napari_sam2._assigning import assign
-from napari_sam2._labels import check_id
+from napari_sam2._labels import LARGEST_ID, check_new
 from napari_sam2._layers import IN_3D
 from napari_sam2._screen import camera_of
 from sam2_core.errors import PromptError
@@ -78,7 +79,7 @@ class Placing:
         current, each = state.object_id, state.each
         given = assign(stage, before, each, current, following, self._told)
         if given and stage.labels is not None:
-            check_id(stage.labels, max(given))
+            check_new(stage.labels, max(given))
         return given
 
     def locate(self, position: Sequence[float]) -> list[float]:
@@ -97,9 +98,11 @@ class Placing:
     def check(self) -> None:
         """PromptError if the current object cannot be prompted."""
         if self.state.object_id < 1:
-            raise PromptError("Label 0 is the background; choose another label.")
+            raise PromptError(BACKGROUND.format(self.state.object_id))
         if self.state.object_id in self.notes.locked:
             raise PromptError(self.notes.refusal(self.state.object_id))
+        if self.state.object_id > LARGEST_ID:
+            raise PromptError(self.notes.too_large(self.state.object_id))
 
     def why_not(self, steps: Steps) -> str:
         """Reason why what was just drawn or moved has to go back; "" if it may stay."""
@@ -112,6 +115,8 @@ class Placing:
         more = len(now.points) + len(now.shapes) > len(last.points) + len(last.shapes)
         if more and self.stage.viewer.dims.ndisplay != 2:
             return IN_3D
+        if more and self.state.object_id > LARGEST_ID:
+            return self.notes.too_large(self.state.object_id)
         if self._is_click(len(last.shapes)):
             return CLICKED
         shape = _layers.image_shape(image)

@@ -11,7 +11,7 @@ from napari_sam2._disk_labels import on_disk, reopen
 from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
 from napari_sam2._images import full_resolution
-from napari_sam2._labels import first_free_id
+from napari_sam2._ledger import count_plane
 from napari_sam2._record import Record
 from napari_sam2._saved_prompts import (
     answers_from_json,
@@ -94,7 +94,8 @@ def restore(
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
     if stage.labels is not None and (
-        controller.ledger.highest or first_free_id(stage.labels) > 1
+        controller.ledger.ids
+        or any(count_plane(stage.labels.data, at) for at in controller.ledger.uncounted)
     ):
         controller.choose_labels(None)
     session.journal.sources.find(viewer_images(controller.viewer, known))

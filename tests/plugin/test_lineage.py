@@ -44,6 +44,8 @@ def test_rows_are_the_centres_of_the_objects():
     volume = np.stack([frame, frame])
     np.testing.assert_array_equal(rows_of_frame(volume, 0)[1], [3, 0, 0.5, 2, 2])
     assert rows_of_frame(np.zeros((4, 4), int), 0).shape == (0, 4)
+    bordered = np.where(frame == 0, -1, frame.astype(np.int32))
+    np.testing.assert_array_equal(rows_of_frame(bordered, 9), expected)
 
 
 def test_graph_names_only_tracks_that_are_there():

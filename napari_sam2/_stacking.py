@@ -54,6 +54,7 @@ class StackTools:
         for name in ("image", "axis", "plane", "labels"):
             state.events[name].connect(self._on_line)
         controller.stage.prompts_changed.connect(self._on_prompts)
+        controller.steps.arrived.connect(self.refresh)
         for name in ("current_step", "order", "ndisplay"):
             controller.viewer.dims.events[name].connect(self._on_dims)
         self._on_record()

@@ -64,7 +64,7 @@ class LineageTools:
         assert frames.axis is not None
         if suspect not in self.suspects():
             self.tools.refresh()  # the question goes
-            raise PromptError("The masks have changed since this was asked; look again.")
+            raise PromptError("The masks have changed since then; look at them again.")
         if divided and suspect.parent in controller.notes.locked:
             raise PromptError(controller.notes.refusal(suspect.parent))
         step = controller.steps.begin("answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_sam2._disk_labels import on_disk, reopen
@@ -93,9 +94,10 @@ def restore(
     """
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
-    if stage.labels is not None and (
+    data = None if stage.labels is None else stage.labels.data
+    if data is not None and (
         controller.ledger.ids
-        or any(count_plane(stage.labels.data, at) for at in controller.ledger.uncounted)
+        or any(count_plane(data, at) for at in np.ndindex(*data.shape[:-2]))
     ):
         controller.choose_labels(None)
     session.journal.sources.find(viewer_images(controller.viewer, known))

@@ -316,6 +316,11 @@ class StackTools:
             kind == "predict" and known < QUICK
         ):
             self.refresh()
+        if kind == "propagate" and (number := len(self.record.review.doubted)):
+            some = "1 checked frame has changed: look at it again."
+            many = f"{number} checked frames have changed: look at them again."
+            said = self.controller.state.status
+            self.controller.state.status = f"{said} {some if number == 1 else many}"
         more = self.controller.runner.awaits("predict")
         if kind != "predict" or more or not self._corrected:
             return

@@ -23,8 +23,8 @@ class PlaneSums:
 
     A checksum is linear in the labels: a change adds to it, whatever else there is in
     the plane, and an empty plane has 0; labels below 0 count as none. So every write
-    keeps it right by looking at the changed pixels alone, and a plane whose own checksum is another one was changed by
-    somebody else.
+    keeps it right by looking at the changed pixels alone, and a plane whose own
+    checksum is another one was changed by somebody else.
 
     Attributes
     ----------

@@ -370,7 +370,9 @@ class Tasks:
         elif isinstance(item, PlaneMasks | Relabelled):
             if (labels := self.stage.labels) is not None:
                 if isinstance(item, PlaneMasks):
-                    self.history.write(labels, item, step, rules)
+                    news = self.history.write(labels, item, step, rules)
+                    if news and self.state.busy == "propagate":
+                        self.history.record.doubt(item.plane, item.position, step)
                 else:
                     self.history.relabel(labels, item, step)
                 self.refresh(item.plane, item.position)

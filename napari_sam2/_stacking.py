@@ -325,9 +325,8 @@ class StackTools:
         if kind != "predict" or more or not self._corrected:
             return
         self._corrected = False
-        followed = any(
-            not facts.prompted for row in self.line().values() for facts in row.values()
-        )
+        frames = self.frames()
+        followed = frames is not None and self.record.journal.followed(frames)
         if self.controller.state.follow_corrections and followed:
             try:
                 self.controller.propagate(changes=True)

@@ -283,6 +283,27 @@ def test_what_was_undone_is_carried_again(stack, backend):
     assert backend.asked[-1][1]
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_after_a_deletion_of_masks_a_correction_fills_all_frames(
+    stack, backend, others
+):
+    t = stack()
+    if others:
+        t.add_point((3, 30, 50))
+        t.next_object()
+    object_id = t.state.object_id
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.objects.delete([object_id], "mask")
+    assert not (t.stage.labels.data == object_id).any()
+    t.state.follow_corrections = True
+    t.viewer.dims.set_current_step(0, 5)
+    t.add_point((5, 12, 22))
+    assert (t.stage.labels.data == object_id).any((1, 2)).all()
+    t.add_point((5, 12, 24))
+    assert backend.asked[-1][1]  # what changes will do again
+
+
 def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, backend):
     t = stack()
     t.add_point((3, 10, 20))

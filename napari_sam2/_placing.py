@@ -9,10 +9,11 @@ import numpy as np
 from napari_sam2 import _layers
 from napari_sam2._advice import BACKGROUND
 from napari_sam2._assigning import assign
+from napari_sam2._images import check_plane
 from napari_sam2._labels import LARGEST_ID, check_new
 from napari_sam2._layers import IN_3D
 from napari_sam2._screen import camera_of
-from sam2_core.errors import PromptError
+from sam2_core.errors import ImageError, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +118,11 @@ class Placing:
             return IN_3D
         if more and self.state.object_id > LARGEST_ID:
             return self.notes.too_large(self.state.object_id)
+        if more:
+            try:
+                check_plane(image, _layers.current_view(self.stage.viewer, image).plane)
+            except ImageError as error:
+                return str(error)
         if self._is_click(len(last.shapes)):
             return CLICKED
         shape = _layers.image_shape(image)

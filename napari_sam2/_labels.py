@@ -120,6 +120,14 @@ def check_new(labels: Labels, object_id: int) -> None:
         )
 
 
+def too_large(name: str) -> str:
+    """Why an object of this name, whose label no mask can have, is not prompted."""
+    return (
+        f"{name} cannot be prompted, as masks have labels up to {LARGEST_ID}; merge it "
+        "with a smaller label first."
+    )
+
+
 def read_mask(
     labels: Labels, plane: tuple[int, int], position: tuple[int, ...], object_id: int
 ) -> NDArray[np.bool_]:

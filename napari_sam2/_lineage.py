@@ -62,11 +62,11 @@ class LineageTools:
         controller, record = self.controller, self.tools.record
         frames = self.tools.need_frames()
         assert frames.axis is not None
+        if divided and suspect.parent in controller.notes.locked:
+            raise PromptError(controller.notes.refusal(suspect.parent))
         if suspect not in self.suspects():
             self.tools.refresh()  # the question goes
             raise PromptError("The masks have changed since then; look at them again.")
-        if divided and suspect.parent in controller.notes.locked:
-            raise PromptError(controller.notes.refusal(suspect.parent))
         step = controller.steps.begin("answer")
         daughters: tuple[int, ...] = ()
         if divided and suspect.daughter:

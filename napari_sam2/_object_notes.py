@@ -7,8 +7,6 @@ from typing import ClassVar, NamedTuple
 
 from psygnal import SignalGroupDescriptor
 
-from napari_sam2._labels import LARGEST_ID
-
 
 class Notes(NamedTuple):
     """Names, locked and hidden objects, as :class:`ObjectNotes` has them."""
@@ -59,13 +57,6 @@ class ObjectNotes:
     def refusal(self, object_id: int) -> str:
         """Why a locked object is not changed."""
         return f"{self.name(object_id)} is locked; unlock it to change it."
-
-    def too_large(self, object_id: int) -> str:
-        """Why an object whose label is above those of masks is not prompted."""
-        return (
-            f"{self.name(object_id)} cannot be prompted, as masks have labels up to "
-            f"{LARGEST_ID}; merge it with a smaller label first."
-        )
 
     def rename(self, object_id: int, name: str) -> None:
         """Give a name; an empty one takes it back."""

@@ -10,7 +10,7 @@ from napari_sam2 import _layers
 from napari_sam2._advice import BACKGROUND
 from napari_sam2._assigning import assign
 from napari_sam2._images import check_plane
-from napari_sam2._labels import LARGEST_ID, check_new
+from napari_sam2._labels import LARGEST_ID, check_new, too_large
 from napari_sam2._layers import IN_3D
 from napari_sam2._screen import camera_of
 from sam2_core.errors import ImageError, PromptError
@@ -103,7 +103,7 @@ class Placing:
         if self.state.object_id in self.notes.locked:
             raise PromptError(self.notes.refusal(self.state.object_id))
         if self.state.object_id > LARGEST_ID:
-            raise PromptError(self.notes.too_large(self.state.object_id))
+            raise PromptError(too_large(self.notes.name(self.state.object_id)))
 
     def why_not(self, steps: Steps) -> str:
         """Reason why what was just drawn or moved has to go back; "" if it may stay."""
@@ -117,7 +117,7 @@ class Placing:
         if more and self.stage.viewer.dims.ndisplay != 2:
             return IN_3D
         if more and self.state.object_id > LARGEST_ID:
-            return self.notes.too_large(self.state.object_id)
+            return too_large(self.notes.name(self.state.object_id))
         if more:
             try:
                 check_plane(image, _layers.current_view(self.stage.viewer, image).plane)

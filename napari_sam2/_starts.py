@@ -91,7 +91,7 @@ class Starts:
         if not ids:
             raise PromptError("All labels of this frame are locked; unlock one first.")
         if ids[-1] > _labels.LARGEST_ID:
-            raise PromptError(self.steps.notes.too_large(ids[-1]))
+            raise PromptError(_labels.too_large(self.steps.notes.name(ids[-1])))
         prompted = self.prompts()
         masks = {}
         for object_id in ids:

@@ -299,6 +299,7 @@ def test_after_a_deletion_of_masks_a_correction_fills_all_frames(
     t.state.follow_corrections = True
     t.viewer.dims.set_current_step(0, 5)
     t.add_point((5, 12, 22))
+    assert not backend.asked[-1][1]  # of an object that has changed nowhere else
     assert (t.stage.labels.data == object_id).any((1, 2)).all()
     t.add_point((5, 12, 24))
     assert backend.asked[-1][1]  # what changes will do again

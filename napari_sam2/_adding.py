@@ -62,7 +62,7 @@ def add_objects(
     # The selected label may be in the making in the Segment dock.
     first = max(_labels.first_free_id(labels), int(labels.selected_label) + 1)
     ids = list(range(first, first + len(chosen.numbers)))
-    _labels.check_id(labels, ids[-1])
+    _labels.check_new(labels, ids[-1])
     history, frames = history_of(labels), searched.frames
     step = history.begin(ADDED, history.now())
     patch = _labels.write_plane(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam2 import _layers
+from napari_sam2._images import check_plane
 from napari_sam2._sharing import or_go_on
 from sam2_core.errors import Sam2Error
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
 
+BACKGROUND = "Label {} is the background; choose another label."
+NOWHERE = (
+    "Object {} has negative prompts only; say where it is with a positive point, a box "
+    "or an outline."
+)
 BEGIN = {
     "point": "Click on object {} in the image",
     "box": "Drag a box around object {}",
@@ -34,13 +40,28 @@ def advice(
     if state.model in state.missing:
         return f"{state.model} has to be downloaded before it can be used."
     if object_id < 1:
-        return "Label 0 is the background; choose another label."
+        return BACKGROUND.format(object_id)
     try:
-        _layers.current_view(stage.viewer, image)
+        check_plane(image, _layers.current_view(stage.viewer, image).plane)
     except Sam2Error as error:
         return str(error)
     if number := stage.count_prompts(object_id):
+        if not _is_somewhere(stage, object_id):
+            return NOWHERE.format(object_id)
         return f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
     if state.tool and ledger.extent(object_id):
         return f"Object {object_id} has a mask; click where it is wrong."
     return f"{BEGIN[state.tool].format(object_id)}{or_go_on(stage, history)}."
+
+
+def _is_somewhere(stage: Stage, object_id: int) -> bool:
+    """Whether anything but negative prompts says where an object is."""
+    if any(key.object_id == object_id for key in stage.masks):
+        return True
+    positive = _layers.POLARITIES[0]
+    for layer in (stage.points, stage.shapes):
+        if layer is not None and len(layer.data):
+            own = layer.features["object_id"] == object_id
+            if (own & (layer.features["polarity"] == positive)).any():
+                return True
+    return False

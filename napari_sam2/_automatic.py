@@ -333,7 +333,7 @@ class AutomaticController:
         if self.state.writing == "overwrite":
             labelled = np.isin(here, list(history_of(labels).locked))
         else:
-            labelled = here != 0
+            labelled = here > 0
         return labelled if labelled.any() else None
 
     def _use_labels(self, labels: Labels | None) -> None:

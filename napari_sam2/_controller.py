@@ -383,7 +383,8 @@ class SegmentController:
         if view.tag != self._tag:
             self._apply_defaults()
             if self.state.axis in view.plane:
-                self.state.axis = _layers.default_axis(self.viewer, image)
+                axis = _layers.default_axis(self.viewer, image)
+                self.state.update(axis=axis, start=None, stop=None)
         if self.state.status.startswith("Switch"):
             self.tasks.rest()
 

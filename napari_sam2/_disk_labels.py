@@ -89,7 +89,9 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     source = labels.data
     store = new_store(path, tuple(source.shape), source.dtype)
     changes: list[Any] = []  # since the copy began
-    events = tasks.history_changed, labels.events.paint, labels.events.labels_update
+    drawn = labels.events.paint, labels.events.labels_update
+    # What is written into a plane that is not on display, no event of the layer tells.
+    events = tasks.history_changed, tasks.history.patched, *drawn
 
     def work(stop: Stop) -> Iterator[Any]:
         return copy_planes(source, store, stop)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_sam2._labels import check_id
+from napari_sam2._labels import LARGEST_ID, check_new
 from napari_sam2._ledger import count_plane
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class FreeIds:
     Attributes
     ----------
     highest : int
-        Largest id that any object had, as far as is known.
+        Largest id that any object had, as far as is known. Labels above those that
+        masks can have do not count.
     assumed : int
         Id in use that may turn out to be another object's; 0 if there is none.
     """
@@ -57,7 +58,7 @@ class FreeIds:
 
     def begin(self) -> int:
         """Other labels are in use: an id for the first object."""
-        self.highest = max(self.ledger.highest, max(self._prompted(), default=0))
+        self.highest = max(self._counted(), max(self._prompted(), default=0))
         self.assumed = 0
         self._waiting.clear()
         if self.ledger.uncounted:
@@ -82,17 +83,20 @@ class FreeIds:
         """An object is chosen, or made: its id is not free."""
         self.settle()
         self.assumed = 0
-        self.highest = max(self.highest, object_id)
+        if object_id <= LARGEST_ID:
+            self.highest = max(self.highest, object_id)
 
     def first(self) -> int:
         """The first id that no object had so far."""
         self.count()
-        return 1 + max(self.highest, self.ledger.highest)
+        return 1 + max(self.highest, self._counted())
 
     def unused(self) -> int:
         """The first id, or the lowest without an object if the labels hold no more."""
         first, labels = self.first(), self.stage.labels
-        if labels is None or first <= np.iinfo(labels.data.dtype).max:
+        if labels is None:
+            return first
+        if first <= min(LARGEST_ID, np.iinfo(labels.data.dtype).max):
             return first
         used = self._prompted().union(self.ledger.ids)
         return next((i for i in range(1, first) if i not in used), first)
@@ -100,7 +104,7 @@ class FreeIds:
     def reserve(self, count: int, labels: Labels) -> int:
         """The first of so many ids; PromptError if the labels cannot hold them."""
         first = self.first()
-        check_id(labels, first + count - 1)
+        check_new(labels, first + count - 1)
         self.take(first + count - 1)
         return first
 
@@ -114,6 +118,10 @@ class FreeIds:
         data = getattr(self.stage.labels, "data", None)
         for place in list(self.ledger.uncounted):
             self.ledger.count(place, count_plane(data, place))
+
+    def _counted(self) -> int:
+        """Largest label so far of those that masks can have."""
+        return max((i for i in self.ledger.ids if i <= LARGEST_ID), default=0)
 
     def _prompted(self) -> set[int]:
         """Ids that prompts are for."""

@@ -200,8 +200,8 @@ class History:
 
     def write(
         self, labels: Labels, masks: PlaneMasks, step: Step | None, rules: Rules
-    ) -> None:
-        """Put the masks of a plane into the labels (in place, without refresh)."""
+    ) -> bool:
+        """Put masks into a plane of the labels, without refresh; whether it changes."""
         plane, position, corner = masks.plane, masks.position, masks.corner
         if masks.early is not None:
             known = self.record.review.there(plane, position)
@@ -218,8 +218,9 @@ class History:
             self._set(key, entry, step)
             if rules.only_empty and entry.foreign is not None:
                 ids, corner = drawn_into(ids, corner, entry.foreign, object_id)
-        self._put(labels, plane, position, ids, objects, step, rules, corner)
+        news = self._put(labels, plane, position, ids, objects, step, rules, corner)
         self.record.note(masks, objects, step)
+        return news
 
     def relabel(self, labels: Labels, change: Relabelled, step: Step | None) -> None:
         """Turn labels of a plane into others."""
@@ -377,7 +378,7 @@ class History:
         step: Step | None,
         rules: Rules,
         corner: tuple[int, int] = (0, 0),
-    ) -> None:
+    ) -> bool:
         patch = _labels.write_plane(
             labels,
             plane,
@@ -389,3 +390,4 @@ class History:
             corner=corner,
         )
         self.add(patch, step)
+        return patch is not None

@@ -172,6 +172,18 @@ def split_position(
     return (*position[:place], *position[place + 1 :]), position[place]
 
 
+def check_plane(image: Image, plane: tuple[int, int]) -> None:
+    """ImageError if the planes of an image cannot be segmented.
+
+    They are smaller than 2 x 2 pixels, or not numeric.
+    """
+    dtype, shape = full_resolution(image).dtype, image_shape(image)
+    if np.dtype(dtype).kind not in "buif":
+        raise ImageError(f"{image.name!r} holds {dtype} values; numbers needed.")
+    if min(shape[plane[0]], shape[plane[1]]) < 2:
+        raise ImageError(f"{image.name!r} is too small to segment: {shape}.")
+
+
 def frames_of(
     image: Image, plane: tuple[int, int], position: tuple[int, ...], axis: int | None
 ) -> LayerFrames:
@@ -193,12 +205,8 @@ def frames_of(
     ImageError
         If the image is smaller than 2 x 2 pixels or not numeric.
     """
+    check_plane(image, plane)
     data = full_resolution(image)
-    if np.dtype(data.dtype).kind not in "buif":
-        raise ImageError(f"{image.name!r} holds {data.dtype} values; numbers needed.")
-    shape = image_shape(image)
-    if min(shape[plane[0]], shape[plane[1]]) < 2:
-        raise ImageError(f"{image.name!r} is too small to segment: {shape}.")
     fixed, _ = split_position(plane, position, axis)
     return LayerFrames(
         data=data,

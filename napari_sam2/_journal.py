@@ -191,21 +191,32 @@ class Journal:
         """The prompt layers are gone; what they made stays."""
         self._add(Entry("forget", {}), None)
 
+    def followed(self, frames: LayerFrames) -> bool:
+        """Whether anything was propagated along these frames."""
+        entries = (entry for entry in self.entries if not entry.undone)
+        return any(self._is_along(frames, entry) for entry in entries)
+
     def carried(self, frames: LayerFrames, objects: Collection[int]) -> bool:
         """Whether the labels have all that was propagated of objects along frames."""
         for entry in reversed(self.entries):
-            if entry.do != "propagate":
-                continue
-            setup = self.setups[entry.what["setup"]]
-            line = tuple(setup["plane"]), setup["axis"], tuple(setup["fixed"])
-            if line != (frames.plane, frames.axis, frames.fixed):
-                continue
-            if entry.undone:
-                return False
-            only = entry.what.get("only", objects)
-            if "changes" not in entry.what and set(objects) <= set(only):
-                return True
+            if entry.do == "clear" and entry.what["what"] == "mask":
+                if not entry.undone:
+                    return False  # the prompts, which stay, lead to these masks again
+            elif self._is_along(frames, entry):
+                if entry.undone:
+                    return False
+                only = entry.what.get("only", objects)
+                if "changes" not in entry.what and set(objects) <= set(only):
+                    return True
         return False
+
+    def _is_along(self, frames: LayerFrames, entry: Entry) -> bool:
+        """Whether an entry is a propagation along these frames."""
+        if entry.do != "propagate":
+            return False
+        setup = self.setups[entry.what["setup"]]
+        line = tuple(setup["plane"]), setup["axis"], tuple(setup["fixed"])
+        return line == (frames.plane, frames.axis, frames.fixed)
 
     def flip(self, step: Any, undone: bool) -> None:
         """A step was undone, or done again."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
+LARGEST_ID = int(np.iinfo(np.uint32).max)  # masks are uint32; labels may be wider
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -101,11 +103,29 @@ def combine(masks: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.uint32]:
 def check_id(labels: Labels, object_id: int) -> None:
     """PromptError if the labels' type cannot hold the id."""
     dtype = labels.data.dtype
-    if not 0 <= object_id <= np.iinfo(dtype).max:
+    if not np.iinfo(dtype).min <= object_id <= np.iinfo(dtype).max:
         raise PromptError(
             f"{labels.name!r} holds {dtype} numbers and cannot take label {object_id}; "
             "choose a new labels layer."
         )
+
+
+def check_new(labels: Labels, object_id: int) -> None:
+    """PromptError if no new object can have the id in these labels."""
+    check_id(labels, object_id)
+    if object_id > LARGEST_ID:
+        raise PromptError(
+            f"Masks have labels up to {LARGEST_ID}, so there is none left for a new "
+            "object; choose a new labels layer."
+        )
+
+
+def too_large(name: str) -> str:
+    """Why an object of this name, whose label no mask can have, is not prompted."""
+    return (
+        f"{name} cannot be prompted, as masks have labels up to {LARGEST_ID}; merge it "
+        "with a smaller label first."
+    )
 
 
 def read_mask(
@@ -140,7 +160,7 @@ def write_plane(
         New masks, as object ids; 0 elsewhere.
     objects : iterable of int
         Objects that ``ids`` speaks about. Their old pixels are cleared; all other
-        labels stay.
+        labels stay. Pixels below 0 are background.
     keep_others : bool
         Whether pixels of other labels may not be taken over.
     locked : collection of int
@@ -168,7 +188,7 @@ def write_plane(
     target = np.where(own, 0, current).astype(current.dtype, copy=False)
     paint = ids > 0
     if keep_others:
-        paint &= target == 0
+        paint &= target <= 0
     np.copyto(target, ids, where=paint, casting="unsafe")
     if locked:
         kept = np.isin(current, list(locked))
@@ -320,8 +340,14 @@ def refresh(labels: Labels) -> None:
 
 
 def first_free_id(labels: Labels) -> int:
-    """Smallest id above all labels in the layer (1 for an empty layer)."""
+    """Smallest id above all labels that masks can have (1 for an empty layer)."""
     data = labels.data
-    if data.ndim > 2:
-        return 1 + max(int(np.max(data[i])) for i in range(data.shape[0]))
-    return 1 + int(np.max(data))
+    parts = (data[i] for i in range(data.shape[0])) if data.ndim > 2 else (data,)
+    return 1 + max(_largest(np.asarray(part)) for part in parts)
+
+
+def _largest(values: NDArray[Any]) -> int:
+    largest = int(values.max(initial=0))
+    if largest > LARGEST_ID:
+        largest = int(values.max(initial=0, where=values <= LARGEST_ID))
+    return largest

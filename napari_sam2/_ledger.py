@@ -97,7 +97,7 @@ class Ledger:
         self.changed.emit()
 
     def _add(self, place: Place, object_id: int, difference: int) -> None:
-        if object_id == 0 or difference == 0:
+        if object_id <= 0 or difference == 0:
             return
         known = self._planes.setdefault(place, {})
         area = known.get(object_id, 0) + difference
@@ -113,11 +113,13 @@ class Ledger:
 
 
 def count_labels(plane_hw: NDArray[Any]) -> dict[int, int]:
-    """Pixels of each label in a plane, without the background."""
+    """Pixels of each label in a plane, without the background: 0 and below."""
     plane = np.asarray(plane_hw)
     flat = plane[plane.any(axis=-1)].ravel()  # most rows of most planes are empty
+    if flat.size and int(flat.min()) < 0:  # such as the borders of a watershed
+        flat = flat[flat > 0]
     if flat.size and int(flat.max()) < FEW_LABELS:
-        counts = np.bincount(flat)
+        counts = np.bincount(flat.astype(np.intp, copy=False))
         ids = np.flatnonzero(counts)
         counts = counts[ids]
     else:
@@ -128,9 +130,10 @@ def count_labels(plane_hw: NDArray[Any]) -> dict[int, int]:
 def count_plane(data: Any, place: Place) -> dict[int, int]:
     """Pixels of each label at a place; none where it cannot be read."""
     try:
-        return count_labels(np.asarray(data[place]))
+        plane = np.asarray(data[place])
     except Exception:  # noqa: BLE001  lazy arrays raise whatever their files do
         return {}
+    return count_labels(plane)
 
 
 def differences(patch: Patch) -> Iterator[tuple[Place, int, int]]:

@@ -56,13 +56,17 @@ class LineageTools:
         Raises
         ------
         PromptError
-            If the object divided and is locked.
+            If the object divided and is locked, or nothing looks like that division
+            any more.
         """
         controller, record = self.controller, self.tools.record
         frames = self.tools.need_frames()
         assert frames.axis is not None
         if divided and suspect.parent in controller.notes.locked:
             raise PromptError(controller.notes.refusal(suspect.parent))
+        if suspect not in self.suspects():
+            self.tools.refresh()  # the question goes
+            raise PromptError("The masks have changed since then; look at them again.")
         splits = divided and not suspect.daughter
         first = controller.free_id(2) if splits else 0  # may be refused
         step = controller.steps.begin("answer")
@@ -148,6 +152,7 @@ class LineageTools:
             raise PromptError("Tracks need a stack whose first axis is time.")
         rows: list[Any] = []
         data, total = labels.data, int(labels.data.shape[0])
+        record = self.tools.record  # of these labels; others may be in use at the end
 
         def work(stop: Stop) -> Iterator[Any]:
             return collect_rows(data, stop)
@@ -164,7 +169,8 @@ class LineageTools:
             try:
                 if error is not None:
                     raise error
-                self._show(np.concatenate(rows), image, labels)
+                found = np.concatenate(rows)
+                self._show(make_tracks(found, record.divisions, image, labels))
             except Cancelled as stopped:
                 controller.tasks.rest(str(stopped))
             except Sam2Error as problem:
@@ -172,9 +178,8 @@ class LineageTools:
 
         controller.runner.submit(Job("tracks", work, on_item, on_end, on_start))
 
-    def _show(self, rows: Any, image: Any, labels: Any) -> None:
+    def _show(self, tracks: Tracks) -> None:
         viewer, old = self.controller.viewer, self.tracks
-        tracks = make_tracks(rows, self.tools.record.divisions, image, labels)
         if old is not None and old in viewer.layers:
             viewer.layers.remove(old)
         active = viewer.layers.selection.active

@@ -111,8 +111,7 @@ class Objects:
             found, many = np.unique(layer.features["object_id"], return_counts=True)
             for object_id, n in zip(found, many, strict=True):
                 counts[int(object_id)] = counts.get(int(object_id), 0) + int(n)
-        counts.pop(0, None)
-        return counts
+        return {object_id: n for object_id, n in counts.items() if object_id > 0}
 
     def _confidence(self, ids: set[int]) -> dict[int, float | None]:
         """Certainty of each object; now and then while frames stream in."""

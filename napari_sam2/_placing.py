@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2 import _layers
+from napari_sam2._advice import BACKGROUND
 from napari_sam2._assigning import assign
-from napari_sam2._labels import check_id
+from napari_sam2._images import check_plane
+from napari_sam2._labels import LARGEST_ID, check_new, too_large
 from napari_sam2._layers import IN_3D
 from napari_sam2._screen import camera_of
-from sam2_core.errors import PromptError
+from sam2_core.errors import ImageError, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +80,7 @@ class Placing:
         current, each = state.object_id, state.each
         given = assign(stage, before, each, current, following, self._told)
         if given and stage.labels is not None:
-            check_id(stage.labels, max(given))
+            check_new(stage.labels, max(given))
         return given
 
     def locate(self, position: Sequence[float]) -> list[float]:
@@ -98,9 +100,11 @@ class Placing:
     def check(self) -> None:
         """PromptError if the current object cannot be prompted."""
         if self.state.object_id < 1:
-            raise PromptError("Label 0 is the background; choose another label.")
+            raise PromptError(BACKGROUND.format(self.state.object_id))
         if self.state.object_id in self.notes.locked:
             raise PromptError(self.notes.refusal(self.state.object_id))
+        if self.state.object_id > LARGEST_ID:
+            raise PromptError(too_large(self.notes.name(self.state.object_id)))
 
     def why_not(self, steps: Steps) -> str:
         """Reason why what was just drawn or moved has to go back; "" if it may stay."""
@@ -113,6 +117,13 @@ class Placing:
         more = len(now.points) + len(now.shapes) > len(last.points) + len(last.shapes)
         if more and self.stage.viewer.dims.ndisplay != 2:
             return IN_3D
+        if more and self.state.object_id > LARGEST_ID:
+            return too_large(self.notes.name(self.state.object_id))
+        if more:
+            try:
+                check_plane(image, _layers.current_view(self.stage.viewer, image).plane)
+            except ImageError as error:
+                return str(error)
         if self._is_click(len(last.shapes)):
             return CLICKED
         shape = _layers.image_shape(image)

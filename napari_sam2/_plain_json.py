@@ -159,8 +159,8 @@ def ranges(indices: Iterable[int]) -> list[list[int]]:
 
 
 def labels_as_json(labels: NDArray[Any]) -> dict[str, Any]:
-    """Labels of a plane, (H, W), in plain JSON."""
-    ids = np.ascontiguousarray(labels, "<u4")
+    """Labels of a plane, (H, W), in plain JSON; those below 0 as background."""
+    ids = np.ascontiguousarray(np.maximum(labels, 0), "<u4")
     return {"shape": list(ids.shape), "bits": _packed(ids.tobytes())}
 
 
@@ -188,7 +188,7 @@ def patch_as_json(patch: Patch) -> dict[str, Any]:
         "rows": [patch.rows.start, patch.rows.stop],
         "columns": [patch.columns.start, patch.columns.stop],
         "pixels": _packed(patch.packed.tobytes()),
-        "values": _packed(patch.new.astype("<u4").tobytes()),
+        "values": _packed(np.maximum(patch.new, 0).astype("<u4").tobytes()),
     }
 
 

@@ -9,7 +9,7 @@ from napari_sam2._facts import measure, measure_labels
 from napari_sam2._journal import Journal
 from napari_sam2._marks import Mark, Marks
 from napari_sam2._object_notes import NO_NOTES
-from napari_sam2._review import Fact, Review
+from napari_sam2._review import Fact, Plane, Position, Review
 from napari_sam2._sums import PlaneSums
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 Answers: TypeAlias = dict[tuple[int, int, int], tuple[int, ...]]
+Frame: TypeAlias = tuple[Plane, Position]
 
 
 class Record:
@@ -55,6 +56,7 @@ class Record:
         self._facts: WeakKeyDictionary[Any, list[Fact]] = WeakKeyDictionary()
         self._marks: WeakKeyDictionary[Any, list[Mark]] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[Any, Answers] = WeakKeyDictionary()
+        self._doubts: WeakKeyDictionary[Any, set[Frame]] = WeakKeyDictionary()
 
     def note(self, masks: PlaneMasks, objects: Collection[int], step: Any) -> None:
         """New masks of these objects came into the labels, on behalf of a step."""
@@ -64,6 +66,11 @@ class Record:
             if object_id in objects
         ]
         self._remember(step, self.review.put(facts))
+
+    def doubt(self, plane: Plane, position: Position, step: Any) -> None:
+        """A propagation has changed a frame: if it was checked, it is not any more."""
+        if self.review.doubt(plane, position):
+            self._doubts.setdefault(step, set()).add((plane, position))
 
     def searched(
         self,
@@ -168,6 +175,11 @@ class Record:
         if step in self._answers:
             answers, self.divisions = self.divisions, self._answers[step]
             self._answers[step] = answers
+        for frame in self._doubts.get(step, ()):
+            if undone:
+                self.review.check(*frame, True)
+            else:
+                self.review.doubt(*frame)
 
     def _remember(self, step: Any, facts: list[Fact]) -> None:
         if step is not None and facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_sam2._disk_labels import on_disk, reopen
@@ -12,7 +13,7 @@ from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
 from napari_sam2._image_reference import find_layer
 from napari_sam2._images import full_resolution
-from napari_sam2._labels import first_free_id
+from napari_sam2._ledger import count_plane
 from napari_sam2._record import Record
 from napari_sam2._saved_prompts import (
     answers_from_json,
@@ -94,8 +95,10 @@ def restore(
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
     controller.runner.cancel("predict", "propagate", "restore")
-    if stage.labels is not None and (
-        controller.ledger.highest or first_free_id(stage.labels) > 1
+    data = None if stage.labels is None else stage.labels.data
+    if data is not None and (
+        controller.ledger.ids
+        or any(count_plane(data, at) for at in np.ndindex(*data.shape[:-2]))
     ):
         controller.choose_labels(None)
     session.journal.sources.find(viewer_images(controller.viewer, known))

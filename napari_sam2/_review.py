@@ -34,6 +34,7 @@ class Review:
         self.facts: dict[Plane, dict[int, dict[Position, Facts]]] = {}
         self.seen: set[tuple[Plane, Position]] = set()
         self.checked: set[tuple[Plane, Position]] = set()
+        self.doubted: set[tuple[Plane, Position]] = set()  # were checked, and changed
 
     # -- writing ------------------------------------------------------------------
 
@@ -84,9 +85,18 @@ class Review:
         frame = plane, position
         on = frame not in self.checked if on is None else on
         (self.checked.add if on else self.checked.discard)(frame)
+        self.doubted.discard(frame)
         self.looked.emit()
         self.confirmed.emit()
         return on
+
+    def doubt(self, plane: Plane, position: Position) -> bool:
+        """A frame has changed by itself; returns whether it was checked until now."""
+        was = (plane, position) in self.checked
+        if was:
+            self.check(plane, position, False)
+            self.doubted.add((plane, position))
+        return was
 
     # -- reading ------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class StackTools:
         for name in ("image", "axis", "plane", "labels"):
             state.events[name].connect(self._on_line)
         controller.stage.prompts_changed.connect(self._on_prompts)
+        controller.steps.arrived.connect(self.refresh)
         for name in ("current_step", "order", "ndisplay"):
             controller.viewer.dims.events[name].connect(self._on_dims)
         self._on_record()
@@ -310,13 +311,17 @@ class StackTools:
             kind == "predict" and known < QUICK
         ):
             self.refresh()
+        if kind == "propagate" and (number := len(self.record.review.doubted)):
+            some = "1 checked frame has changed: look at it again."
+            many = f"{number} checked frames have changed: look at them again."
+            said = self.controller.state.status
+            self.controller.state.status = f"{said} {some if number == 1 else many}"
         more = self.controller.runner.awaits("predict")
         if kind != "predict" or more or not self._corrected:
             return
         self._corrected = False
-        followed = any(
-            not facts.prompted for row in self.line().values() for facts in row.values()
-        )
+        frames = self.frames()
+        followed = frames is not None and self.record.journal.followed(frames)
         if self.controller.state.follow_corrections and followed:
             try:
                 self.controller.propagate(changes=True)

@@ -115,7 +115,7 @@ class Starts:
         Raises
         ------
         PromptError
-            If there are none.
+            If there are none, or one of them is too large for a mask.
         """
         plane_hw = np.asarray(
             labels.data[_layers.plane_index(view.plane, view.position)]
@@ -126,6 +126,8 @@ class Starts:
         ids = [i for i in present if i not in self.steps.notes.locked]
         if not ids:
             raise PromptError("All labels of this frame are locked; unlock one first.")
+        if ids[-1] > _labels.LARGEST_ID:
+            raise PromptError(_labels.too_large(self.steps.notes.name(ids[-1])))
         prompted = self.prompts()
         masks = {}
         for object_id in ids:

@@ -22,9 +22,9 @@ class PlaneSums:
     """Checksums of the planes as the journal tells them.
 
     A checksum is linear in the labels: a change adds to it, whatever else there is in
-    the plane, and an empty plane has 0. So every write keeps it right by looking at the
-    changed pixels alone, and a plane whose own checksum is another one was changed by
-    somebody else.
+    the plane, and an empty plane has 0; labels below 0 count as none. So every write
+    keeps it right by looking at the changed pixels alone, and a plane whose own
+    checksum is another one was changed by somebody else.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ def plane_sum(plane_hw: NDArray[Any]) -> int:
     if rows.size == 0:
         return 0
     first, last = int(rows[0]), int(rows[-1]) + 1
-    inside = plane[first:last].astype(np.int64).view(np.uint64)
+    inside = _ids(plane[first:last]).view(np.uint64)
     sums = inside @ _factors(plane.shape[1], 1)
     return int((sums * _factors(last, 0)[first:]).sum())
 
@@ -82,7 +82,7 @@ def _differences(patch: Patch) -> Iterator[tuple[Place, int]]:
     """What a patch adds to the checksum of each place that it lies in."""
     rows, columns = np.nonzero(patch.changed())
     rows, columns = rows + patch.rows.start, columns + patch.columns.start
-    gained = patch.new.astype(np.int64) - patch.old.astype(np.int64)
+    gained = _ids(patch.new) - _ids(patch.old)
     values = gained.view(np.uint64)
     ndim = len(patch.position) + 2
     if patch.plane == (ndim - 2, ndim - 1):
@@ -99,6 +99,10 @@ def _differences(patch: Patch) -> Iterator[tuple[Place, int]]:
         here = which.ravel() == number
         total = _total(index[-2][here], index[-1][here], values[here])
         yield tuple(int(i) for i in place), total
+
+
+def _ids(labels: NDArray[Any]) -> NDArray[np.int64]:
+    return np.maximum(labels.astype(np.int64), 0)
 
 
 def _total(rows: NDArray[Any], columns: NDArray[Any], values: NDArray[Any]) -> int:

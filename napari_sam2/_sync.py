@@ -77,8 +77,7 @@ class Sync:
             if place in found:
                 continue
             here = np.array(labels.data[_layers.plane_index(*place)])
-            if not every:
-                here[~np.isin(here, list(locked))] = 0
+            here[here < 0 if every else ~np.isin(here, list(locked))] = 0
             if here.any():
                 found[place] = here
         return found

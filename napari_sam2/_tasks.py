@@ -378,7 +378,9 @@ class Tasks:
         elif isinstance(item, PlaneMasks | Relabelled):
             if labels is not None:
                 if isinstance(item, PlaneMasks):
-                    history.write(labels, item, step, rules)
+                    news = history.write(labels, item, step, rules)
+                    if news and self.state.busy == "propagate":
+                        history.record.doubt(item.plane, item.position, step)
                 else:
                     history.relabel(labels, item, step)
                 if labels is self.stage.labels:

@@ -34,7 +34,7 @@ def rows_of_frame(frame: NDArray[np.integer[Any]], time: int) -> NDArray[np.floa
     (N, 2 + frame.ndim) float array
         Sorted by id.
     """
-    where = np.nonzero(frame)
+    where = np.nonzero(frame > 0)
     ids, inverse, sizes = np.unique(
         frame[where], return_inverse=True, return_counts=True
     )

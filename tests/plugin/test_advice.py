@@ -45,3 +45,41 @@ def test_each_tool_has_its_own(tool, name, begins):
     assert t.state.status.startswith(begins)
     click(t, 10, 20)
     assert t.state.status == "Object 1: 1 prompt."
+
+
+def test_a_negative_click_alone_is_explained(tool):
+    t = tool(FLAT)
+    t.set_polarity(False)
+    click(t, 10, 20)
+    assert "Object 1 has negative prompts only" in t.state.status
+    t.set_polarity(True)
+    click(t, 10, 24)
+    assert t.state.status == "Object 1: 2 prompts."
+
+
+def test_a_negative_click_on_a_label_that_is_there_needs_no_more(tool):
+    t = tool(FLAT)
+    data = np.zeros(FLAT.shape, np.uint16)
+    data[5:15, 5:15] = 4
+    t.choose_labels(t.viewer.add_layer(Labels(data)))
+    t.select_object(4)
+    t.set_polarity(False)
+    click(t, 14, 14)
+    assert t.state.status.startswith("Object 4: ")
+    assert 0 < (t.stage.labels.data == 4).sum() < 100
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (np.zeros((1, 50), np.uint8), "too small to segment: (1, 50)"),
+        (np.zeros((5, 50, 1), np.uint8), "too small to segment: (5, 50, 1)"),
+    ],
+)
+def test_an_image_that_cannot_be_segmented_is_told_when_it_is_chosen(tool, data, said):
+    t = tool(data)
+    assert said in t.state.status
+    t.stage.add_point((0,) * data.ndim)
+    assert said in t.state.status
+    assert len(t.stage.points.data) == 0
+    assert t.errors == []

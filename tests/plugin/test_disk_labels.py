@@ -7,7 +7,8 @@ import pytest
 import zarr
 from fakes import disc
 
-from napari_sam2._disk_labels import move_to_disk, on_disk
+from napari_sam2 import _disk_labels
+from napari_sam2._disk_labels import copy_planes, move_to_disk, on_disk
 from sam2_core import ImageError
 
 STACK = np.zeros((7, 40, 60), np.float32)
@@ -30,6 +31,33 @@ def test_masks_go_through_to_the_store_and_undo_takes_them_back(tool, tmp_path):
     t.undo()
     assert not np.asarray(stored[:]).any()
     assert t.errors == []
+
+
+def test_a_prompt_deleted_on_another_frame_meanwhile_is_gone_on_disk(
+    tool, tmp_path, monkeypatch
+):
+    t = tool(STACK)
+    t.viewer.dims.set_current_step(0, 3)
+    t.add_point((3, 10, 20))
+    t.add_point((1, 10, 20))
+    t.viewer.dims.set_current_step(0, 6)
+    passes = []
+
+    def copy(*args):
+        passes.append(len(passes))
+        for done in copy_planes(*args):
+            if done[0] == 5 and len(passes) == 1:  # frame 1 has been copied
+                t.stage.points.selected_data = {1}
+                t.stage.points.remove_selected()
+            yield done
+
+    monkeypatch.setattr(_disk_labels, "copy_planes", copy)
+    move_to_disk(t.tasks, t.stage.labels, tmp_path / "labels")
+    assert on_disk(t.stage.labels)
+    filled = np.asarray(t.stage.labels.data).any((1, 2))
+    assert np.flatnonzero(filled).tolist() == [3]
+    assert t.errors == []
+    assert len(passes) == 2
 
 
 def test_a_store_that_is_there_is_not_overwritten(tool, tmp_path):

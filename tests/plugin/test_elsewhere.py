@@ -119,6 +119,8 @@ def test_sums_tell_planes_apart():
     sums = {plane_sum(p) for p in (plane, swapped, moved, turned)}
     assert len(sums) == 4
     assert plane_sum(plane) == plane_sum(plane.astype(np.int64))
+    bordered = np.where(plane == 0, -1, plane.astype(np.int64))  # background, too
+    assert plane_sum(plane) == plane_sum(bordered)
     assert PlaneSums().known == {}
 
 
@@ -137,6 +139,19 @@ def test_labels_that_were_there_are_part_of_the_session(kept, repeat):
     assert {3, 40, 60} <= set(np.unique(t.stage.labels.data))
     assert same(t, repeat)
     assert t.history.record.journal.entries[0].do == "found"
+
+
+def test_borders_below_0_come_back_as_background(kept, repeat):
+    t = kept()
+    bordered = foreign().astype(np.int32)
+    bordered[:, 5] = np.where(bordered[:, 5] == 0, -1, bordered[:, 5])
+    t.choose_labels(t.viewer.add_labels(bordered))
+    at(t, 2)
+    t.add_point((6, 25), object_id=60)  # over the border
+    labels, lacking = repeat(t)
+    np.testing.assert_array_equal(labels, np.maximum(t.stage.labels.data, 0))
+    assert (t.stage.labels.data < 0).any()
+    assert lacking == ""
 
 
 def test_labels_written_by_others_in_between(kept, repeat):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes import disc
+from napari.layers import Labels
 
 from napari_sam2._jobs import run_inline
+from napari_sam2._labels import first_free_id
 from sam2_core import PromptError
 
 SHAPE = (30, 40, 60)
@@ -239,3 +241,105 @@ def test_a_click_is_not_forgotten_over_another_image_or_labels(busy, what):
     assert busy.stage.labels.data[2, 20, 30] == 42
     others = np.where(busy.stage.labels.data == 42, 0, busy.stage.labels.data)
     np.testing.assert_array_equal(others, foreign())
+
+
+def borders(shape=(40, 60)):
+    """Objects 1 and 2 with a border of -1, as some watersheds leave them."""
+    data = np.zeros(shape, np.int32)
+    data[..., 2:8, 2:8] = 1
+    data[..., 2:8, 9:15] = 2
+    data[..., 8, :] = data[..., 2:8, 8] = -1
+    return data
+
+
+def test_objects_beside_borders_of_minus_1_are_seen(tool):
+    t = tool(STACK)
+    data = borders(SHAPE)
+    t.choose_labels(t.viewer.add_labels(data.copy()))
+    assert [row.object_id for row in t.objects.rows()] == [1, 2, 3]
+    assert t.state.object_id == 3
+    t.viewer.dims.set_current_step(0, 4)
+    t.add_point((4, 12, 30))
+    new = t.stage.labels.data
+    np.testing.assert_array_equal(new[4] == 3, disc((40, 60), 30, 12))  # border, too
+    for object_id in (1, 2):
+        np.testing.assert_array_equal(new == object_id, data == object_id)
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, data)
+    assert t.objects.track_all() == [1, 2]
+    assert t.errors == []
+
+
+def test_border_pixels_are_background_like_0(tool):
+    t = tool(STACK[0])
+    t.choose_labels(t.viewer.add_labels(borders()))
+    t.stage.labels.selected_label = -1
+    assert "-1 is the background" in t.state.status
+    with pytest.raises(PromptError, match="-1 is the background"):
+        t.add_point((12, 30))
+    t.stage.add_point((12, 30))
+    assert [row.object_id for row in t.objects.rows()] == [1, 2]
+    np.testing.assert_array_equal(t.stage.labels.data, borders())
+
+
+HUGE = 2**32 + 5
+
+
+def electron_microscopy():
+    data = np.zeros((40, 60), np.int64)
+    data[2:8, 2:8] = HUGE
+    data[2:8, 9:15] = 2**40
+    data[30:35, 2:8] = 7
+    return data
+
+
+def test_new_objects_have_ids_that_masks_can_have(tool):
+    t = tool(STACK[0])
+    data = electron_microscopy()
+    t.choose_labels(t.viewer.add_labels(data.copy()))
+    assert t.state.object_id == 8
+    t.add_point((20, 30))
+    np.testing.assert_array_equal(t.stage.labels.data == 8, disc((40, 60), 30, 20))
+    assert t.next_object() == 9
+    t.select_object(HUGE)
+    assert t.next_object() == 10
+    assert t.errors == []
+
+
+def test_objects_above_those_of_masks_are_refused_by_name_and_can_be_merged(tool):
+    t = tool(STACK[0])
+    t.choose_labels(t.viewer.add_labels(electron_microscopy()))
+    t.select_object(HUGE)
+    t.objects.rename(HUGE, "axon")
+    with pytest.raises(PromptError, match="axon cannot be prompted"):
+        t.add_point((4, 4))
+    t.stage.add_point((4, 4))  # a click
+    assert "axon cannot be prompted" in t.state.status
+    assert len(t.stage.points.data) == 0
+    np.testing.assert_array_equal(t.stage.labels.data, electron_microscopy())
+    t.objects.merge([7, HUGE])
+    before = electron_microscopy()
+    np.testing.assert_array_equal(
+        t.stage.labels.data == 7, (before == 7) | (before == HUGE)
+    )
+    t.add_point((12, 12))
+    expected = disc((40, 60), 12, 12) & (before == 0)
+    assert (t.stage.labels.data[expected] == 7).all()
+    t.undo()
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+
+
+def test_tracking_all_names_the_label_that_masks_cannot_have(tool):
+    t = tool(STACK)
+    t.choose_labels(t.viewer.add_labels(np.stack([electron_microscopy()] * 30)))
+    with pytest.raises(PromptError, match=f"Object {2**40} cannot be prompted"):
+        t.objects.track_all()
+    assert t.state.undo_text == ""
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_the_first_free_id_is_above_those_that_masks_can_have(dtype):
+    data = np.array([[[0, 3]], [[2**40, 1]]], dtype)
+    assert first_free_id(Labels(data)) == first_free_id(Labels(data[0])) == 4
+    assert first_free_id(Labels(np.full((2, 2), -1))) == 1

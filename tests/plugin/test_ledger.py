@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_sam2 import _labels
-from napari_sam2._ledger import Ledger, count_labels
+from napari_sam2 import _labels, _ledger
+from napari_sam2._ledger import Ledger, count_labels, count_plane
 
 
 def truth(data):
@@ -45,6 +45,36 @@ def test_counting(dtype):
 def test_huge_labels_are_counted_too():
     plane = np.array([[0, 4_000_000_000], [7, 7]], np.uint32)
     assert count_labels(plane) == {4_000_000_000: 1, 7: 2}
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
+def test_pixels_below_0_are_nobodys_and_hide_nobody(dtype):
+    data = np.array([[[0, -1, 3, 3], [-1, -1, -7, 0], [2, -1, 0, 3]]], dtype)
+    assert count_labels(data[0]) == {2: 1, 3: 3}
+    layer, ledger = Labels(data.copy()), counted(data)
+    ids = np.zeros((3, 4), np.uint32)
+    ids[0] = 5
+    patch = _labels.write_plane(layer, (1, 2), (0,), ids, [5])
+    np.testing.assert_array_equal(layer.data[0, 0], [5, 5, 3, 3])  # background goes
+    ledger.take(patch)
+    assert ledger.on((0,)) == {2: 1, 3: 3, 5: 2}
+    ledger.take(_labels.replay(layer, patch, back=True))
+    assert ledger.on((0,)) == {2: 1, 3: 3}
+    np.testing.assert_array_equal(layer.data, data)
+
+
+def test_numbers_of_64_bits_without_a_sign_are_counted():
+    assert count_labels(np.array([[0, 4], [4, 9]], np.uint64)) == {4: 2, 9: 1}
+
+
+def test_only_reading_may_fail_silently(monkeypatch):
+    def broken(plane):
+        raise TypeError
+
+    monkeypatch.setattr(_ledger, "count_labels", broken)
+    assert count_plane(None, (0,)) == {}
+    with pytest.raises(TypeError):
+        count_plane(np.zeros((1, 2, 2), int), (0,))
 
 
 @pytest.mark.parametrize(("plane", "position"), [((1, 2), (1,)), ((0, 2), (3,))])

@@ -12,6 +12,7 @@ from napari_sam2 import _lineage
 from napari_sam2._divisions import Suspect, divide, find_suspects
 from napari_sam2._engine import Engine
 from napari_sam2._facts import Facts
+from napari_sam2._flags import find_flags
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._labels import Rules
@@ -24,7 +25,7 @@ from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._saved_prompts import answers_from_json
 from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
-from napari_sam2._tracks import lineages, make_tracks, rows_of_frame
+from napari_sam2._tracks import collect_rows, make_tracks
 from sam2_core import PromptError
 
 SHAPE = (40, 60)
@@ -33,33 +34,6 @@ STACK = np.zeros((7, *SHAPE), np.float32)
 
 def facts(area=100, centre=(10.0, 10.0), parts=1):
     return Facts(0.9, 1.0, area, centre if area else None, parts)
-
-
-def test_rows_are_the_centres_of_the_objects():
-    frame = np.zeros((5, 8), np.uint16)
-    frame[1:4, 2] = 3
-    frame[0, 5:8] = 1
-    expected = [[1, 9, 0, 6], [3, 9, 2, 2]]
-    np.testing.assert_array_equal(rows_of_frame(frame, 9), expected)
-    volume = np.stack([frame, frame])
-    np.testing.assert_array_equal(rows_of_frame(volume, 0)[1], [3, 0, 0.5, 2, 2])
-    assert rows_of_frame(np.zeros((4, 4), int), 0).shape == (0, 4)
-
-
-def test_graph_names_only_tracks_that_are_there():
-    answers = {(1, 4, 0): (7, 8), (2, 3, 0): (), (7, 6, 9): (9,)}
-    rows = np.array([[1, 3], [2, 3], [7, 4], [8, 4]], float)
-    tracks, graph = lineages(rows, answers)
-    assert tracks.tolist() == [1, 2, 7, 8]
-    assert graph == {7: [1], 8: [1]}
-
-
-def test_a_mother_that_goes_on_as_a_daughter_ends_at_the_division():
-    rows = np.array([[1, t] for t in range(9)] + [[2, 3], [3, 6], [4, 6]], float)
-    answers = {(1, 3, 2): (2,), (1, 6, 3): (3,), (1, 6, 4): (4,)}
-    tracks, graph = lineages(rows, answers)
-    assert tracks.tolist() == [1] * 3 + [5] * 3 + [6] * 3 + [2, 3, 4]
-    assert graph == {2: [1], 5: [1], 3: [5], 4: [5], 6: [5]}
 
 
 def test_two_parts_are_asked_about_once_if_they_stay():
@@ -176,6 +150,37 @@ def test_a_mother_is_not_asked_for_beyond_the_division(lapse):
     lapse.undo()
     lapse.undo()
     assert sorted(key.position for key in lapse.pending.prompts()) == sorted(asked)
+    assert len(lapse.history.record.marks) == 0
+
+
+def test_undo_takes_flags_and_question_with_it_and_redo_brings_them(lapse):
+    asked, flags = lapse.lineage.suspects(), lapse.tools.flags
+    heard = []
+
+    def on_changed():
+        heard.append(lapse.lineage.suspects())
+
+    lapse.tools.changed.connect(on_changed)
+    assert any(flag.frame == 3 for flag in flags)
+    lapse.undo()  # what made the two parts
+    assert lapse.tools.flags == find_flags(lapse.tools.line()) != flags
+    assert heard[-1] == []
+    lapse.redo()
+    assert lapse.tools.flags == flags
+    assert heard[-1] == asked
+    lapse.lineage.answer(asked[0], divided=False)
+    lapse.undo()
+    assert heard[-1] == asked
+
+
+def test_a_question_that_no_longer_stands_is_not_answered(lapse):
+    (suspect,) = lapse.lineage.suspects()
+    lapse.undo()
+    before, text = lapse.stage.labels.data.copy(), lapse.state.undo_text
+    with pytest.raises(PromptError, match="have changed"):
+        lapse.lineage.answer(suspect, divided=True)
+    np.testing.assert_array_equal(lapse.stage.labels.data, before)
+    assert lapse.state.undo_text == text
     assert len(lapse.history.record.marks) == 0
 
 
@@ -341,6 +346,22 @@ def test_stopping_the_tracks_is_no_error(tool):
     assert t.errors == []
     assert (t.state.status, t.state.busy) == ("Stopped.", "")
     assert lineage.tracks is None
+
+
+def test_tracks_have_the_divisions_of_the_labels_they_are_made_from(lapse, monkeypatch):
+    lapse.lineage.answer(lapse.lineage.suspects()[0], divided=True)
+
+    def then_other_labels(*args):
+        yield from collect_rows(*args)
+        lapse.choose_labels(None)
+
+    monkeypatch.setattr(_lineage, "collect_rows", then_other_labels)
+    lapse.lineage.make_tracks()
+    graph = lapse.lineage.tracks.graph
+    assert {daughter: list(mother) for daughter, mother in graph.items()} == {
+        2: [1],
+        3: [1],
+    }
 
 
 def test_of_two_daughters_each_is_asked_about_and_kept(tool, tmp_path):

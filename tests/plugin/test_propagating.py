@@ -66,6 +66,20 @@ def test_a_propagation_that_marks_leave_nothing_to_says_so(tool):
     assert not t.stage.labels.data[2:].any()
 
 
+def test_a_range_is_of_one_axis_and_goes_with_it(tool):
+    t = tool(STACK)
+    t.state.update(start=2, stop=5)
+    t.viewer.dims.roll()
+    assert t.state.axis == 2
+    assert (t.state.start, t.state.stop) == (None, None)
+    t.state.update(start=50, stop=58)  # columns
+    t.viewer.dims.order = (0, 1, 2)
+    assert t.state.axis == 0
+    click(t, 3, 10, 20)
+    t.propagate()
+    assert t.stage.labels.data.any(axis=(1, 2)).all()
+
+
 def test_range_chosen_in_the_state_is_used(tool):
     t = tool(STACK)
     click(t, 3, 10, 20)

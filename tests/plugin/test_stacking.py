@@ -212,6 +212,33 @@ def test_without_a_stack_there_is_nothing_to_mark(stack):
     assert t.tools.marks_here() == set()
 
 
+def test_a_checked_frame_that_a_propagation_changes_is_to_be_checked_again(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    for frame in (2, 5, 6):
+        t.tools.go_to(frame)
+        t.tools.check()
+    t.tools.go_to(4)
+    before = t.stage.labels.data.copy()
+    t.add_point((4, 30, 40))
+    assert t.tools.settled()[1] == {2, 5, 6}
+    t.propagate("forward")
+    changed = (t.stage.labels.data != before).any((1, 2))
+    assert np.flatnonzero(changed).tolist() == [4, 5, 6]
+    assert t.tools.settled()[1] == {2}
+    assert t.state.status.endswith("2 checked frames have changed: look at them again.")
+    t.undo()
+    assert t.tools.settled()[1] == {2, 5, 6}
+    t.redo()
+    assert t.tools.settled()[1] == {2}
+    t.tools.go_to(5)
+    t.tools.check()
+    t.propagate("forward")  # changes nothing more
+    assert t.tools.settled()[1] == {2, 5}
+    assert t.state.status.endswith("1 checked frame has changed: look at it again.")
+
+
 def test_only_corrections_follow_by_themselves(stack, backend):
     t = stack()
     t.state.follow_corrections = True
@@ -254,6 +281,28 @@ def test_what_was_undone_is_carried_again(stack, backend):
     t.redo()
     t.add_point((5, 34, 42))
     assert backend.asked[-1][1]
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_after_a_deletion_of_masks_a_correction_fills_all_frames(
+    stack, backend, others
+):
+    t = stack()
+    if others:
+        t.add_point((3, 30, 50))
+        t.next_object()
+    object_id = t.state.object_id
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.objects.delete([object_id], "mask")
+    assert not (t.stage.labels.data == object_id).any()
+    t.state.follow_corrections = True
+    t.viewer.dims.set_current_step(0, 5)
+    t.add_point((5, 12, 22))
+    assert not backend.asked[-1][1]  # of an object that has changed nowhere else
+    assert (t.stage.labels.data == object_id).any((1, 2)).all()
+    t.add_point((5, 12, 24))
+    assert backend.asked[-1][1]  # what changes will do again
 
 
 def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, backend):

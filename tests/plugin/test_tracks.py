@@ -1,0 +1,36 @@
+"""Rows of a Tracks layer and its graph, from numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_sam2._tracks import lineages, rows_of_frame
+
+
+def test_rows_are_the_centres_of_the_objects():
+    frame = np.zeros((5, 8), np.uint16)
+    frame[1:4, 2] = 3
+    frame[0, 5:8] = 1
+    expected = [[1, 9, 0, 6], [3, 9, 2, 2]]
+    np.testing.assert_array_equal(rows_of_frame(frame, 9), expected)
+    volume = np.stack([frame, frame])
+    np.testing.assert_array_equal(rows_of_frame(volume, 0)[1], [3, 0, 0.5, 2, 2])
+    assert rows_of_frame(np.zeros((4, 4), int), 0).shape == (0, 4)
+    bordered = np.where(frame == 0, -1, frame.astype(np.int32))
+    np.testing.assert_array_equal(rows_of_frame(bordered, 9), expected)
+
+
+def test_graph_names_only_tracks_that_are_there():
+    answers = {(1, 4, 0): (7, 8), (2, 3, 0): (), (7, 6, 9): (9,)}
+    rows = np.array([[1, 3], [2, 3], [7, 4], [8, 4]], float)
+    tracks, graph = lineages(rows, answers)
+    assert tracks.tolist() == [1, 2, 7, 8]
+    assert graph == {7: [1], 8: [1]}
+
+
+def test_a_mother_that_goes_on_as_a_daughter_ends_at_the_division():
+    rows = np.array([[1, t] for t in range(9)] + [[2, 3], [3, 6], [4, 6]], float)
+    answers = {(1, 3, 2): (2,), (1, 6, 3): (3,), (1, 6, 4): (4,)}
+    tracks, graph = lineages(rows, answers)
+    assert tracks.tolist() == [1] * 3 + [5] * 3 + [6] * 3 + [2, 3, 4]
+    assert graph == {2: [1], 5: [1], 3: [5], 4: [5], 6: [5]}

@@ -75,7 +75,8 @@ def measure(model: str, device: str, dtype: str) -> tuple[float, float, float]:
     from sam2_core.models import load_model
 
     image = np.random.default_rng(0).integers(0, 255, (_SIDE, _SIDE, 3), np.uint8)
-    point = np.array([[_SIDE / 2, _SIDE / 2]])
+    # Each click is somewhere else: answers to the same one are remembered.
+    columns = iter(np.linspace(0.2, 0.8, 6) * _SIDE)
     begin = time.perf_counter()
     predictor = ImagePredictor(load_model(model, device, dtype))
     load = time.perf_counter() - begin
@@ -86,6 +87,7 @@ def measure(model: str, device: str, dtype: str) -> tuple[float, float, float]:
             torch.cuda.synchronize()  # a GPU may still be working
 
     def click() -> None:
+        point = np.array([[next(columns), _SIDE / 2]])
         predictor.predict(point_coords=point, point_labels=np.array([1]))
 
     return load, _seconds(encode, runs=3), _seconds(click, runs=5)

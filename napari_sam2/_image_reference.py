@@ -191,7 +191,9 @@ def _candidates(reference: ImageReference, path: Path | None) -> list[LayerData]
         )
     place = path or Path(reference.path)
     if not place.exists():
-        raise ImageError(f"The image is not at {place} any more: give its new place.")
+        raise ImageError(
+            f"The image is not at {place} any more: give its new place with --image."
+        )
     plugin_name = reference.reader if path is None and reference.reader else None
     try:
         layers = npe2.read([str(place)], stack=False, plugin_name=plugin_name)

@@ -97,12 +97,17 @@ def restore(
         controller.ledger.highest or first_free_id(stage.labels) > 1
     ):
         controller.choose_labels(None)
-    session.journal.sources.find(viewer_images(controller.viewer, known))
+    journal, data = session.journal, full_resolution(image)
+    look = viewer_images(controller.viewer, known)
+    journal.sources.find(look, session.image, data)
+    for setup in journal.setups:
+        if "image" not in setup:
+            setup["image"] = journal.sources.number(data, session.image)
     settings = {k: v for k, v in session.settings.items() if k in SETTINGS}
     state.update(**settings, model=session.model["name"])
     stage.ensure()
     stage.restore(snapshot_from_json(session.objects, image.ndim))
-    record = Record(session.journal)
+    record = Record(journal)
     record.marks.replace(marks_from_json(session.objects))
     record.notes = notes_from_json(session.objects)
     for frame in session.checked:
@@ -111,6 +116,7 @@ def restore(
     record.divisions = answers_from_json(session.divisions)
 
     def finished() -> None:
+        journal.sources.release()
         controller.steps.look()
         if stage.labels is not None:
             controller.ids.highest = controller.ledger.highest
@@ -134,7 +140,7 @@ def restore(
         then()
 
     controller.use_history(History(record))
-    controller.tasks.replay(full_resolution(image), finished)
+    controller.tasks.replay(data, finished)
 
 
 def _reopen(

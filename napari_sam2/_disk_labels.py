@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
+    from napari_sam2._history import History
     from napari_sam2._tasks import Tasks
 
 CHUNK = 512  # rows and columns; one frame deep, as masks come frame by frame
@@ -89,7 +90,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     source = labels.data
     store = new_store(path, tuple(source.shape), source.dtype)
     changes: list[Any] = []  # since the copy began
-    events = tasks.history_changed, labels.events.paint, labels.events.labels_update
+    events = labels.events.paint, labels.events.labels_update
 
     def work(stop: Stop) -> Iterator[Any]:
         return copy_planes(source, store, stop)
@@ -111,6 +112,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
             return
         for each in events:
             each.disconnect(on_change)
+        ignore()
         if error is not None:
             shutil.rmtree(path, ignore_errors=True)
             tasks.fail(error)
@@ -122,6 +124,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
 
     for each in events:
         each.connect(on_change)
+    ignore = _hear(tasks, labels, on_change)
     begin()
 
 
@@ -150,7 +153,11 @@ def reopen(
     then : callable
         Gets the reason why the labels stay in memory, "" if they do not.
     """
-    history, patches = tasks.history, list[Patch]()
+    patches = list[Patch]()
+    for layer in tasks.stage.viewer.layers:
+        if on_disk(layer) == str(path):
+            then(f"{path} is on display as {layer.name!r} already")
+            return
     try:
         store = open_store(path, tuple(labels.data.shape))
     except ImageError as error:
@@ -174,7 +181,7 @@ def reopen(
 
     def on_end(error: Sam2Error | None) -> None:
         tasks.state.update(busy="", done=0, total=0)
-        history.patched.disconnect(on_patch)
+        ignore()
         if error is None:
             _live_in(tasks, labels, store)
             for patch in patches:
@@ -183,12 +190,38 @@ def reopen(
             error = ImageError(f"{path} was not looked through")
         then("" if error is None else str(error))
 
-    history.patched.connect(on_patch)
+    ignore = _hear(tasks, labels, on_patch)
     tasks.runner.submit(Job("copy", work, on_item, on_end, on_start))
+
+
+def _hear(
+    tasks: Tasks, labels: Labels, heard: Callable[[Patch], None]
+) -> Callable[[], None]:
+    """Tell of each plane that is written or taken back; returns what ends it.
+
+    The layer itself tells of strokes, and of what is on display.
+    """
+    histories: list[History] = []
+
+    def attend() -> None:
+        """These labels may get another history, and other labels be in use."""
+        if tasks.stage.labels is labels and tasks.history not in histories:
+            histories.append(tasks.history)
+            tasks.history.patched.connect(heard)
+
+    def end() -> None:
+        tasks.history_changed.disconnect(attend)
+        for history in histories:
+            history.patched.disconnect(heard)
+
+    tasks.history_changed.connect(attend)
+    attend()
+    return end
 
 
 def _live_in(tasks: Tasks, labels: Labels, store: Any) -> None:
     labels.data = store
     tasks.state.status = f"The labels are written to {on_disk(labels)} from now on."
-    tasks.state.events.labels.emit(labels)
+    if labels is tasks.stage.labels:
+        tasks.state.events.labels.emit(labels)
     tasks.ended.emit("copy")

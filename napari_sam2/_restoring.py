@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_sam2._disk_labels import on_disk, reopen
@@ -93,10 +94,7 @@ def restore(
     """
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
-    if stage.labels is not None and (
-        controller.ledger.highest or first_free_id(stage.labels) > 1
-    ):
-        controller.choose_labels(None)
+    _take_empty_labels(controller, np.dtype(session.labels["dtype"]))
     journal, data = session.journal, full_resolution(image)
     look = viewer_images(controller.viewer, known)
     journal.sources.find(look, session.image, data)
@@ -141,6 +139,19 @@ def restore(
 
     controller.use_history(History(record))
     controller.tasks.replay(data, finished)
+
+
+def _take_empty_labels(controller: SegmentController, dtype: np.dtype[Any]) -> None:
+    """Have empty labels of the type of a session: those in use, or new ones."""
+    stage = controller.stage
+    labels = stage.ensure()[3]
+    used = controller.ledger.highest or first_free_id(labels) > 1
+    ours = labels in stage._made and not on_disk(labels)
+    if used or not (ours or labels.data.dtype == dtype):
+        controller.choose_labels(None)
+        labels = stage.ensure()[3]
+    if labels.data.dtype != dtype:
+        labels.data = np.zeros(labels.data.shape, dtype)
 
 
 def _reopen(

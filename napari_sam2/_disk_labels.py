@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._labels import Patch, put
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import napari.components
     from napari.layers import Labels
 
     from napari_sam2._history import History
@@ -56,6 +58,33 @@ def on_disk(labels: Any) -> str:
     """Where the labels live, "" if they are in memory."""
     root = getattr(getattr(getattr(labels, "data", None), "store", None), "root", None)
     return "" if root is None else str(root)
+
+
+class Doubles:
+    """Says of layers that come into a viewer that they show another's labels on disk.
+
+    Duplicates do: napari copies arrays in memory only.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose layers are watched.
+    """
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self._viewer = viewer
+        viewer.layers.events.inserted.connect(self._on_inserted)
+
+    def _on_inserted(self, event: Any) -> None:
+        layer, path = event.value, on_disk(event.value)
+        for other in self._viewer.layers if path else ():
+            if other is not layer and on_disk(other) == path:
+                show_warning(
+                    f"{layer.name!r} is no copy: it shows the labels on disk that "
+                    f"{other.name!r} shows, and edits go to both. To have a copy, save "
+                    "the layer to a file."
+                )
+                return
 
 
 def copy_planes(source: Any, target: Any, stop: Stop) -> Iterator[tuple[int, int]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import zarr
 from fakes import disc
 
-from napari_sam2._disk_labels import move_to_disk, on_disk
+from napari_sam2._disk_labels import Doubles, move_to_disk, on_disk
 from napari_sam2._jobs import run_inline
 from napari_sam2._labels import difference
 from sam2_core import ImageError
@@ -108,6 +110,22 @@ def test_a_store_that_is_there_is_not_overwritten(tool, tmp_path):
     move_to_disk(t.tasks, t.stage.labels, tmp_path / "b.zarr")
     with pytest.raises(ImageError, match="already"):
         move_to_disk(t.tasks, t.stage.labels, tmp_path / "c.zarr")
+
+
+def test_a_duplicate_of_labels_on_disk_is_said_to_be_none(tool, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_sam2._disk_labels.show_warning", said.append)
+    t = tool(STACK)
+    doubles = Doubles(t.viewer)
+    t.viewer.add_labels(t.stage.labels.data.copy())
+    move_to_disk(t.tasks, t.stage.labels, tmp_path / "labels")
+    t.viewer.add_labels(np.zeros(STACK.shape, np.uint16))
+    assert said == []
+    t.viewer.add_labels(deepcopy(t.stage.labels.data), name="backup")
+    (sentence,) = said
+    assert sentence.startswith("'backup' is no copy: it shows the labels on disk that")
+    assert repr(t.stage.labels.name) in sentence
+    del doubles
 
 
 def test_only_touched_chunks_are_written(tool, tmp_path):

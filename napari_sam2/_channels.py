@@ -136,7 +136,7 @@ def channel_as_json(channel: Channel, source: int) -> dict[str, Any]:
 
 def blend_from_json(
     content: Sequence[Mapping[str, Any]],
-    arrays: Sequence[Any],
+    arrays: Mapping[int, Any],
     references: Sequence[ImageReference],
 ) -> Blend:
     """The blend that setups of a journal speak of, made of its sources."""

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._labels import Patch, put
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import napari.components
     from napari.layers import Labels
 
+    from napari_sam2._history import History
     from napari_sam2._tasks import Tasks
 
 CHUNK = 512  # rows and columns; one frame deep, as masks come frame by frame
@@ -57,6 +60,33 @@ def on_disk(labels: Any) -> str:
     return "" if root is None else str(root)
 
 
+class Doubles:
+    """Says of layers that come into a viewer that they show another's labels on disk.
+
+    Duplicates do: napari copies arrays in memory only.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose layers are watched.
+    """
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self._viewer = viewer
+        viewer.layers.events.inserted.connect(self._on_inserted)
+
+    def _on_inserted(self, event: Any) -> None:
+        layer, path = event.value, on_disk(event.value)
+        for other in self._viewer.layers if path else ():
+            if other is not layer and on_disk(other) == path:
+                show_warning(
+                    f"{layer.name!r} is no copy: it shows the labels on disk that "
+                    f"{other.name!r} shows, and edits go to both. To have a copy, save "
+                    "the layer to a file."
+                )
+                return
+
+
 def copy_planes(source: Any, target: Any, stop: Stop) -> Iterator[tuple[int, int]]:
     """Copy what differs, plane by plane; yields (done, total)."""
     lead = tuple(source.shape[:-2])
@@ -89,9 +119,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
     source = labels.data
     store = new_store(path, tuple(source.shape), source.dtype)
     changes: list[Any] = []  # since the copy began
-    drawn = labels.events.paint, labels.events.labels_update
-    # What is written into a plane that is not on display, no event of the layer tells.
-    events = tasks.history_changed, tasks.history.patched, *drawn
+    events = labels.events.paint, labels.events.labels_update
 
     def work(stop: Stop) -> Iterator[Any]:
         return copy_planes(source, store, stop)
@@ -113,6 +141,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
             return
         for each in events:
             each.disconnect(on_change)
+        ignore()
         if error is not None:
             shutil.rmtree(path, ignore_errors=True)
             tasks.fail(error)
@@ -124,6 +153,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
 
     for each in events:
         each.connect(on_change)
+    ignore = _hear(tasks, labels, on_change)
     begin()
 
 
@@ -152,7 +182,11 @@ def reopen(
     then : callable
         Gets the reason why the labels stay in memory, "" if they do not.
     """
-    history, patches = tasks.history, list[Patch]()
+    patches = list[Patch]()
+    for layer in tasks.stage.viewer.layers:
+        if on_disk(layer) == str(path):
+            then(f"{path} is on display as {layer.name!r} already")
+            return
     try:
         store = open_store(path, tuple(labels.data.shape))
     except ImageError as error:
@@ -176,7 +210,7 @@ def reopen(
 
     def on_end(error: Sam2Error | None) -> None:
         tasks.state.update(busy="", done=0, total=0)
-        history.patched.disconnect(on_patch)
+        ignore()
         if error is None:
             _live_in(tasks, labels, store)
             for patch in patches:
@@ -185,12 +219,38 @@ def reopen(
             error = ImageError(f"{path} was not looked through")
         then("" if error is None else str(error))
 
-    history.patched.connect(on_patch)
+    ignore = _hear(tasks, labels, on_patch)
     tasks.runner.submit(Job("copy", work, on_item, on_end, on_start))
+
+
+def _hear(
+    tasks: Tasks, labels: Labels, heard: Callable[[Patch], None]
+) -> Callable[[], None]:
+    """Tell of each plane that is written or taken back; returns what ends it.
+
+    The layer itself tells of strokes, and of what is on display.
+    """
+    histories: list[History] = []
+
+    def attend() -> None:
+        """These labels may get another history, and other labels be in use."""
+        if tasks.stage.labels is labels and tasks.history not in histories:
+            histories.append(tasks.history)
+            tasks.history.patched.connect(heard)
+
+    def end() -> None:
+        tasks.history_changed.disconnect(attend)
+        for history in histories:
+            history.patched.disconnect(heard)
+
+    tasks.history_changed.connect(attend)
+    attend()
+    return end
 
 
 def _live_in(tasks: Tasks, labels: Labels, store: Any) -> None:
     labels.data = store
     tasks.state.status = f"The labels are written to {on_disk(labels)} from now on."
-    tasks.state.events.labels.emit(labels)
+    if labels is tasks.stage.labels:
+        tasks.state.events.labels.emit(labels)
     tasks.ended.emit("copy")

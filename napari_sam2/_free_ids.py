@@ -49,6 +49,7 @@ class FreeIds:
         self.highest = 0
         self.assumed = 0
         self._waiting: list[Snapshot | None] = []  # after each prompt that waits
+        self._reserved: set[int] = set()
         ledger.completed.connect(self._on_completed)
 
     @property
@@ -61,6 +62,7 @@ class FreeIds:
         self.highest = max(self._counted(), max(self._prompted(), default=0))
         self.assumed = 0
         self._waiting.clear()
+        self._reserved.clear()
         if self.ledger.uncounted:
             self.assumed = 1 + self.highest
         return self.assumed or self.unused()
@@ -91,21 +93,31 @@ class FreeIds:
         self.count()
         return 1 + max(self.highest, self._counted())
 
-    def unused(self) -> int:
-        """The first id, or the lowest without an object if the labels hold no more."""
+    def unused(self, count: int = 1) -> int:
+        """The first of so many ids that follow each other.
+
+        Where the labels hold no more, the lowest without an object.
+        """
         first, labels = self.first(), self.stage.labels
         if labels is None:
             return first
-        if first <= min(LARGEST_ID, np.iinfo(labels.data.dtype).max):
+        most = min(LARGEST_ID, np.iinfo(labels.data.dtype).max)
+        if first + count - 1 <= most:
             return first
-        used = self._prompted().union(self.ledger.ids)
-        return next((i for i in range(1, first) if i not in used), first)
+        used = self._prompted().union(self.ledger.ids, self._reserved)
+        before = 0
+        for object_id in sorted(i for i in used if i > 0):
+            if object_id - before > count:
+                return before + 1
+            before = object_id
+        return before + 1
 
     def reserve(self, count: int, labels: Labels) -> int:
         """The first of so many ids; PromptError if the labels cannot hold them."""
-        first = self.first()
+        first = self.unused(count)
         check_new(labels, first + count - 1)
         self.take(first + count - 1)
+        self._reserved.update(range(first, first + count))
         return first
 
     def settle(self) -> None:

@@ -78,6 +78,8 @@ class LayerFrames:
         Makes the picture instead, from several layers.
     region : Region or None
         Part of the plane that a frame shows; None for all of it.
+    reference : ImageReference or None
+        Where the image came from, for sessions; None if nobody asks.
     """
 
     data: Any = field(repr=False, compare=False)
@@ -89,6 +91,7 @@ class LayerFrames:
     limits: tuple[float, float] | None
     look: Look | None = None
     region: Region | None = None
+    reference: Any = field(default=None, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
+    from napari_sam2._image_reference import ImageReference
     from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Stop
     from napari_sam2._labels import Patch, Rules
@@ -53,7 +54,7 @@ class Journal:
     setups : list of dict
         Model, device, frames and value range; entries name theirs by number.
     sources : Sources
-        Images that blends are made of.
+        Images that the model saw: labels may be shared by several.
     """
 
     def __init__(self) -> None:
@@ -189,7 +190,17 @@ class Journal:
 
     def forget(self) -> None:
         """The prompt layers are gone; what they made stays."""
-        self._add(Entry("forget", {}), None)
+        if self.entries and self.entries[-1].do != "forget":
+            self._add(Entry("forget", {}), None)
+
+    def go_on(self, known: Mapping[Key, ObjectPrompts]) -> None:
+        """Other prompts than those so far go on here, as those of another image do.
+
+        ``known`` are those whose answer the labels show.
+        """
+        self.forget()
+        for key, prompts in known.items():
+            self.note(key, prompts, None)
 
     def followed(self, frames: LayerFrames) -> bool:
         """Whether anything was propagated along these frames."""
@@ -238,6 +249,8 @@ class Journal:
             "fixed": list(frames.fixed),
             "value_range": None if frames.limits is None else list(frames.limits),
         }
+        if frames.reference is not None:
+            content["image"] = self.sources.number(frames.data, frames.reference)
         if choice.preset:
             content["preset"] = choice.preset
         if frames.region is not None:
@@ -281,11 +294,20 @@ class Journal:
 
     # -- reading ------------------------------------------------------------------
 
-    def as_json(self) -> dict[str, Any]:
-        """Setups and steps as they stand in a session file."""
+    def as_json(self, image: ImageReference) -> dict[str, Any]:
+        """Setups and steps as they stand in the file of a session about ``image``.
+
+        That is named by none of them.
+        """
+        own = self.sources.all_of(image)
+        setups = [
+            {k: v for k, v in setup.items() if k != "image" or v not in own}
+            for setup in self.setups
+        ]
+        others = any("image" in setup or "channels" in setup for setup in setups)
         return {
-            **self.sources.as_json(),
-            "setups": self.setups,
+            **(self.sources.as_json() if others else {}),
+            "setups": setups,
             "steps": [entry.as_json() for entry in self.entries if _counts(entry)],
         }
 

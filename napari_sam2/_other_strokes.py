@@ -16,7 +16,8 @@ class OtherStrokes:
     """Tells whether napari's undo has its turn, or the plugin's.
 
     The strokes on other labels are napari's to undo, layer by layer. What the user did
-    last goes first, be it a stroke or a step.
+    last goes first, be it a stroke or a step. Those on labels that were chosen after
+    that are still napari's, where nothing of the plugin's lies above them.
 
     Parameters
     ----------
@@ -40,30 +41,48 @@ class OtherStrokes:
     def undo(self, layer: Labels) -> bool:
         """Take back the newest stroke, unless a step came later."""
         step, drawn = self.tasks.history.last, self._drawn.get(layer, [])
-        if self._is_ours(layer) or (step and (not drawn or drawn[-1] < step.began)):
+        if self._is_ours(layer):
+            if not drawn or self._is_worked_on():
+                return False
+        elif step and (not drawn or drawn[-1] < step.began):
             return False
         layer.undo()
         if drawn:
             self._undone.setdefault(layer, []).append(drawn.pop())
+        self._tell(layer)
         return True
 
     def redo(self, layer: Labels) -> bool:
         """Do a stroke again, unless a step came before it."""
         steps, undone = self.tasks.history.undone, self._undone.get(layer, [])
-        if self._is_ours(layer) or (
-            steps and (not undone or undone[-1] > steps[-1].began)
-        ):
+        if self._is_ours(layer):
+            if not undone or self._is_worked_on():
+                return False
+        elif steps and (not undone or undone[-1] > steps[-1].began):
             return False
         layer.redo()
         if undone:
             self._drawn.setdefault(layer, []).append(undone.pop())
+        self._tell(layer)
         return True
 
     def _is_ours(self, layer: Labels) -> bool:
         return layer is self.tasks.stage.labels
 
+    def _is_worked_on(self) -> bool:
+        """Whether the labels in use show anything that the plugin has made."""
+        entries = self.tasks.history.record.journal.entries
+        return any(entry.do != "found" and not entry.undone for entry in entries)
+
+    def _tell(self, layer: Labels) -> None:
+        """Have labels counted anew that napari has changed without saying so."""
+        if self._is_ours(layer):
+            self.tasks.count()
+
     def _on_paint(self, event: Any) -> None:
         layer = event.source
-        if not self._is_ours(layer):
+        self._undone.pop(layer, None)
+        if self._is_ours(layer):  # on top of napari's, which lie out of reach now
+            self._drawn.pop(layer, None)
+        else:
             self._drawn.setdefault(layer, []).append(time.monotonic())
-            self._undone.pop(layer, None)

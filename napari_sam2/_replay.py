@@ -63,7 +63,7 @@ def rerun(
     journal : Journal
         Just read from a file.
     data : array
-        The image, as the layer has it.
+        The image of the session, as the layer has it, for setups that name none.
     engine : Engine
         Afterwards it knows what it knew when the journal was written.
     device : str
@@ -184,6 +184,7 @@ def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
 def frames_from_json(setup: dict[str, Any], data: Any, sources: Sources) -> LayerFrames:
     """The line of frames that a setup of a journal speaks of."""
     limits, region = setup["value_range"], setup.get("region")
+    data = sources.array(setup["image"]) if "image" in setup else data
     look = sources.blend(setup["channels"]) if "channels" in setup else None
     return LayerFrames(
         data=data,

@@ -95,18 +95,18 @@ def restore(
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
     controller.runner.cancel("predict", "propagate", "restore")
-    data = None if stage.labels is None else stage.labels.data
-    if data is not None and (
-        controller.ledger.ids
-        or any(count_plane(data, at) for at in np.ndindex(*data.shape[:-2]))
-    ):
-        controller.choose_labels(None)
-    session.journal.sources.find(viewer_images(controller.viewer, known))
+    _take_empty_labels(controller, np.dtype(session.labels["dtype"]))
+    journal, data = session.journal, full_resolution(image)
+    look = viewer_images(controller.viewer, known)
+    journal.sources.find(look, session.image, data)
+    for setup in journal.setups:
+        if "image" not in setup:
+            setup["image"] = journal.sources.number(data, session.image)
     settings = {k: v for k, v in session.settings.items() if k in SETTINGS}
     state.update(**settings, model=session.model["name"])
     stage.ensure()
     stage.restore(snapshot_from_json(session.objects, image.ndim))
-    record = Record(session.journal)
+    record = Record(journal)
     record.marks.replace(marks_from_json(session.objects))
     record.notes = notes_from_json(session.objects)
     for frame in session.checked:
@@ -117,6 +117,7 @@ def restore(
     history = History(record)
 
     def finished() -> None:
+        journal.sources.release()
         if controller.history is not history:  # something else was chosen just now
             return
         controller.steps.look()
@@ -149,7 +150,21 @@ def restore(
             show_warning(STOPPED)
 
     controller.use_history(history)
-    controller.tasks.replay(full_resolution(image), finished, failed)
+    controller.tasks.replay(data, finished, failed)
+
+
+def _take_empty_labels(controller: SegmentController, dtype: np.dtype[Any]) -> None:
+    """Have empty labels of the type of a session: those in use, or new ones."""
+    stage = controller.stage
+    labels = stage.ensure()[3]
+    places = np.ndindex(*labels.data.shape[:-2])
+    used = controller.ledger.ids or any(count_plane(labels.data, at) for at in places)
+    ours = labels in stage._made and not on_disk(labels)
+    if used or not (ours or labels.data.dtype == dtype):
+        controller.choose_labels(None)
+        labels = stage.ensure()[3]
+    if labels.data.dtype != dtype:
+        labels.data = np.zeros(labels.data.shape, dtype)
 
 
 def _reopen(

@@ -119,7 +119,7 @@ class SessionFile:
             "objects": self.objects,
             "checked": self.checked,
             "divisions": self.divisions,
-            **self.journal.as_json(),
+            **self.journal.as_json(self.image),
         }
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 
 from napari_sam2._channels import Blend, channel_of, coincide
+from napari_sam2._image_reference import refer
 from napari_sam2._images import LayerFrames, frames_of
 from napari_sam2._region import Looked, around, extent
 from napari_sam2._screen import region_on_screen
@@ -62,6 +63,7 @@ class Sight:
             If the image cannot be segmented, or nothing of it is visible.
         """
         frames = frames_of(image, plane, position, axis)
+        frames = replace(frames, reference=refer(image))
         if self.state.sees == "layer":
             return frames
         shown, _ = self.shown(image)

@@ -71,6 +71,9 @@ class Steps:
 
     def use(self, history: History) -> None:
         """Go on with another history; its objects' names come with it."""
+        if history is not self.history and history.record is self.history.record:
+            known = {k: w.prompts for k, w in history.written.items() if w.prompts}
+            history.record.journal.go_on(known)
         self.history.record.notes = self.notes.all
         self.history.attend(None)
         self.history.changed.disconnect(self._show, missing_ok=True)

@@ -21,7 +21,7 @@ class Visibility:
 
     napari can draw one label or all of them. Colours that the layer has are kept and
     come back once nothing is hidden; those that it is given meanwhile, too. Prompts of
-    hidden objects are not drawn either.
+    hidden objects are not drawn either. In a duplicate of the layer nothing is hidden.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ class Visibility:
         self._shown: tuple[Any, ...] = ()
         self._labels: Labels | None = None
         stage.layers_changed.connect(self._on_layers)
+        stage.viewer.layers.events.inserted.connect(self._on_inserted)
         self._on_layers()
         notes.events.hidden.connect(self.apply)
         ledger.changed.connect(self._on_labels)
@@ -69,9 +70,11 @@ class Visibility:
             return
         if self._labels is not None:
             self._labels.events.colormap.disconnect(self._on_colormap)
+            self._labels.events.selected_label.disconnect(self._on_labels)
         self._labels = self._stage.labels
         if self._labels is not None:
             self._labels.events.colormap.connect(self._on_colormap)
+            self._labels.events.selected_label.connect(self._on_labels)
 
     def _on_colormap(self, event: Any = None) -> None:
         """Colours that the layer was given draw what is hidden: not so."""
@@ -81,8 +84,19 @@ class Visibility:
         if labels.colormap is not HIDING[labels].instead:
             self.apply()
 
-    def _on_labels(self) -> None:
-        """Labels that are new get their colour."""
+    def _on_inserted(self, event: Any) -> None:
+        """A duplicate has the colours that draw no hidden objects: give it its own."""
+        labels = event.value
+        shown = getattr(labels, "colormap", None)
+        for hiding in list(HIDING.values()):
+            if shown is hiding.instead and labels not in HIDING:
+                own = hiding.own.model_copy(deep=True)
+                own.use_selection = labels.show_selected_label
+                own.selection = labels.selected_label
+                labels.colormap = own
+
+    def _on_labels(self, event: Any = None) -> None:
+        """Labels that are new, or about to be painted, get their colour."""
         if self._notes.hidden and self._stage.labels is not None:
             ids = {*self._ledger.ids, int(self._stage.labels.selected_label)}
             if (frozenset(ids), self._notes.hidden) != self._shown:

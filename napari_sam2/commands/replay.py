@@ -30,9 +30,11 @@ def replay(
     session: SessionPath,
     out: Out,
     image: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Where the image is now.", show_default=False
+            metavar="FILE",
+            help="Where the image is now; again for each further one of the session.",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[
@@ -64,12 +66,14 @@ def replay(
     content = read_session(session)
     check_output(out, overwrite)
     _check_model(content)
-    data = array_of(open_layer(content.image, image))
-    place = image or (Path(content.image.path) if content.image.path else None)
-    if overwrite and place is not None:
-        check_not_input(out, place)
+    places = image or []
+    data = array_of(open_layer(content.image, *places[:1]))
+    known = [content.image, *content.journal.sources.references]
+    for place in [*places, *(Path(each.path) for each in known if each.path)]:
+        if overwrite:
+            check_not_input(out, place)
     begin = time.perf_counter()
-    content.journal.sources.find(files(content.image, data, image))
+    content.journal.sources.find(files(places), content.image, data)
     labels, lacking = run(content, data, device, quiet)
     with LabelWriter(out, labels.shape, int(labels.max()), overwrite) as file:
         for index, plane in enumerate(labels.reshape(-1, *labels.shape[-2:])):

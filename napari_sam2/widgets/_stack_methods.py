@@ -10,7 +10,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 
 from napari_sam2._autosaves import autosave_folder
-from napari_sam2._disk_labels import move_to_disk
+from napari_sam2._disk_labels import Doubles, move_to_disk
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._lineage import LineageTools
 from napari_sam2._marks import ABSENT, BEGIN, END
@@ -93,6 +93,7 @@ class StackMethods:
         self.tools = StackTools(self.controller)
         self.lineage = LineageTools(self.tools)
         self.specks = Specks(self.controller.stage)
+        self.doubles = Doubles(self.controller.viewer)
         self.offer = OfferBanner(self.keeper)
         self.remedy = RemedyBanner()
         color = self.controller.stage.label_color

@@ -23,29 +23,36 @@ def nuclei(length=4, size=64):
     return (np.stack(frames) + noise).astype(np.uint8)
 
 
+def dock_on(viewer):
+    """A controller that raises what goes wrong, without a window."""
+    from napari_sam2._backend import Sam2Backend
+    from napari_sam2._controller import SegmentController
+    from napari_sam2._engine import Engine
+    from napari_sam2._jobs import JobRunner, run_inline
+    from napari_sam2._state import SegmentationState
+
+    dock = SegmentController(
+        viewer, SegmentationState(), JobRunner(run_inline), Engine(Sam2Backend())
+    )
+    dock.errors = []
+    dock.kept = dock.errors.append
+    dock.tasks.failed.connect(dock.kept)
+    return dock
+
+
 @pytest.fixture
 def session(tmp_path):
     """Prompts, propagation, a correction, undo; gives the file and the labels."""
     from napari.components import ViewerModel
 
-    from napari_sam2._backend import Sam2Backend
-    from napari_sam2._controller import SegmentController
-    from napari_sam2._engine import Engine
-    from napari_sam2._jobs import JobRunner, run_inline
     from napari_sam2._keeping import SessionKeeper
-    from napari_sam2._state import SegmentationState
 
     path = tmp_path / "nuclei.tif"
     tifffile.imwrite(path, nuclei(), photometric="minisblack")
     npe2.PluginManager.instance().discover()
     viewer = ViewerModel()
     (image,) = viewer.open(str(path), plugin="napari")
-    dock = SegmentController(
-        viewer, SegmentationState(), JobRunner(run_inline), Engine(Sam2Backend())
-    )
-    errors = []
-    keep = errors.append
-    dock.tasks.failed.connect(keep)
+    dock = dock_on(viewer)
     dock.choose_image(image)
     keeper = SessionKeeper(dock, tmp_path / "autosaves")
     viewer.dims.set_current_step(0, 1)
@@ -58,7 +65,7 @@ def session(tmp_path):
     dock.add_point((30, 50), positive=False)
     dock.undo()
     dock.propagate("forward", 2, 3)
-    assert errors == []
+    assert dock.errors == []
     return keeper.save(tmp_path / "work"), dock.stage.labels.data.copy()
 
 
@@ -80,6 +87,43 @@ def test_replay_writes_the_same_labels(session, tmp_path, capfd):
     tifffile.imwrite(image, nuclei() + 1, photometric="minisblack")
     more = "--out", out, "--overwrite", "--image", image
     assert_one_line_error(run(capfd, "replay", path, *more), "not the image")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_available("sam2_nano"), reason="no bundled weights")
+def test_two_images_that_have_moved_are_both_said(tmp_path, capfd):
+    from napari.components import ViewerModel
+
+    from napari_sam2._keeping import SessionKeeper
+
+    npe2.PluginManager.instance().discover()
+    viewer, (raw, clean) = ViewerModel(), nuclei(2)
+    for name, data in (("raw", raw), ("clean", clean[::-1])):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, data, photometric="minisblack")
+        viewer.open(str(path), plugin="napari")
+    dock = dock_on(viewer)
+    dock.choose_image(viewer.layers["clean"])
+    keeper = SessionKeeper(dock, tmp_path / "autosaves")
+    dock.add_point((18, 41))
+    labels = dock.stage.labels
+    dock.choose_image(viewer.layers["raw"])
+    dock.choose_labels(labels)
+    dock.add_point((20, 20), object_id=2)
+    assert set(np.unique(labels.data)) == {0, 1, 2}
+    path, out = keeper.save(tmp_path / "work"), tmp_path / "labels.tif"
+    (tmp_path / "new").mkdir()
+    moved = []
+    for name in ("raw", "clean"):
+        moved += ["--image", tmp_path / "new" / f"{name}.tif"]
+        (tmp_path / f"{name}.tif").rename(moved[-1])
+    capfd.readouterr()  # napari's progress
+    refused = run(capfd, "replay", path, "--out", out, *moved[:2])
+    assert_one_line_error(refused, "clean.tif", "not at", "--image")
+    assert not out.exists()
+    done = run(capfd, "replay", path, "--out", out, "--quiet", *moved)
+    assert (done.code, done.err) == (0, "")
+    np.testing.assert_array_equal(tifffile.imread(out), labels.data)
 
 
 def test_what_is_no_session_is_one_line(tmp_path, capfd):

@@ -143,6 +143,18 @@ def test_labels_with_the_largest_number_go_on_with_the_lowest_free_one(busy, cou
     assert busy.errors == []
 
 
+def test_further_objects_of_a_binary_mask_get_the_ids_below_255(busy):
+    data = np.zeros(SHAPE, np.uint8)
+    data[:, :5, :5], data[0, 9, 9] = 255, 4
+    busy.choose_labels(busy.viewer.add_labels(data))
+    busy.work()
+    assert [busy.next_object() for _ in range(3)] == [1, 2, 3]
+    assert busy.free_id(2) == 5  # 4 is there
+    assert busy.free_id(248) == 7
+    with pytest.raises(PromptError, match="cannot take label"):
+        busy.free_id()
+
+
 def test_full_labels_leave_the_next_prompt_its_object(busy):
     data = np.zeros(SHAPE, np.uint8)
     data[-1].flat[:255] = np.arange(1, 256)

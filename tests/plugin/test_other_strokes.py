@@ -77,6 +77,29 @@ def test_strokes_from_before_the_dock_are_undone_when_it_has_nothing(tool):
     assert rows_of(mine) == []
 
 
+def test_strokes_from_before_the_labels_were_chosen(painting):
+    t = painting
+    paint(t.mine, 4, label=3)
+    paint(t.mine, 36, label=5)
+    t.choose_labels(t.mine)
+    t.add_point((20, 40))
+    assert not t.strokes.undo(t.mine)  # the point is the plugin's to undo
+    t.undo()
+    assert t.strokes.undo(t.mine)
+    assert rows_of(t.mine) == [4]
+    assert set(t.ledger.ids) == {3}
+    assert t.strokes.redo(t.mine)
+    assert rows_of(t.mine) == [4, 36]
+    assert set(t.ledger.ids) == {3, 5}
+    assert t.strokes.undo(t.mine)
+    paint(t.mine, 20, label=7)  # a step, on top of the other stroke
+    assert not t.strokes.undo(t.mine)
+    assert not t.strokes.redo(t.mine)
+    t.undo()
+    assert not t.strokes.undo(t.mine)
+    assert rows_of(t.mine) == [4]
+
+
 def test_the_labels_in_use_are_never_napari_s_to_undo(painting):
     t = painting
     t.choose_labels(t.mine)

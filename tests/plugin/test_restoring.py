@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from fakes import Stepper
+from fakes import Stepper, disc
 from napari.utils.notifications import notification_manager
 
 from napari_sam2._disk_labels import move_to_disk, on_disk
@@ -169,6 +169,27 @@ def test_stopping_says_that_masks_are_missing(going):
 # -- labels on disk -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("theirs", [np.uint16, np.int32])
+def test_labels_are_restored_in_their_type(kept, tmp_path, theirs):
+    t = kept()
+    cells = np.zeros(STACK.shape, np.int32)
+    cells[3, :5, :5] = 70000
+    cells[2, 30:, 50:] = 70001
+    t.choose_labels(t.viewer.add_labels(cells.copy(), name="cells"))
+    t.add_point((3, 20, 30), object_id=70002)
+    cells[3][disc((40, 60), 30, 20)] = 70002
+    file = t.keeper.save(tmp_path / "work")
+    again = kept()
+    foreign = again.viewer.add_labels(np.zeros(STACK.shape, theirs), name="foreign")
+    again.choose_labels(foreign)
+    again.keeper.load(file)
+    labels = again.stage.labels
+    assert labels.data.dtype == np.int32
+    np.testing.assert_array_equal(labels.data, cells)
+    assert (labels is foreign) == (theirs == np.int32)
+    assert "not those that were saved" not in again.state.status
+
+
 @pytest.fixture
 def on_zarr(kept, tmp_path):
     """A session whose labels live in a store; gives its file and the store's path."""
@@ -203,6 +224,23 @@ def test_labels_on_disk_live_there_again(on_zarr, kept):
     assert content(store)[4, 30, 10] == 3
     assert t.keeper.describe().labels["path"] == str(store)
     t.undo()
+    np.testing.assert_array_equal(content(store), before)
+
+
+def test_a_store_that_is_on_display_is_shown_by_one_layer_only(on_zarr, kept):
+    file, store = on_zarr
+    t = kept()
+    t.keeper.load(file)
+    first, before = t.stage.labels, content(store)
+    t.keeper.load(file)
+    second = t.stage.labels
+    assert (on_disk(first), on_disk(second)) == (str(store), "")
+    np.testing.assert_array_equal(second.data, before)
+    assert f"{store} is on display as {first.name!r} already" in t.state.status
+    assert "in memory" in t.state.status
+    t.next_object()
+    t.add_point((4, 30, 10))
+    assert second.data.max() == 3
     np.testing.assert_array_equal(content(store), before)
 
 

@@ -129,7 +129,7 @@ def test_a_session_repeats_the_blends(kept, backend):
         "nuclei",
         "membrane",
     ]
-    session.journal.sources.find(files(session.image, NUCLEI, None))
+    session.journal.sources.find(files(()), session.image, NUCLEI)
     again = Watching()
     labels = type("Labels", (), {"data": np.zeros_like(t.stage.labels.data)})()
     history = History(Record(session.journal))
@@ -185,7 +185,7 @@ def test_a_channel_that_is_gone_is_refused_in_one_sentence(kept, tool, tmp_path)
         SessionKeeper(again, tmp_path / "other").load(path)
     session = read_session(path)
     with pytest.raises(ImageError, match="membrane"):
-        session.journal.sources.find(files(session.image, NUCLEI, None))
+        session.journal.sources.find(files(()), session.image, NUCLEI)
     with pytest.raises(ImageError, match="membrane"):
         run(session, NUCLEI)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
+from napari.layers import Layer
 
 FLAT = np.zeros((40, 60), np.float32)
 CORNERS = (30, 40), (30, 50), (38, 50)
@@ -54,6 +57,39 @@ def test_colours_of_labels_chosen_later_are_watched_and_of_former_ones_not(pair)
     assert alphas(pair, (1, 4)) == [1, 0]
     former.new_colormap(seed=5)
     assert former.get_color(4)[3] == 1
+
+
+def duplicated(t):
+    """As napari does it."""
+    layer = t.stage.labels
+    data, state, kind = layer.as_layer_data_tuple()
+    state["name"] = f"{layer.name} copy"
+    double = Layer.create(deepcopy(data), state, kind)
+    t.viewer.layers.insert(t.viewer.layers.index(layer) + 1, double)
+    return double
+
+
+def test_nothing_is_hidden_in_a_duplicate(pair):
+    pair.objects.hide(1, False)
+    expected = [tuple(pair.stage.labels.get_color(i)) for i in (1, 2, 3)]
+    pair.objects.hide(1, True)
+    double = duplicated(pair)
+    pair.choose_labels(double)
+    assert all(row.visible for row in pair.objects.rows())
+    assert [tuple(double.get_color(i)) for i in (1, 2, 3)] == expected
+    pair.objects.hide(2, True)
+    assert alphas(pair, (1, 2, 3)) == [1, 0, 1]
+    pair.objects.hide(2, False)
+    assert [tuple(double.get_color(i)) for i in (1, 2, 3)] == expected
+
+
+def test_what_is_about_to_be_painted_has_its_colour(pair):
+    labels = pair.stage.labels
+    for object_id in (pair.next_object(), 17):
+        labels.selected_label = object_id
+        assert alphas(pair, (1, 2, object_id)) == [0, 1, 1]
+    labels.selected_label = 1
+    assert alphas(pair) == [0, 1]
 
 
 def test_points_of_hidden_objects_are_transparent(pair):

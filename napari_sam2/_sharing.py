@@ -11,16 +11,17 @@ from napari_sam2._history import History
 from napari_sam2._snapshots import emptied
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping, Sequence
+    from collections.abc import Sequence
 
     from napari.layers import Image, Labels
 
+    from napari_sam2._aside import Companions
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._stage import Stage
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
 _IMAGES: WeakKeyDictionary[Labels, WeakSet[Image]] = WeakKeyDictionary()
-_LEFT: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
+_LEFT: WeakKeyDictionary[Image, Companions] = WeakKeyDictionary()
 
 
 def history_of(labels: Labels | None) -> History:
@@ -93,16 +94,16 @@ def exchange(stage: Stage, history: History, labels: Labels | None) -> History:
     return following
 
 
-def find(stage: Stage, known: MutableMapping[Image, History]) -> History:
+def find(stage: Stage) -> History:
     """The history to go on with.
 
-    It is that which is ``known`` of the stage's image, else that of its labels. Without
-    labels, the first that may be the image's and that only the Automatic dock has
-    written into become the stage's.
+    It is that with which the stage's image was left, a new one if its labels are gone.
+    On a first visit it is that of the labels; without any, the first that may be the
+    image's and that only the Automatic dock has written into become the stage's.
     """
-    image = stage.image
-    if image is not None and image in known:
-        return known[image]
+    image, left = stage.image, stage.companions.history
+    if left is not None:
+        return History() if stage.labels is None else left
     if image is None or stage.labels is not None:
         return history_of(stage.labels)
     for layer in labels_of(image, stage.viewer.layers):
@@ -134,6 +135,7 @@ def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
     """A dock is gone: its layers wait for the next one that works on their images."""
     history.record.notes = notes.all
     history.attend(None)
+    stage.companions.history = history
     # Nobody is there to look.
     with stage.layers_changed.blocked(), stage.hand.changed.blocked():
         stage.set_image(None)

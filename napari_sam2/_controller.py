@@ -366,7 +366,8 @@ class SegmentController:
         with self.steps.or_put_back():
             if assumed:
                 self.select_object(self.ids.unused())
-                self.stage.move_prompts([assumed] * held, self.state.object_id)
+                if held:
+                    self.stage.move_prompts([assumed], self.state.object_id)
             if held:
                 self._on_prompts()
 

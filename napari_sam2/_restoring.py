@@ -21,7 +21,7 @@ from napari_sam2._saved_prompts import (
 )
 from napari_sam2._session_file import SETTINGS
 from napari_sam2._sources import viewer_images
-from sam2_core.errors import ImageError
+from sam2_core.errors import ImageError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def restore(
     controller: SegmentController,
     session: SessionFile,
     known: Callable[[Any], str],
-    then: Callable[[], None],
+    then: Callable[[bool], None],
 ) -> None:
     """Bring prompts back at once, and masks as they are computed again.
 
@@ -89,7 +89,7 @@ def restore(
     known : callable
         Has the checksums of some arrays, "" for others.
     then : callable
-        Called when all is done.
+        Called in the end, with whether the labels are those that were saved.
     """
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
@@ -102,6 +102,8 @@ def restore(
     state.update(**settings, model=session.model["name"])
     stage.ensure()
     stage.restore(snapshot_from_json(session.objects, image.ndim))
+    state.object_id = controller.ids.begin()  # not one that has just come
+    controller.set_polarity(state.positive)  # prompts from now on are for it
     record = Record(session.journal)
     record.marks.replace(marks_from_json(session.objects))
     record.notes = notes_from_json(session.objects)
@@ -123,18 +125,22 @@ def restore(
 
     def end(reason: str) -> None:
         lacking = missing(session, record.sums)
+        whole = not lacking or bool(on_disk(stage.labels))
         if reason:  # else all is as it was, whatever was computed
             before = f"{lacking[:-1]}; " if lacking else ""
             lacking = f"{before}{reason}, so the labels stay in memory."
-        elif on_disk(stage.labels):
+        elif whole:
             lacking = ""
         if lacking:
             state.status = lacking
             show_warning(lacking)
-        then()
+        then(whole)
+
+    def failed(error: Sam2Error) -> None:
+        then(False)
 
     controller.use_history(History(record))
-    controller.tasks.replay(full_resolution(image), finished)
+    controller.tasks.replay(full_resolution(image), finished, failed)
 
 
 def _reopen(

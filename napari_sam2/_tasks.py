@@ -234,14 +234,17 @@ class Tasks:
 
         self.submit("clear", work, step, begin=begin, entries=entries)
 
-    def replay(self, data: Any, then: Callable[[], None]) -> None:
+    def replay(
+        self, data: Any, then: Callable[[], None], failed: Callable[[Sam2Error], None]
+    ) -> None:
         """Make the labels of a history that was just read from a session file."""
         journal = self.history.record.journal
 
         def work(stop: Stop) -> Iterator[Any]:
             return _replay.rerun(journal, data, self.engine, stop)
 
-        self.submit("restore", work, then=then, total=_replay.planes_of(journal))
+        total = _replay.planes_of(journal)
+        self.submit("restore", work, then=then, total=total, failed=failed)
 
     def count(self) -> None:
         """Find out where every label is, a few planes at a time."""
@@ -291,8 +294,7 @@ class Tasks:
         """Say what to do next, unless something is going on."""
         if not self.state.busy:
             known = self.stage.image is not None
-            now = self.state, self.stage, self.ledger, self.history
-            self._advised = advice(*now)
+            self._advised = advice(self.state, self.stage, self.ledger, self.history)
             self.state.status = (known and text) or self._advised
 
     def renew(self, *_: Any) -> None:

@@ -96,7 +96,7 @@ class SegmentController:
         former.history = self.history
         _sharing.arrive(self.stage)
         lost = self.stage.set_image(image)
-        if image is None or self.stage.companions is not former:
+        if self.stage.companions is not former:
             self.use_history(_sharing.find(self.stage))
         if lost:
             self.use_history(self.tasks.without_prompts())
@@ -348,7 +348,7 @@ class SegmentController:
         if self.steps.wait():
             return
         with self.steps.or_put_back():
-            given = self.placing.assign(self.steps.last, self.ids.first())
+            given = self.placing.assign(self.steps.last, self.ids)
             self.placing.reveal(self.steps)
             self.steps.begin("last prompt")
             try:
@@ -397,3 +397,4 @@ class SegmentController:
             self.use_history(self.tasks.without_prompts())
             self.steps.last = None
             self.state.labels = self.stage.labels
+            self.tasks.rest()  # prompts may not wait for a count any more

@@ -77,16 +77,21 @@ def exchange(stage: Stage, history: History, labels: Labels | None) -> History:
 
     Prompts belong to the labels that show their masks: those on the stage wait with
     the ``history`` that is left, and those that waited with the other come back.
-    Prompts whose labels were deleted are for new ones.
+    Prompts whose labels were deleted are for new ones. The tool in hand stays there.
     """
     following = history_of(labels)
     left = stage.labels
+    held = stage.hand.held((stage.points, stage.shapes, left))
     if left is not None:
+        if stage.image is not None:
+            stage.ensure()  # a prompt layer that was deleted takes no others along
         history.aside = stage.snapshot()
         share(left, history)
     stage.set_labels(labels)
     if stage.image is not None:
-        stage.ensure()
+        layers = stage.ensure()[1:]
+        if held is not None:
+            stage.hand.go_on(layers, held)
     now = stage.snapshot()
     if now is not None and (left is not None or labels is not None):
         stage.restore(following.aside or emptied(now))

@@ -239,3 +239,18 @@ def test_a_click_is_not_forgotten_over_another_image_or_labels(busy, what):
     assert busy.stage.labels.data[2, 20, 30] == 42
     others = np.where(busy.stage.labels.data == 42, 0, busy.stage.labels.data)
     np.testing.assert_array_equal(others, foreign())
+
+
+def test_labels_that_are_deleted_are_not_waited_for(busy):
+    busy.choose_labels(busy.viewer.add_labels(foreign()))
+    busy.viewer.dims.set_current_step(0, 2)
+    busy.stage.add_point((2, 20, 30))
+    assert "counted" in busy.state.status
+    busy.viewer.layers.remove(busy.stage.labels)
+    busy.work()
+    assert "counted" not in busy.state.status
+    busy.stage.add_point((2, 20, 40))
+    busy.work()
+    found = np.asarray(busy.stage.labels.data[2]) > 0
+    expected = disc((40, 60), 30, 20) | disc((40, 60), 40, 20)
+    np.testing.assert_array_equal(found, expected)

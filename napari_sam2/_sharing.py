@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -11,13 +12,35 @@ from napari_sam2._history import History
 from napari_sam2._snapshots import emptied
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Points, Shapes
 
-    from napari_sam2._aside import Companions
     from napari_sam2._object_notes import ObjectNotes
+    from napari_sam2._prompts import Key, MaskPrompt
     from napari_sam2._stage import Stage
+
+
+@dataclass(eq=False)
+class Companions:
+    """What waits for an image while another is in use; its channels share it."""
+
+    points: Points | None = None
+    shapes: Shapes | None = None
+    labels: Labels | None = None
+    masks: dict[Key, MaskPrompt] = field(default_factory=dict)
+    history: History | None = None
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """Points, shapes and labels; None for what there is not."""
+        return self.points, self.shapes, self.labels
+
+    def lost(self, present: Iterable[Any]) -> bool:
+        """Whether a layer with prompts is not among these any more."""
+        gone = [layer for layer in self.layers[:2] if layer not in present]
+        return any(layer is not None and len(layer.data) for layer in gone)
+
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
 _IMAGES: WeakKeyDictionary[Labels, WeakSet[Image]] = WeakKeyDictionary()

@@ -11,13 +11,12 @@ from psygnal import Signal
 
 from napari_sam2 import _aside
 from napari_sam2 import _layers as layers
-from napari_sam2._aside import Companions
 from napari_sam2._channels import coincide, one_picture
 from napari_sam2._hand import Hand
 from napari_sam2._label_colors import LabelColors
 from napari_sam2._prompts import keys_of
 from napari_sam2._resting import Resting
-from napari_sam2._sharing import belong
+from napari_sam2._sharing import Companions, belong
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError
 

@@ -26,13 +26,15 @@ def assign(
     current: int,
     following: int,
     told: bool = False,
+    taken: bool = False,
 ) -> list[int]:
     """Give prompts that were just added their objects.
 
     Boxes are positive rectangles. One that arrives alone is for the current object,
     unless that has a box in the same plane; several are one object each. With ``each``,
     so are positive points, boxes and outlines. The first of them is the current object
-    if that has no prompt yet. Negative points and scribbles go to the newest object.
+    if that has neither prompts nor pixels yet. Negative points and scribbles go to the
+    newest object.
 
     Parameters
     ----------
@@ -46,6 +48,8 @@ def assign(
         The object that prompts are for, and the first free id.
     told : bool
         Whether a box that arrives alone takes the place of the current object's.
+    taken : bool
+        Whether the current object has pixels.
 
     Returns
     -------
@@ -66,8 +70,7 @@ def assign(
                 stage.shapes.remove(rivals)
         if told or not rivals:
             return []
-    used = _used(before)
-    ids = _ids(current, following, current not in used)
+    ids = _ids(current, following, not taken and current not in _used(before))
     given: list[int] = []
     newest = current
     with stage.quiet():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from napari_sam2 import _labels, _layers, _plan, _sharing
 from napari_sam2._free_ids import FreeIds
@@ -70,7 +69,6 @@ class SegmentController:
         self.placing = Placing(state, self.stage, self.notes)
         self.painting = Painting(viewer, self.starts, self.steps)
         self.painting.unanswered.connect(self.sync)
-        self._histories: WeakKeyDictionary[Image, History] = WeakKeyDictionary()
         self.ids.settled.connect(self._on_settled)
         self._tag = ""
         self.stage.prompts_changed.connect(self._on_prompts)
@@ -94,20 +92,21 @@ class SegmentController:
             return
         self.ids.settle()
         self.runner.cancel("predict", "propagate", "restore")
-        if self.stage.image is not None:
-            self._histories[self.stage.image] = self.history
-        points = self.stage.points
+        former = self.stage.companions
+        former.history = self.history
         _sharing.arrive(self.stage)
-        self.stage.set_image(image)
-        if self.stage.points is None or self.stage.points is not points:
-            self.use_history(_sharing.find(self.stage, self._histories))
+        lost = self.stage.set_image(image)
+        if self.stage.companions is not former:
+            self.use_history(_sharing.find(self.stage))
+        if lost:
+            self.use_history(self.tasks.without_prompts())
         self.steps.look()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
             self.state.axis = _layers.default_axis(self.viewer, image)
             self._ensure()
             self.prepare()
-        go_on = self.sync if self.pending.waiting() else self.tasks.rest
+        go_on = self.sync if self.pending.waiting() and not lost else self.tasks.rest
         go_on()
 
     def choose_labels(self, labels: Labels | None) -> None:
@@ -349,7 +348,7 @@ class SegmentController:
         if self.steps.wait():
             return
         with self.steps.or_put_back():
-            given = self.placing.assign(self.steps.last, self.ids.first())
+            given = self.placing.assign(self.steps.last, self.ids)
             self.placing.reveal(self.steps)
             self.steps.begin("last prompt")
             try:
@@ -367,7 +366,8 @@ class SegmentController:
         with self.steps.or_put_back():
             if assumed:
                 self.select_object(self.ids.unused())
-                self.stage.move_prompts([assumed] * held, self.state.object_id)
+                if held:
+                    self.stage.move_prompts([assumed], self.state.object_id)
             if held:
                 self._on_prompts()
 
@@ -398,3 +398,4 @@ class SegmentController:
             self.use_history(self.tasks.without_prompts())
             self.steps.last = None
             self.state.labels = self.stage.labels
+            self.tasks.rest()  # prompts may not wait for a count any more

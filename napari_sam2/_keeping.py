@@ -80,6 +80,7 @@ class SessionKeeper:
         self.controller = controller
         self.folder = folder or autosave_folder()
         self._earlier = earlier
+        self._unfinished: set[str] = set()  # checksums of images: offers not restored
         self.offer: Offer | None = None
         self._checksums: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         # Of each labels layer, by the checksum of the image: channels share labels.
@@ -134,7 +135,7 @@ class SessionKeeper:
         """
         session = read_session(path)
         find_image(self.controller, session.image, self._known)
-        restore(self.controller, session, self._known, then=lambda: None)
+        restore(self.controller, session, self._known, then=lambda whole: None)
 
     def accept_offer(self) -> None:
         """Restore the work that was found; more of it is offered next."""
@@ -313,7 +314,7 @@ class SessionKeeper:
 
     def _identify(self, image: Image, found: str) -> None:
         self._checksums[image] = found
-        if self._untouched():
+        if self._untouched() or found in self._unfinished:
             self._look_for_offer(found)
         else:
             self.autosave()
@@ -324,10 +325,17 @@ class SessionKeeper:
             self.offer = find_offer(self._earlier, found)
         self.offered.emit()
 
-    def _offer_next(self, offer: Offer) -> None:
-        """Work is restored or not wanted: delete the file, offer what else there is."""
-        offer.path.unlink(missing_ok=True)
+    def _offer_next(self, offer: Offer, whole: bool = True) -> None:
+        """Work is restored or not wanted: delete the file, offer what else there is.
+
+        What was not restored as a ``whole`` is offered again.
+        """
         image, found = self.controller.stage.image, offer.session.image.checksum
+        if whole:
+            offer.path.unlink(missing_ok=True)
+            self._unfinished.discard(found)
+        else:
+            self._unfinished.add(found)
         if image is not None and self._checksums.get(image) == found:
             self._look_for_offer(found)
 

@@ -18,6 +18,7 @@ from sam2_core.errors import ImageError, PromptError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_sam2._free_ids import FreeIds
     from napari_sam2._layers import View
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._snapshots import Snapshot
@@ -71,14 +72,15 @@ class Placing:
         finally:
             self._told = self._scripted = False
 
-    def assign(self, before: Snapshot | None, following: int) -> list[int]:
+    def assign(self, before: Snapshot | None, ids: FreeIds) -> list[int]:
         """Give what was just drawn its objects; see :func:`_assigning.assign`.
 
         PromptError if the labels cannot hold so many.
         """
         stage, state = self.stage, self.state
         current, each = state.object_id, state.each
-        given = assign(stage, before, each, current, following, self._told)
+        following, taken = ids.first(), current in ids.ledger.ids
+        given = assign(stage, before, each, current, following, self._told, taken)
         if given and stage.labels is not None:
             check_new(stage.labels, max(given))
         return given

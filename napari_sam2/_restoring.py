@@ -77,7 +77,7 @@ def restore(
     controller: SegmentController,
     session: SessionFile,
     known: Callable[[Any], str],
-    then: Callable[[], None],
+    then: Callable[[bool], None],
 ) -> None:
     """Bring prompts back at once, and masks as they are computed again.
 
@@ -90,7 +90,7 @@ def restore(
     known : callable
         Has the checksums of some arrays, "" for others.
     then : callable
-        Called when all is done.
+        Called in the end, with whether the labels are those that were saved.
     """
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
@@ -106,6 +106,8 @@ def restore(
     state.update(**settings, model=session.model["name"])
     stage.ensure()
     stage.restore(snapshot_from_json(session.objects, image.ndim))
+    state.object_id = controller.ids.begin()  # not one that has just come
+    controller.set_polarity(state.positive)  # prompts from now on are for it
     record = Record(journal)
     record.marks.replace(marks_from_json(session.objects))
     record.notes = notes_from_json(session.objects)
@@ -119,6 +121,7 @@ def restore(
     def finished() -> None:
         journal.sources.release()
         if controller.history is not history:  # something else was chosen just now
+            then(False)
             return
         controller.steps.look()
         if stage.labels is not None:
@@ -132,15 +135,16 @@ def restore(
 
     def end(reason: str) -> None:
         lacking = missing(session, record.sums)
+        whole = not lacking or bool(on_disk(stage.labels))
         if reason:  # else all is as it was, whatever was computed
             before = f"{lacking[:-1]}; " if lacking else ""
             lacking = f"{before}{reason}, so the labels stay in memory."
-        elif on_disk(stage.labels):
+        elif whole:
             lacking = ""
         if lacking:
             state.status = lacking
             show_warning(lacking)
-        then()
+        then(whole)
 
     def failed(error: Sam2Error) -> None:
         if controller.history is history:
@@ -148,6 +152,7 @@ def restore(
         if isinstance(error, Cancelled):
             state.status = STOPPED
             show_warning(STOPPED)
+        then(False)
 
     controller.use_history(history)
     controller.tasks.replay(data, finished, failed)

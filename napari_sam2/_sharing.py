@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -11,16 +12,39 @@ from napari_sam2._history import History
 from napari_sam2._snapshots import emptied
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam2._object_notes import ObjectNotes
+    from napari_sam2._prompts import Key, MaskPrompt
     from napari_sam2._stage import Stage
+
+
+@dataclass(eq=False)
+class Companions:
+    """What waits for an image while another is in use; its channels share it."""
+
+    points: Points | None = None
+    shapes: Shapes | None = None
+    labels: Labels | None = None
+    masks: dict[Key, MaskPrompt] = field(default_factory=dict)
+    history: History | None = None
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """Points, shapes and labels; None for what there is not."""
+        return self.points, self.shapes, self.labels
+
+    def lost(self, present: Iterable[Any]) -> bool:
+        """Whether a layer with prompts is not among these any more."""
+        gone = [layer for layer in self.layers[:2] if layer not in present]
+        return any(layer is not None and len(layer.data) for layer in gone)
+
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
 _IMAGES: WeakKeyDictionary[Labels, WeakSet[Image]] = WeakKeyDictionary()
-_LEFT: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
+_LEFT: WeakKeyDictionary[Image, Companions] = WeakKeyDictionary()
 
 
 def history_of(labels: Labels | None) -> History:
@@ -76,16 +100,21 @@ def exchange(stage: Stage, history: History, labels: Labels | None) -> History:
 
     Prompts belong to the labels that show their masks: those on the stage wait with
     the ``history`` that is left, and those that waited with the other come back.
-    Prompts whose labels were deleted are for new ones.
+    Prompts whose labels were deleted are for new ones. The tool in hand stays there.
     """
     following = history_of(labels)
     left = stage.labels
+    held = stage.hand.held((stage.points, stage.shapes, left))
     if left is not None:
+        if stage.image is not None:
+            stage.ensure()  # a prompt layer that was deleted takes no others along
         history.aside = stage.snapshot()
         share(left, history)
     stage.set_labels(labels)
     if stage.image is not None:
-        stage.ensure()
+        layers = stage.ensure()[1:]
+        if held is not None:
+            stage.hand.go_on(layers, held)
     now = stage.snapshot()
     if now is not None and (left is not None or labels is not None):
         stage.restore(following.aside or emptied(now))
@@ -93,16 +122,16 @@ def exchange(stage: Stage, history: History, labels: Labels | None) -> History:
     return following
 
 
-def find(stage: Stage, known: MutableMapping[Image, History]) -> History:
+def find(stage: Stage) -> History:
     """The history to go on with.
 
-    It is that which is ``known`` of the stage's image, else that of its labels. Without
-    labels, the first that may be the image's and that only the Automatic dock has
-    written into become the stage's.
+    It is that with which the stage's image was left, a new one if its labels are gone.
+    On a first visit it is that of the labels; without any, the first that may be the
+    image's and that only the Automatic dock has written into become the stage's.
     """
-    image = stage.image
-    if image is not None and image in known:
-        return known[image]
+    image, left = stage.image, stage.companions.history
+    if left is not None:
+        return History() if stage.labels is None else left
     if image is None or stage.labels is not None:
         return history_of(stage.labels)
     for layer in labels_of(image, stage.viewer.layers):
@@ -134,6 +163,7 @@ def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
     """A dock is gone: its layers wait for the next one that works on their images."""
     history.record.notes = notes.all
     history.attend(None)
+    stage.companions.history = history
     # Nobody is there to look.
     with stage.layers_changed.blocked(), stage.hand.changed.blocked():
         stage.set_image(None)

@@ -16,7 +16,7 @@ from napari_sam2._hand import Hand
 from napari_sam2._label_colors import LabelColors
 from napari_sam2._prompts import keys_of
 from napari_sam2._resting import Resting
-from napari_sam2._sharing import belong
+from napari_sam2._sharing import Companions, belong
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError
 
@@ -66,52 +66,51 @@ class Stage:
         self._held: tuple[int, str] | None = None  # until the layers are made
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
-        self.remembered: WeakKeyDictionary[Image, tuple[Any, ...]] = WeakKeyDictionary()
+        self.companions = Companions()
+        self.remembered: WeakKeyDictionary[Image, Companions] = WeakKeyDictionary()
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- setting up ---------------------------------------------------------------
 
-    def set_image(self, image: Image | None) -> None:
-        """Work on another image; its earlier prompts and labels come back."""
+    def set_image(self, image: Image | None) -> bool:
+        """Work on another image; its earlier prompts and labels come back.
+
+        Returns whether prompts of it were deleted in the meantime.
+        """
         self.leaving.emit()
-        if self.image is not None:
-            self.remembered[self.image] = self._companions()
+        old, former, present = self.companions, self.image, self.viewer.layers
+        old.points, old.shapes, old.labels = self.points, self.shapes, self.labels
+        old.masks = self.masks
+        if former is not None:
             for name in layers.SPATIAL:
-                if name in self.image.events:
-                    self.image.events[name].disconnect(self._on_moved)
-        old, former = self._companions(), self.image
-        self._held = self.hand.held(old[:3])
+                if name in former.events:
+                    former.events[name].disconnect(self._on_moved)
+        self._held = self.hand.held(old.layers)
         same = (
             image is not None
             and former is not None
-            and one_picture(former, image, self.viewer.layers)
+            and one_picture(former, image, present)
         )
         self.image = image
         if image is None:
+            self.companions, self.masks = Companions(), {}
             self._use(None, None)
-            self.masks = {}
             self._use_labels(None)
-            return
+            return False
         for name in layers.SPATIAL:
             if name in image.events:
                 image.events[name].connect(self._on_moved)
-        points, shapes, labels, self.masks = self.remembered.get(
-            image, old if same else (None, None, None, {})
-        )
-        present = self.viewer.layers
-        self._use(
-            points if points in present else None,
-            shapes if shapes in present else None,
-        )
-        self._use_labels(labels if labels in present else None)
+        now = self.remembered.setdefault(image, old if same else Companions())
+        self.companions, self.masks = now, now.masks
+        there = [layer if layer in present else None for layer in now.layers]
+        self._use(*there[:2])
+        self._use_labels(there[2])
         if not same:
             self._drop_empty(old)
             if former is not None and coincide(former, image):
-                _aside.put(old[:3])
-        _aside.bring_back(self._companions()[:3])
-
-    def _companions(self) -> tuple[Any, ...]:
-        return self.points, self.shapes, self.labels, self.masks
+                _aside.put(old.layers)
+        _aside.bring_back(there)
+        return now.lost(present)
 
     def set_labels(self, labels: Labels | None) -> None:
         """Write into this layer from now on."""
@@ -307,10 +306,10 @@ class Stage:
         with self.quiet():
             return self.viewer.add_layer(layer)
 
-    def _drop_empty(self, old: tuple[Any, ...]) -> None:
+    def _drop_empty(self, old: Companions) -> None:
         """Remove prompt layers of the former image that were never used."""
         with self.quiet():
-            for layer in old[:2]:
+            for layer in old.layers[:2]:
                 if layer in self.viewer.layers and len(layer.data) == 0:
                     self.viewer.layers.remove(layer)
 
@@ -387,7 +386,7 @@ class Stage:
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         if layer in self.remembered:  # no switch would bring its companions back
-            _aside.bring_back(self.remembered[layer][:3])
+            _aside.bring_back(self.remembered[layer].layers)
         if layer is self.points or layer is self.shapes:
             self._use(
                 None if layer is self.points else self.points,

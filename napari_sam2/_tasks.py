@@ -282,8 +282,7 @@ class Tasks:
         """Say what to do next, unless something is going on."""
         if not self.state.busy:
             known = self.stage.image is not None
-            now = self.state, self.stage, self.ledger, self.history
-            self._advised = advice(*now)
+            self._advised = advice(self.state, self.stage, self.ledger, self.history)
             self.state.status = (known and text) or self._advised
 
     def renew(self, *_: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from fakes import FLAT, click
+from fakes import FLAT, click, disc
 
 from napari_sam2 import _sharing
+from napari_sam2._ambiguity import Ambiguity
 from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Engine
 from napari_sam2._jobs import JobRunner, run_inline
@@ -70,16 +72,19 @@ def test_labels_of_an_image_that_is_removed_are_seen(fields):
     assert t.stage.labels is not labels
 
 
+def another_dock(viewer, backend):
+    runner = JobRunner(run_inline)
+    return SegmentController(viewer, SegmentationState(), runner, Engine(backend))
+
+
 @pytest.mark.parametrize("removed", [False, True])
 def test_the_next_dock_shows_what_the_last_one_has_hidden(fields, backend, removed):
     t, first, labels = fields
-    second, points = t.state.image, t.stage.remembered[first][0]
+    second, points = t.state.image, t.stage.remembered[first].points
     _sharing.leave(t.stage, t.history, t.notes)
     t.stage.remembered.clear()  # a dock that is closed shows nothing
     assert not labels.visible
-    new = SegmentController(
-        t.viewer, SegmentationState(), JobRunner(run_inline), Engine(backend)
-    )
+    new = another_dock(t.viewer, backend)
     new.choose_image(second)
     if removed:
         t.viewer.layers.remove(first)
@@ -88,3 +93,134 @@ def test_the_next_dock_shows_what_the_last_one_has_hidden(fields, backend, remov
         assert new.stage.labels is labels
     assert labels.visible
     assert points.visible
+
+
+# -- layers that are deleted in the meantime ----------------------------------------
+
+
+@pytest.fixture
+def away(fields):
+    """Masks 1 by a point and 2 by a box on the first field; the second is in use."""
+    t, first, labels = fields
+    second = t.state.image
+    t.choose_image(first)
+    t.add_shapes([[(25, 40), (25, 50), (34, 50), (34, 40)]], object_id=2)
+    t.own = t.stage.points, t.stage.shapes
+    t.choose_image(second)
+    return t, first, labels
+
+
+def expected(*numbers):
+    """(H, W) what the fake makes of the prompts of these numbers."""
+    masks = np.zeros((4, *FLAT.shape), bool)
+    masks[1], masks[3] = disc(FLAT.shape, 20, 10), disc(FLAT.shape, 40, 10)
+    masks[2, 25:35, 40:51] = True
+    return sum(number * masks[number].astype(int) for number in numbers)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("objects", [(1, 2), (1,), (2,)])
+def test_prompt_layers_that_are_deleted_leave_their_masks(
+    away, backend, objects, closed
+):
+    t, first, labels = away
+    own = t.own
+    np.testing.assert_array_equal(labels.data, expected(1, 2))
+    if closed:
+        _sharing.leave(t.stage, t.history, t.notes)
+        t = another_dock(t.viewer, backend)
+    asked = backend.answers
+    for number in objects:
+        t.viewer.layers.remove(own[number - 1])
+    t.choose_image(first)
+    assert t.stage.labels is labels
+    assert t.state.object_id == 3
+    assert backend.answers == asked
+    click(t, 10, 40)
+    for number in (*objects, 3):  # others start from their masks
+        mask = labels.data == number
+        np.testing.assert_array_equal(mask, expected(number) > 0)
+    t.undo()
+    np.testing.assert_array_equal(labels.data, expected(1, 2))
+
+
+def test_layers_that_were_never_used_are_no_loss(fields):
+    """Those for shapes go when another image is next; the way back stays open."""
+    t, first, labels = fields
+    t.choose_image(first)
+    t.undo()
+    assert not labels.data.any()
+    t.redo()
+    np.testing.assert_array_equal(labels.data, expected(1))
+
+
+def test_prompts_whose_labels_were_deleted_are_answered_in_new_ones(away):
+    t, first, labels = away
+    t.viewer.layers.remove(labels)
+    t.choose_image(first)
+    assert t.stage.labels is not labels
+    np.testing.assert_array_equal(t.stage.labels.data, expected(1, 2))
+    t.select_object(3)
+    click(t, 10, 40)
+    np.testing.assert_array_equal(t.stage.labels.data, expected(1, 2, 3))
+
+
+# -- channels -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def channels(tool):
+    """Two channels of one picture, a mask by a point, and another image."""
+    t = tool(FLAT, name="DAPI", blending="additive")
+    t.dapi = t.state.image
+    t.gfp = t.viewer.add_image(FLAT + 1, name="GFP", blending="additive")
+    t.other = t.viewer.add_image(np.ones((20, 20), np.float32), name="other")
+    click(t, 10, 20)
+    t.choose_image(t.gfp)
+    return t
+
+
+@pytest.mark.parametrize("by_way_of", [False, True])
+def test_labels_that_one_channel_writes_into_are_the_others_too(channels, by_way_of):
+    t, own = channels, channels.stage.labels
+    mine = t.viewer.add_labels(np.zeros(FLAT.shape, int), name="mine")
+    t.choose_labels(mine)
+    t.select_object(2)
+    t.add_shapes([[(25, 40), (25, 50), (34, 50), (34, 40)]])
+    if by_way_of:
+        t.choose_image(t.other)
+    t.choose_image(t.dapi)
+    assert t.stage.labels is mine
+    t.undo()
+    assert not mine.data.any()
+    t.redo()
+    np.testing.assert_array_equal(mine.data, expected(2))
+    np.testing.assert_array_equal(own.data, expected(1))
+    t.choose_labels(own)
+    assert t.stage.points.data.tolist() == [[10, 20]]
+    t.undo()
+    assert not own.data.any()
+    np.testing.assert_array_equal(mine.data, expected(2))
+
+
+def test_masks_that_were_chosen_on_one_channel_stay_on_the_others(channels):
+    t = channels
+    t.undo()
+    t.redo()  # the masks are others than those that were there on leaving
+    Ambiguity(t).choose(0)
+    smaller = t.stage.labels.data.copy()
+    assert set(np.unique(smaller)) == {0, 1}
+    assert not np.array_equal(smaller, expected(1))
+    t.choose_image(t.dapi)
+    np.testing.assert_array_equal(t.stage.labels.data, smaller)
+
+
+def test_new_labels_of_one_channel_are_the_others_too(channels):
+    t = channels
+    t.viewer.layers.remove(t.stage.labels)
+    t.select_object(3)
+    click(t, 10, 40)
+    new = t.stage.labels
+    t.choose_image(t.dapi)
+    assert t.stage.labels is new
+    np.testing.assert_array_equal(new.data, expected(1, 3))

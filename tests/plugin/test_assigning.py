@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from fakes import FLAT, STACK, click
+import pytest
+from fakes import FLAT, STACK, click, disc
 
 SHAPE = FLAT.shape
 
@@ -67,3 +68,22 @@ def test_negative_rectangles_cut_and_are_no_objects(tool):
     t.add_shapes([box(17, 6, 20, 30)], positive=False)
     assert set(np.unique(t.stage.labels.data)) == {0, 1}
     assert list(t.stage.shapes.features["object_id"]) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_an_object_with_a_mask_is_not_taken_for_a_new_one(tool, each):
+    """One of somebody else's labels is selected: they stay as they are."""
+    t = tool(FLAT)
+    data = np.zeros(SHAPE, np.uint8)
+    data[5:13, 6:17] = 5
+    t.choose_labels(t.viewer.add_labels(data.copy()))
+    t.select_object(5)
+    t.state.each = each
+    if each:
+        click(t, 28, 40)
+        data[disc(SHAPE, 40, 28)] = 7  # 6 was offered, and is taken
+    else:
+        t.add_shapes([box(20, 30, 35, 50), box(20, 1, 30, 20)])
+        data[20:36, 30:51] = 7
+        data[20:31, 1:21] = 8
+    np.testing.assert_array_equal(t.stage.labels.data, data)

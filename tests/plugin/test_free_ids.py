@@ -355,3 +355,18 @@ def test_the_first_free_id_is_above_those_that_masks_can_have(dtype):
     data = np.array([[[0, 3]], [[2**40, 1]]], dtype)
     assert first_free_id(Labels(data)) == first_free_id(Labels(data[0])) == 4
     assert first_free_id(Labels(np.full((2, 2), -1))) == 1
+
+
+def test_labels_that_are_deleted_are_not_waited_for(busy):
+    busy.choose_labels(busy.viewer.add_labels(foreign()))
+    busy.viewer.dims.set_current_step(0, 2)
+    busy.stage.add_point((2, 20, 30))
+    assert "counted" in busy.state.status
+    busy.viewer.layers.remove(busy.stage.labels)
+    busy.work()
+    assert "counted" not in busy.state.status
+    busy.stage.add_point((2, 20, 40))
+    busy.work()
+    found = np.asarray(busy.stage.labels.data[2]) > 0
+    expected = disc((40, 60), 30, 20) | disc((40, 60), 40, 20)
+    np.testing.assert_array_equal(found, expected)

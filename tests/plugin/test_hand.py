@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from fakes import FLAT, STACK
 
@@ -114,3 +115,17 @@ def test_with_the_image_selected_the_tool_used_last_is_taken(tool):
     t.viewer.layers.selection.active = third
     t.choose_image(third)
     assert t.state.tool == "point"
+
+
+def test_a_brush_stays_in_hand_when_other_labels_are_chosen(tool):
+    t = tool(FLAT)
+    own, mine = t.stage.labels, t.viewer.add_labels(np.zeros(FLAT.shape, int))
+    t.viewer.layers.selection.active = own
+    own.mode = "paint"
+    for labels in (mine, None, own):
+        t.choose_labels(labels)
+        assert t.viewer.layers.selection.active is t.stage.labels
+        assert t.stage.labels.mode == "paint"
+    t.stage.activate("box")
+    t.choose_labels(mine)
+    assert t.state.tool == "box"

@@ -256,3 +256,52 @@ def test_work_that_is_discarded_makes_room_for_the_next(twice):
     twice.keeper.discard_offer()
     assert twice.keeper.offer is None
     assert not twice.paths[1].exists()
+
+
+def test_work_that_is_not_restored_as_it_was_is_offered_again(kept, tool, monkeypatch):
+    """Labels from elsewhere that were too many for the file."""
+    monkeypatch.setattr("napari_sam2._elsewhere.MAX_BYTES", 10)
+    kept.choose_labels(kept.viewer.add_labels(np.zeros(STACK.shape, np.int32)))
+    kept.stage.labels.data[:, :9, :9] = 7
+    kept.add_point((3, 30, 50))
+    kept.keeper.elsewhere.settle()
+    kept.keeper.autosave()
+    path = kept.keeper._autosave.path
+    kept.keeper._autosave.close()
+    other = tool(STACK)
+    other.keeper = SessionKeeper(other, kept.keeper.folder)
+    other.keeper.accept_offer()
+    assert "missing" in other.state.status
+    assert other.stage.labels.data[3, 30, 50] > 0
+    assert other.keeper.offer.path == path
+    assert path.exists()
+    other.keeper.discard_offer()
+    assert other.keeper.offer is None
+    assert not path.exists()
+
+
+def test_work_is_offered_again_if_restoring_it_is_stopped(kept, tool, backend):
+    kept.add_point((3, 30, 50))
+    kept.propagate("both")
+    path = kept.keeper._autosave.path
+    kept.keeper._autosave.close()
+    other = tool(STACK)
+    other.keeper = SessionKeeper(other, kept.keeper.folder)
+    last = backend.answers + 3
+
+    def stop():
+        if backend.answers == last:
+            other.cancel()
+
+    backend.on_answer = stop
+    other.keeper.accept_offer()
+    assert not np.array_equal(other.stage.labels.data, kept.stage.labels.data)
+    assert other.keeper.offer.path == path
+    here = other.stage.image
+    other.choose_image(other_image(other))
+    assert other.keeper.offer is None
+    other.choose_image(here)
+    other.keeper.accept_offer()
+    np.testing.assert_array_equal(other.stage.labels.data, kept.stage.labels.data)
+    assert other.keeper.offer is None
+    assert not path.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 
 import npe2
 import numpy as np
@@ -75,6 +76,33 @@ def test_an_open_image_with_other_pixels_is_not_taken_for_it(session, kept):
     with pytest.raises(ImageError, match="is not the image of the session: its pixels"):
         t.keeper.load(file)
     assert len(t.stage.points.data) == 0
+
+
+def test_masks_drawn_by_hand_come_back_beside_other_work(kept, tmp_path):
+    """Also where labels take time to be counted, and somebody clicks meanwhile."""
+    waiting = deque()
+    t = kept(start=lambda *job: waiting.append(job[:3]))
+
+    def work():
+        while waiting:
+            run_inline(*waiting.popleft())
+
+    work()
+    t.add_point((3, 10, 20))
+    work()
+    first = t.stage.labels
+    t.viewer.dims.set_current_step(0, 3)
+    first.mode = "paint"
+    first.paint((3, 20, 30), 1)
+    work()
+    before = first.data.copy()
+    assert before[3, 20, 30] == before[3, 10, 20] == 1
+    t.keeper.load(t.keeper.save(tmp_path / "a"))
+    t.add_point((1, 30, 50))
+    work()
+    assert t.stage.labels is not first
+    np.testing.assert_array_equal(t.stage.labels.data[3], before[3])
+    assert t.stage.labels.data[1, 30, 50] == 2
 
 
 # -- something else meanwhile ---------------------------------------------------------

@@ -119,3 +119,13 @@ def test_an_object_whose_mask_is_empty_keeps_its_id(two):
     two.choose_labels(two.other)
     two.choose_labels(two.own)
     assert two.state.object_id == 3
+
+
+def test_a_deleted_layer_of_prompts_takes_the_other_not_along(two):
+    two.viewer.layers.remove(two.stage.points)
+    before = two.own.data.copy()
+    two.choose_labels(two.other)
+    two.choose_labels(two.own)
+    assert drawn(two) == [[], [2]]
+    np.testing.assert_array_equal(two.own.data == 1, before == 1)
+    assert (two.own.data == 2).any()

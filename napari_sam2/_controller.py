@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2 import _labels, _layers, _plan, _sharing
+from napari_sam2._counting import count
 from napari_sam2._free_ids import FreeIds
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
@@ -290,7 +291,7 @@ class SegmentController:
         self.history.patched.disconnect(self.ledger.take, missing_ok=True)
         self.steps.use(history)
         history.patched.connect(self.ledger.take)
-        self.tasks.count()
+        count(self.tasks)
 
     def _ensure(self) -> Any:
         """All four layers; new or adopted labels get a free id."""
@@ -311,14 +312,13 @@ class SegmentController:
         return ready
 
     def _view(self) -> _layers.View:
-        return _layers.current_view(self.viewer, self._ensure_image())
-
-    def _ensure_image(self) -> Image:
-        return self.stage.image or self.stage.ensure()[0]
+        return _layers.current_view(
+            self.viewer, self.stage.image or self.stage.ensure()[0]
+        )
 
     def frames(self) -> LayerFrames:
         """The planes that the one on display belongs to."""
-        view, image = self._view(), self._ensure_image()
+        view, image = self._view(), self.stage.image or self.stage.ensure()[0]
         axis = None if self.state.axis in view.plane else self.state.axis
         return self.sight.frames(image, view.plane, view.position, axis)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2 import _layers
+from napari_sam2._counting import count
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._plain_json import labels_as_json
 from napari_sam2._sums import plane_sum
@@ -189,7 +190,7 @@ class Elsewhere:
     def _on_data(self, event: Any = None) -> None:
         """Somebody has exchanged the array: count anew, then compare."""
         if self._labels is self.controller.stage.labels:
-            self.controller.tasks.count()
+            count(self.controller.tasks)
 
     def _on_paint(self, event: Any = None) -> None:
         """A stroke, perhaps one that nobody has followed."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_sam2._labels import Rules
+from napari_sam2._messages import Passed, PlaneMasks
 from napari_sam2._plain_json import rules_as_json, rules_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+
+class Opens(Protocol):
+    """What is needed of an engine."""
+
+    @property
+    def opened(self) -> int:
+        """Sessions that were given prompts so far."""
 
 
 @dataclass(eq=False)
@@ -52,6 +61,13 @@ class Entry:
     passed: int = 0
     ended: bool = False
     undone: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it must be done again; not if it was stopped before all results."""
+        told = "set" in self.what or "unset" in self.what
+        made = self.computed or self.passed
+        return not self.asks or bool(made) or self.fresh or told
 
     @property
     def asks(self) -> bool:
@@ -101,3 +117,28 @@ class Entry:
         rules = [(int(r["from"]), rules_from_json(r)) for r in what.pop("rules", ())]
         counts = computed, written, passed
         return cls(do, what, rules, fresh, *counts, ended, undone)
+
+
+def watch(
+    entry: Entry, engine: Opens, items: Iterator[Any], stop: Callable[[], bool]
+) -> Iterator[Any]:
+    """Iterate over an engine's answer and count it; runs in the worker."""
+    before = engine.opened
+    for item in items:
+        entry.fresh = engine.opened != before
+        entry.computed += isinstance(item, PlaneMasks)
+        entry.passed += isinstance(item, Passed)
+        yield item
+    entry.fresh = engine.opened != before
+    entry.ended = entry.do == "propagate" and not stop()
+
+
+def count_written(entries: Sequence[Entry], rules: Rules) -> None:
+    """A plane that a job made came into the labels; ``entries`` are those of the job.
+
+    The worker may be ahead, also in the next entry.
+    """
+    for entry in entries:
+        if entry.written < entry.computed:
+            entry.write(rules)
+            return

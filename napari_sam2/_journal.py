@@ -25,16 +25,14 @@ from napari_sam2._sources import Sources
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
     from napari_sam2._image_reference import ImageReference
     from napari_sam2._images import LayerFrames
-    from napari_sam2._jobs import Stop
-    from napari_sam2._labels import Patch, Rules
+    from napari_sam2._labels import Patch
     from napari_sam2._masks import PackedMask
     from napari_sam2._messages import Choice
 
@@ -308,7 +306,7 @@ class Journal:
         return {
             **(self.sources.as_json() if others else {}),
             "setups": setups,
-            "steps": [entry.as_json() for entry in self.entries if _counts(entry)],
+            "steps": [entry.as_json() for entry in self.entries if entry.counts],
         }
 
     @classmethod
@@ -362,40 +360,6 @@ class Journal:
         prompts = on_line(self.prompts, here, axis)
         shown = {key: self.shown[key] for key in prompts if key in self.shown}
         return prompts, asked, shown
-
-
-def watch(
-    entry: Entry, engine: Engine, items: Iterator[Any], stop: Stop
-) -> Iterator[Any]:
-    """Iterate over an engine's answer and count it; runs in the worker."""
-    from napari_sam2._messages import Passed, PlaneMasks
-
-    before = engine.opened
-    for item in items:
-        entry.fresh = engine.opened != before
-        entry.computed += isinstance(item, PlaneMasks)
-        entry.passed += isinstance(item, Passed)
-        yield item
-    entry.fresh = engine.opened != before
-    entry.ended = entry.do == "propagate" and not stop()
-
-
-def count_written(entries: Sequence[Entry], rules: Rules) -> None:
-    """A plane that a job made came into the labels; ``entries`` are those of the job.
-
-    The worker may be ahead, also in the next entry.
-    """
-    for entry in entries:
-        if entry.written < entry.computed:
-            entry.write(rules)
-            return
-
-
-def _counts(entry: Entry) -> bool:
-    """Leave out work that was stopped before anything came of it."""
-    told = "set" in entry.what or "unset" in entry.what
-    made = entry.computed or entry.passed
-    return not entry.asks or bool(made) or entry.fresh or told
 
 
 def _counted(entry: Entry) -> Entry:

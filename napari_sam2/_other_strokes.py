@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from napari_sam2._counting import count
+
 if TYPE_CHECKING:
     from napari.layers import Labels
 
@@ -77,7 +79,7 @@ class OtherStrokes:
     def _tell(self, layer: Labels) -> None:
         """Have labels counted anew that napari has changed without saying so."""
         if self._is_ours(layer):
-            self.tasks.count()
+            count(self.tasks)
 
     def _on_paint(self, event: Any) -> None:
         layer = event.source

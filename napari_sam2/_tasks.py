@@ -6,17 +6,14 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _replay
 from napari_sam2._advice import advice
-from napari_sam2._entry import Entry
+from napari_sam2._entry import Entry, count_written, watch
 from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
 from napari_sam2._jobs import Job, Runs, Stop
-from napari_sam2._journal import count_written, watch
-from napari_sam2._ledger import count_plane
 from napari_sam2._messages import (
     Choice,
     Found,
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     from napari_sam2._engine import Engine
     from napari_sam2._following import Plan
     from napari_sam2._images import LayerFrames
-    from napari_sam2._ledger import Ledger, Place
+    from napari_sam2._ledger import Ledger
     from napari_sam2._masks import PackedMask
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._plan import Group
@@ -49,7 +46,6 @@ if TYPE_CHECKING:
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
 
-COUNT_SECONDS = 0.05  # of counting labels, before other work has its turn
 LATER = {"propagate": "the propagation is done", "restore": "the session is restored"}
 LONG = ("propagate", "restore", "copy", "divide", "tracks")  # kinds of jobs
 IDLE = "No prompt leads into that range; change it, the direction or the marks."
@@ -233,39 +229,6 @@ class Tasks:
             for each in (self.history.patched, review.measured, review.reset, events):
                 quiet.enter_context(each.blocked())
             self.runner.close()
-
-    def count(self) -> None:
-        """Find out where every label is, a few planes at a time."""
-        labels, ledger = self.stage.labels, self.ledger
-        ledger.clear(() if labels is None else np.ndindex(*labels.data.shape[:-2]))
-        if labels is None:
-            return
-        data: Any = labels.data
-        left = dict.fromkeys(ledger.uncounted)
-
-        def work(stop: Stop) -> Iterator[Any]:
-            end = time.monotonic() + COUNT_SECONDS
-            for place in list(left):
-                yield place, count_plane(data, place)
-                if time.monotonic() > end:
-                    return
-
-        def on_item(item: tuple[Place, dict[int, int]]) -> None:
-            place, counts = item
-            left.pop(place, None)
-            if place in ledger.touched:  # while it was being counted, perhaps
-                counts = count_plane(data, place)
-            if labels is self.stage.labels:
-                ledger.count(place, counts)
-
-        def more(_: Sam2Error | None = None) -> None:
-            if left and labels is self.stage.labels:
-                self.runner.submit(Job("count", work, on_item, more))
-            else:
-                self.ended.emit("count")
-                self.renew()
-
-        more()
 
     # -- the status ---------------------------------------------------------------
 

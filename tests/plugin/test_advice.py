@@ -7,6 +7,8 @@ import pytest
 from fakes import FLAT, click
 from napari.layers import Labels
 
+from napari_sam2._counting import count
+
 
 def test_an_object_with_a_mask_is_corrected(tool):
     t = tool(FLAT)
@@ -25,7 +27,7 @@ def test_what_labels_hold_is_said_once_they_are_counted(tool):
     t = tool(FLAT)
     t.stage.labels.data[5:9, 5:9] = 1
     assert "Click on object 1" in t.state.status
-    t.tasks.count()
+    count(t.tasks)
     assert t.state.status == "Object 1 has a mask; click where it is wrong."
 
 

@@ -9,6 +9,7 @@ import pytest
 from fakes import FakeBackend
 from napari.layers import Labels
 
+from napari_sam2._counting import count
 from napari_sam2._divisions import Suspect
 from napari_sam2._engine import Engine
 from napari_sam2._history import History
@@ -294,7 +295,7 @@ def test_corrections_follow_although_labels_are_being_counted(kept):
     t = kept()
     pair(t)
     t.state.follow_corrections = True
-    t.tasks.count()
+    count(t.tasks)
     at(t, 5)
     t.add_point((14, 24), object_id=1)
     assert t.stage.labels.data[7, 14, 24] == 1

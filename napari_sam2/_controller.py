@@ -107,8 +107,7 @@ class SegmentController:
             self.state.axis = _layers.default_axis(self.viewer, image)
             self._ensure()
             self.prepare()
-        go_on = self.sync if self.pending.waiting() and not lost else self.tasks.rest
-        go_on()
+        (self.sync if self.pending.waiting() and not lost else self.tasks.rest)()
 
     def choose_labels(self, labels: Labels | None) -> None:
         """Write into this layer, or a new one; Sam2Error if it does not fit."""

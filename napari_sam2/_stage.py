@@ -370,8 +370,8 @@ class Stage:
             self.polarity_selected.emit(polarity == layers.POLARITIES[0])
 
     def _on_selected_label(self, event: Any = None) -> None:
-        if not self._quiet and (labels := self.labels) and labels.selected_label >= 0:
-            self.object_selected.emit(int(labels.selected_label))
+        if not self._quiet and self.labels is not None:
+            self.object_selected.emit(int(self.labels.selected_label))
 
     def _on_moved(self, event: Any = None) -> None:
         """The image was moved or scaled: its companions follow."""

@@ -9,6 +9,7 @@ import pytest
 from fakes import FLAT, STACK, click, disc, plane
 from napari.layers import Labels
 
+from napari_sam2._counting import count
 from napari_sam2._jobs import run_inline
 from sam2_core import CheckpointError, InferenceError, PromptError, Sam2Error
 
@@ -142,10 +143,13 @@ def test_labels_of_another_shape_are_refused(tool):
 
 def test_too_large_an_id_for_the_labels_is_explained(tool):
     t = tool(FLAT)
-    t.choose_labels(t.viewer.add_layer(Labels(np.zeros((40, 60), np.uint8))))
+    data = np.zeros((40, 60), np.uint8)
+    t.choose_labels(t.viewer.add_layer(Labels(data)))
     with pytest.raises(PromptError, match="uint8"):
         t.select_object(300)
     t.select_object(255)
+    data.flat[:255] = range(1, 256)
+    count(t.tasks)
     with pytest.raises(PromptError, match="256"):
         t.next_object()
     assert t.state.object_id == 255

@@ -7,6 +7,7 @@ import pytest
 from fakes import disc
 from napari.layers import Labels
 
+from napari_sam2._counting import count
 from napari_sam2._jobs import run_inline
 from napari_sam2._labels import first_free_id
 from sam2_core import PromptError
@@ -194,7 +195,7 @@ def test_undo_of_what_waits_leaves_the_steps_before_it(busy):
     busy.choose_labels(labels)
     busy.stage.add_point((2, 20, 30))
     busy.work()
-    busy.tasks.count()  # as when the labels' data are exchanged
+    count(busy.tasks)  # as when the labels' data are exchanged
     busy.stage.add_point((2, 30, 30))
     busy.undo()
     busy.work()

@@ -81,6 +81,17 @@ def test_parts_become_daughters_that_keep_their_sides():
     np.testing.assert_array_equal(items[0].ids == 8, disc(SHAPE, 20, 20))
 
 
+def pull_apart(t):
+    """Have object 1 in two pieces from frame 3 on."""
+    step = t.steps.begin("test")
+    for frame in range(3, 7):
+        two = disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
+        known = facts(int(two.sum()), (20.0, 26.0), parts=2)
+        ids = two.astype(np.uint32)
+        item = PlaneMasks((1, 2), (frame,), ids, {1: ObjectPrompts()}, {1: known})
+        t.history.write(t.stage.labels, item, step, Rules())
+
+
 @pytest.fixture
 def lapse(tool, tmp_path):
     """Object 1 in one piece up to frame 2 and in two from frame 3 on."""
@@ -90,13 +101,7 @@ def lapse(tool, tmp_path):
     t.keeper = SessionKeeper(t, tmp_path / "autosaves")
     t.add_point((0, 20, 20))
     t.propagate("forward")
-    step = t.steps.begin("test")
-    for frame in range(3, 7):
-        two = disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
-        known = facts(int(two.sum()), (20.0, 26.0), parts=2)
-        ids = two.astype(np.uint32)
-        item = PlaneMasks((1, 2), (frame,), ids, {1: ObjectPrompts()}, {1: known})
-        t.history.write(t.stage.labels, item, step, Rules())
+    pull_apart(t)
     t.tools.refresh()
     return t
 
@@ -296,15 +301,18 @@ def test_undo_while_a_division_waits_takes_back_nothing_else(lapse, backend):
 def test_labels_without_room_for_daughters_leave_no_answer(tool):
     t = tool(STACK)
     full = np.zeros(STACK.shape, np.uint8)
-    full[0, 0, 0] = 254
+    full[0].flat[:253] = range(3, 256)  # 2 is free, and the daughters are two
     t.choose_labels(t.viewer.add_labels(full))
     lineage = LineageTools(StackTools(t))
     t.add_point((0, 20, 20), object_id=1)
-    t.add_point((0, 24, 20))
+    t.propagate("forward")
+    pull_apart(t)
+    (suspect,) = lineage.suspects()
+    t.add_point((0, 24, 20), object_id=1)
     t.undo()
     with pytest.raises(PromptError, match="257"):
-        lineage.answer(Suspect(1, 3), divided=True)
-    assert (t.state.undo_text, t.state.redo_text) == ("last prompt", "last prompt")
+        lineage.answer(suspect, divided=True)
+    assert t.state.redo_text == "last prompt"
     assert t.history.record.divisions == {}
 
 

@@ -152,17 +152,6 @@ def test_prompts_of_several_objects_may_be_selected_together(prompted):
     assert prompted.state.object_id == 2
 
 
-def test_a_number_below_zero_is_no_object(tool):
-    t = tool(np.zeros((40, 60)))
-    t.choose_labels(t.viewer.add_labels(np.zeros((40, 60), np.int32)))
-    t.stage.labels.selected_label = 4
-    t.stage.labels.selected_label = -1
-    assert t.state.object_id == 4
-    t.add_point((10, 20))
-    assert set(np.unique(t.stage.labels.data)) == {0, 4}
-    assert t.errors == []
-
-
 def test_another_object_takes_the_selection_away(prompted):
     """Delete must not take a prompt of an object that is done with."""
     prompted.stage.points.selected_data = {2}

@@ -127,6 +127,7 @@ class FakeEngine:
             point_coords: Any = None,
             point_labels: Any = None,
             box: Any = None,
+            shown: Any = None,
         ) -> Any:
             self.calls.append(
                 ("prompt", frame_index, object_id, point_coords, point_labels, box)
@@ -142,6 +143,7 @@ class FakeEngine:
             around: int | None = None,
             ended: Any = None,
             absent: Any = None,
+            passed: bool = False,
         ) -> Iterator[Any]:
             self.calls.append(("propagate", start, stop, direction))
             first, last = start or 0, len(frames) - 1 if stop is None else stop

@@ -114,6 +114,75 @@ def test_what_was_deleted_goes_from_its_own_labels_when_others_are_chosen(pair):
     assert t.ledger.extent(1) == 7  # the table shows the labels in use
 
 
+# -- what is asked for next -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("planes", [-1, 0, 3])
+def test_a_click_for_a_deleted_object_brings_nothing_of_it_back(pair, planes):
+    """While a propagation winds down, before the first frame, and after some."""
+    t = pair
+    if planes < 0:
+        begin(t)
+    t.objects.delete([1])
+    for _ in range(planes):
+        t.threads.step()
+    t.tools.go_to(4)
+    t.add_point((4, 10, 50), object_id=1)
+    t.threads.run()
+    assert frames_of(t, 1) == [4]
+    clicked = disc(STACK.shape[1:], 50, 10)
+    np.testing.assert_array_equal(t.stage.labels.data[4] == 1, clicked)
+    t.undo()
+    t.threads.run()
+    assert frames_of(t, 1) == []
+    t.undo()
+    t.threads.run()
+    assert frames_of(t, 1) == list(range(7))
+
+
+def test_a_deleted_object_is_not_among_all_labels_that_are_tracked(pair):
+    t = pair
+    begin(t)
+    t.objects.delete([1])
+    t.tools.go_to(0)
+    assert t.objects.track_all() == [2]
+    t.threads.run()
+    assert frames_of(t, 1) == []
+    assert frames_of(t, 2) == list(range(7))
+
+
+def test_a_deleted_object_is_not_merged(pair):
+    t = pair
+    begin(t)
+    t.objects.delete([1])
+    t.objects.merge([1, 2])
+    t.threads.run()
+    t.propagate("forward")  # from what the merger looked like
+    t.threads.run()
+    for frame in range(7):
+        shown = t.stage.labels.data[frame] == 1
+        np.testing.assert_array_equal(shown, expected(2, frame))
+
+
+def test_prompts_take_nothing_of_an_object_deleted_during_a_restore(pair, tmp_path):
+    """The deletion has to wait until the masks that it is about are there."""
+    t = pair
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    keeper.load(keeper.save(tmp_path / "a"))
+    while t.state.done < 7:
+        t.threads.step()
+    t.objects.delete([1])
+    t.tools.go_to(4)
+    assert 1 in t.stage.labels.data[4]
+    t.add_point((4, 10, 50), object_id=1)
+    t.objects.track_all()
+    t.threads.run()
+    clicked = disc(STACK.shape[1:], 50, 10)
+    np.testing.assert_array_equal(t.stage.labels.data[4] == 1, clicked)
+    assert not t.history.record.going
+
+
 # -- undo, Esc, the end of the dock ---------------------------------------------------
 
 

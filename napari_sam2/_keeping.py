@@ -151,8 +151,12 @@ class SessionKeeper:
             self._offer_next(self.offer)
 
     def finish(self) -> None:
-        """Another image or other labels are next, or the dock is gone: write now."""
-        if self._waiting or self.controller.state.busy == "propagate":
+        """Another image or other labels are next, or the dock is gone: write now.
+
+        The end of a job will write the session of what is in use then.
+        """
+        self.controller.runner.finish()
+        if self._waiting or self.controller.state.busy in ("propagate", "clear"):
             self.autosave()
 
     def describe(self, at_once: bool = False) -> SessionFile:

@@ -332,6 +332,32 @@ def test_a_session_saved_while_a_deletion_waits_has_it(pair, planes, tmp_path, b
     assert frames_of(t, 1) == []
 
 
+@pytest.mark.parametrize("planes", [-1, 0, 3])
+@pytest.mark.parametrize("left_for", ["image", "labels"])
+def test_labels_that_are_left_are_saved_without_what_was_deleted(
+    pair, planes, left_for, tmp_path, backend
+):
+    t, mine = pair, pair.stage.labels
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    if planes < 0:
+        begin(t)
+    t.objects.delete([1])
+    for _ in range(planes):
+        t.threads.step()
+    if left_for == "image":
+        t.choose_image(t.viewer.add_image(STACK + 1))
+    else:
+        t.choose_labels(None)
+    t.threads.run()
+    assert t.stage.labels is not mine
+    assert frames_of(t, 1, mine) == []
+    for autosave in keeper._open:
+        autosave.flush()
+    (path,) = keeper.folder.glob("*.json")
+    np.testing.assert_array_equal(repeated(read_session(path), backend), mine.data)
+
+
 def test_a_stroke_during_a_deletion_comes_after_it(pair, tmp_path, backend):
     t = pair
     keeper = SessionKeeper(t, tmp_path / "autosaves")

@@ -70,7 +70,7 @@ class Runs(Protocol):
         """Whether anything is running or waiting."""
 
     def awaits(self, kind: str) -> bool:
-        """Whether a job of this kind is running or waiting."""
+        """Whether a job of this kind waits, or is running and not told to stop."""
 
     def submit(self, job: Job) -> None:
         """Run a job, now or as soon as the running one has ended."""
@@ -154,8 +154,10 @@ class JobRunner:
         return self._running is not None or bool(self._waiting)
 
     def awaits(self, kind: str) -> bool:
-        """Whether a job of this kind is running or waiting."""
-        jobs = [*self._waiting, *([self._running] if self._running else [])]
+        """Whether a job of this kind waits, or is running and not told to stop."""
+        running = self._running
+        goes_on = running is not None and not running.stopped.is_set()
+        jobs = [*self._waiting, *([running] if running and goes_on else [])]
         return any(job.kind == kind for job in jobs)
 
     def submit(self, job: Job) -> None:

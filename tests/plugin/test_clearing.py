@@ -14,6 +14,8 @@ from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
+from napari_sam2._sums import plane_sum
+from sam2_core import ImageError
 
 FIRST, SECOND = (10, 20), (30, 40)  # row and column of the two objects on frame 0
 
@@ -330,6 +332,42 @@ def test_a_session_saved_while_a_deletion_waits_has_it(pair, planes, tmp_path, b
     assert frames_of(t, 1) == list(range(7))
     t.redo()
     assert frames_of(t, 1) == []
+
+
+def test_a_session_is_not_saved_before_it_is_restored(pair, tmp_path, backend):
+    """By itself it is once it is restored, and what was asked for meanwhile is done."""
+    t = pair
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    keeper.load(keeper.save(tmp_path / "a"))
+    while t.state.done < 4:
+        t.threads.step()
+    t.objects.delete([1])
+    keeper.autosave()
+    with pytest.raises(ImageError, match="being restored; save again"):
+        keeper.save(tmp_path / "b")
+    assert not list(tmp_path.glob("b*"))
+    assert keeper._autosave is None
+    t.threads.run()
+    keeper._autosave.flush()
+    by_itself = read_session(keeper._autosave.path)
+    by_hand = read_session(keeper.save(tmp_path / "b"))
+    for session in (by_itself, by_hand):
+        np.testing.assert_array_equal(repeated(session, backend), t.stage.labels.data)
+        sums = [plane_sum(plane) for plane in t.stage.labels.data]
+        assert session.checksums.tolist() == sums
+
+
+def test_a_restore_that_is_called_off_keeps_nothing_from_being_saved(pair, tmp_path):
+    t = pair
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    keeper.load(keeper.save(tmp_path / "a"))
+    t.threads.step()
+    other = t.viewer.add_image(STACK + 1)
+    t.choose_image(other)
+    session = read_session(keeper.save(tmp_path / "b"))
+    assert session.image.name == other.name
 
 
 @pytest.mark.parametrize("planes", [-1, 0, 3])

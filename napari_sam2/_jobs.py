@@ -206,7 +206,7 @@ class JobRunner:
 
     def close(self) -> None:
         """Stop and accept nothing more; what needs no model is done, nobody is told."""
-        if self._running and self._running.kind not in KEPT:
+        if self._running and self._running.kind not in QUEUED:
             self._running.stopped.set()
         for job in self._due(QUEUED):
             self._do(job)
@@ -231,7 +231,7 @@ class JobRunner:
         """The jobs of these kinds that nothing has to come before, taken out."""
         running = self._running
         if running and running.kind in WRITING and not running.stopped.is_set():
-            if running.kind not in KEPT:
+            if running.kind not in kinds:
                 return
             if not running.ended[1]:
                 yield running
@@ -243,7 +243,7 @@ class JobRunner:
                 return
 
     def _do(self, job: Job) -> None:
-        """Do all of a job here."""
+        """Do all of a job here, or the rest of it: what is done leaves no more to do."""
         if job is not self._running:
             job.on_start()
         for item in job.work(lambda: False):

@@ -243,7 +243,7 @@ class JobRunner:
                 return
 
     def _do(self, job: Job) -> None:
-        """Do all of a job here, or the rest of it: what is done leaves no more to do."""
+        """Do all of a job here; of one that runs, what it has not done yet."""
         if job is not self._running:
             job.on_start()
         for item in job.work(lambda: False):

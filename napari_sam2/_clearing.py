@@ -27,6 +27,7 @@ def relabel(tasks: Tasks, table: dict[int, int], step: Step) -> None:
         return
     plane, entries = (labels.ndim - 2, labels.ndim - 1), list[Entry]()
     places: set[Place] = set(ledger.uncounted)
+    going = history.record.going
     for object_id in table:
         places.update(ledger.places(object_id))
 
@@ -38,6 +39,7 @@ def relabel(tasks: Tasks, table: dict[int, int], step: Step) -> None:
 
     def begin() -> None:
         history.patched.disconnect(watch)
+        going.difference_update(table)
         entries.append(
             history.record.journal.relabel(table, plane, sorted(places), step)
         )
@@ -48,8 +50,10 @@ def relabel(tasks: Tasks, table: dict[int, int], step: Step) -> None:
 
     def failed(_: Sam2Error) -> None:
         history.patched.disconnect(watch, missing_ok=True)
+        going.difference_update(table)
 
     history.patched.connect(watch)
+    going.update(table)
     tasks.submit("clear", work, step, begin=begin, entries=entries, failed=failed)
 
 

@@ -128,6 +128,8 @@ def divide(
 ) -> Iterator[PlaneMasks]:
     """Give the two parts of an object labels of their own, frame after frame.
 
+    Goes on after frames that are divided already.
+
     Parameters
     ----------
     labels : napari.layers.Labels
@@ -145,11 +147,20 @@ def divide(
         Up to the first frame without the parent.
     """
     former: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    begun = False
     for position in positions:
         mask = read_mask(labels, plane, tuple(position), parent)
         if not mask.any():
-            return
-        former = _part(mask, former)
+            if begun:
+                return
+            one, other = (
+                read_mask(labels, plane, tuple(position), i) for i in daughters
+            )
+            if not one.any() and not other.any():
+                return
+            former = one, other
+            continue
+        begun, former = True, _part(mask, former)
         masks = {parent: np.zeros_like(mask)} | dict(
             zip(daughters, former, strict=True)
         )

@@ -70,7 +70,7 @@ class Runs(Protocol):
         """Whether anything is running or waiting."""
 
     def awaits(self, kind: str) -> bool:
-        """Whether a job of this kind is running or waiting."""
+        """Whether a job of this kind waits, or is running and not told to stop."""
 
     def submit(self, job: Job) -> None:
         """Run a job, now or as soon as the running one has ended."""
@@ -154,8 +154,10 @@ class JobRunner:
         return self._running is not None or bool(self._waiting)
 
     def awaits(self, kind: str) -> bool:
-        """Whether a job of this kind is running or waiting."""
-        jobs = [*self._waiting, *([self._running] if self._running else [])]
+        """Whether a job of this kind waits, or is running and not told to stop."""
+        running = self._running
+        goes_on = running is not None and not running.stopped.is_set()
+        jobs = [*self._waiting, *([running] if running and goes_on else [])]
         return any(job.kind == kind for job in jobs)
 
     def submit(self, job: Job) -> None:
@@ -204,7 +206,7 @@ class JobRunner:
 
     def close(self) -> None:
         """Stop and accept nothing more; what needs no model is done, nobody is told."""
-        if self._running and self._running.kind not in KEPT:
+        if self._running and self._running.kind not in QUEUED:
             self._running.stopped.set()
         for job in self._due(QUEUED):
             self._do(job)
@@ -229,7 +231,7 @@ class JobRunner:
         """The jobs of these kinds that nothing has to come before, taken out."""
         running = self._running
         if running and running.kind in WRITING and not running.stopped.is_set():
-            if running.kind not in KEPT:
+            if running.kind not in kinds:
                 return
             if not running.ended[1]:
                 yield running
@@ -241,7 +243,7 @@ class JobRunner:
                 return
 
     def _do(self, job: Job) -> None:
-        """Do all of a job here."""
+        """Do all of a job here; of one that runs, what it has not done yet."""
         if job is not self._running:
             job.on_start()
         for item in job.work(lambda: False):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 EVERY = 20.0  # seconds between autosaves while a long job runs
 APART = 1.0  # seconds between those of what takes no job, such as strokes
+RESTORING = "A session is being restored; save again when its masks are there."
 Later: TypeAlias = Callable[[float, Callable[[], None]], None]
 
 
@@ -111,8 +112,11 @@ class SessionKeeper:
         Raises
         ------
         Sam2Error
-            If there is no image, or the file cannot be written.
+            If there is no image, a session is being restored, or the file cannot be
+            written.
         """
+        if self._restoring:
+            raise ImageError(RESTORING)
         path = Path(path)
         if path.suffix.lower() != ".json":
             path = path.with_name(path.name + SUFFIX)
@@ -151,8 +155,12 @@ class SessionKeeper:
             self._offer_next(self.offer)
 
     def finish(self) -> None:
-        """Another image or other labels are next, or the dock is gone: write now."""
-        if self._waiting or self.controller.state.busy == "propagate":
+        """Another image or other labels are next, or the dock is gone: write now.
+
+        The end of a job will write the session of what is in use then.
+        """
+        self.controller.runner.finish()
+        if self._waiting or self.controller.state.busy in ("propagate", "clear"):
             self.autosave()
 
     def describe(self, at_once: bool = False) -> SessionFile:
@@ -212,7 +220,9 @@ class SessionKeeper:
 
     def autosave(self) -> None:
         """Write the session beside the user's files, in the background."""
-        self._waiting = False
+        self._waiting = self._restoring  # its end writes
+        if self._waiting:
+            return
         image = self.controller.stage.image
         if image is None or image not in self._checksums:
             return
@@ -233,6 +243,11 @@ class SessionKeeper:
         labels.metadata[METADATA] = content
         autosave.write(content)
         self._written = time.monotonic()
+
+    @property
+    def _restoring(self) -> bool:
+        """Whether the labels do not hold what the journal says yet."""
+        return self.controller.runner.awaits("restore")
 
     @property
     def _autosave(self) -> Autosave | None:

@@ -211,6 +211,7 @@ class Objects:
         if len(ids) < 2:
             raise PromptError("Select two or more objects to merge.")
         self.controller.runner.cancel("predict", "propagate")
+        self.controller.runner.finish()  # what was deleted is not merged
         first, *others = ids
         step = self.controller.steps.begin("merging")
         united = self._united(ids)

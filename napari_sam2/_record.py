@@ -44,6 +44,8 @@ class Record:
         the parent was in two parts): daughters, or () for no.
     sums : PlaneSums
         Checksums of the labels as the journal tells them.
+    going : set of int
+        Objects whose pixels go, or become another's, once it is their turn.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -53,6 +55,7 @@ class Record:
         self.notes: Notes = NO_NOTES
         self.divisions: Answers = {}
         self.sums = PlaneSums()
+        self.going: set[int] = set()
         self._facts: WeakKeyDictionary[Any, list[Fact]] = WeakKeyDictionary()
         self._marks: WeakKeyDictionary[Any, list[Mark]] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[Any, Answers] = WeakKeyDictionary()

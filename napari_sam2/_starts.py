@@ -88,6 +88,7 @@ class Starts:
         axis : int or None
             Objects are followed along it; None where planes stand alone.
         """
+        self._let_go()
         written, prompts = self.steps.history.written, self.prompts()
         seeds = Counter(
             (_plan.line_of(key, axis), key.object_id)
@@ -98,7 +99,8 @@ class Starts:
             others = seeds[_plan.line_of(key, axis), key.object_id] - ask.positive
             known = written.get(key)
             ours = known is not None and (bool(known.prompts) or others > 0)
-            if ours or ask.start is not None:
+            going = key.object_id in self.steps.history.record.going
+            if ours or going or ask.start is not None:
                 continue
             mask = _labels.read_mask(labels, key.plane, key.position, key.object_id)
             if mask.any():
@@ -117,10 +119,12 @@ class Starts:
         PromptError
             If there are none, or one of them is too large for a mask.
         """
+        self._let_go()
         plane_hw = np.asarray(
             labels.data[_layers.plane_index(view.plane, view.position)]
         )
-        present = sorted(count_labels(plane_hw))
+        going = self.steps.history.record.going
+        present = sorted(count_labels(plane_hw).keys() - going)
         if not present:
             raise PromptError("There are no labels in this frame; make some first.")
         ids = [i for i in present if i not in self.steps.notes.locked]
@@ -136,6 +140,10 @@ class Starts:
                 masks[key] = PackedMask.of(plane_hw == object_id)
         self.keep(masks, step)
         return ids
+
+    def _let_go(self) -> None:
+        """What was deleted is no start: have it gone, unless a job comes before."""
+        self.steps.tasks.runner.finish()
 
     def replace(self, masks: Mapping[Key, PackedMask], step: Step | None) -> None:
         """Masks were drawn by hand: they count, instead of all prompts so far.

@@ -14,6 +14,8 @@ from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
+from napari_sam2._sums import plane_sum
+from sam2_core import ImageError
 
 FIRST, SECOND = (10, 20), (30, 40)  # row and column of the two objects on frame 0
 
@@ -112,6 +114,75 @@ def test_what_was_deleted_goes_from_its_own_labels_when_others_are_chosen(pair):
     np.testing.assert_array_equal(theirs.data, before)
     assert frames_of(t, 1, mine) == []
     assert t.ledger.extent(1) == 7  # the table shows the labels in use
+
+
+# -- what is asked for next -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("planes", [-1, 0, 3])
+def test_a_click_for_a_deleted_object_brings_nothing_of_it_back(pair, planes):
+    """While a propagation winds down, before the first frame, and after some."""
+    t = pair
+    if planes < 0:
+        begin(t)
+    t.objects.delete([1])
+    for _ in range(planes):
+        t.threads.step()
+    t.tools.go_to(4)
+    t.add_point((4, 10, 50), object_id=1)
+    t.threads.run()
+    assert frames_of(t, 1) == [4]
+    clicked = disc(STACK.shape[1:], 50, 10)
+    np.testing.assert_array_equal(t.stage.labels.data[4] == 1, clicked)
+    t.undo()
+    t.threads.run()
+    assert frames_of(t, 1) == []
+    t.undo()
+    t.threads.run()
+    assert frames_of(t, 1) == list(range(7))
+
+
+def test_a_deleted_object_is_not_among_all_labels_that_are_tracked(pair):
+    t = pair
+    begin(t)
+    t.objects.delete([1])
+    t.tools.go_to(0)
+    assert t.objects.track_all() == [2]
+    t.threads.run()
+    assert frames_of(t, 1) == []
+    assert frames_of(t, 2) == list(range(7))
+
+
+def test_a_deleted_object_is_not_merged(pair):
+    t = pair
+    begin(t)
+    t.objects.delete([1])
+    t.objects.merge([1, 2])
+    t.threads.run()
+    t.propagate("forward")  # from what the merger looked like
+    t.threads.run()
+    for frame in range(7):
+        shown = t.stage.labels.data[frame] == 1
+        np.testing.assert_array_equal(shown, expected(2, frame))
+
+
+def test_prompts_take_nothing_of_an_object_deleted_during_a_restore(pair, tmp_path):
+    """The deletion has to wait until the masks that it is about are there."""
+    t = pair
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    keeper.load(keeper.save(tmp_path / "a"))
+    while t.state.done < 7:
+        t.threads.step()
+    t.objects.delete([1])
+    t.tools.go_to(4)
+    assert 1 in t.stage.labels.data[4]
+    t.add_point((4, 10, 50), object_id=1)
+    t.objects.track_all()
+    t.threads.run()
+    clicked = disc(STACK.shape[1:], 50, 10)
+    np.testing.assert_array_equal(t.stage.labels.data[4] == 1, clicked)
+    assert not t.history.record.going
 
 
 # -- undo, Esc, the end of the dock ---------------------------------------------------
@@ -261,6 +332,68 @@ def test_a_session_saved_while_a_deletion_waits_has_it(pair, planes, tmp_path, b
     assert frames_of(t, 1) == list(range(7))
     t.redo()
     assert frames_of(t, 1) == []
+
+
+def test_a_session_is_not_saved_before_it_is_restored(pair, tmp_path, backend):
+    """By itself it is once it is restored, and what was asked for meanwhile is done."""
+    t = pair
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    keeper.load(keeper.save(tmp_path / "a"))
+    while t.state.done < 4:
+        t.threads.step()
+    t.objects.delete([1])
+    keeper.autosave()
+    with pytest.raises(ImageError, match="being restored; save again"):
+        keeper.save(tmp_path / "b")
+    assert not list(tmp_path.glob("b*"))
+    assert keeper._autosave is None
+    t.threads.run()
+    keeper._autosave.flush()
+    by_itself = read_session(keeper._autosave.path)
+    by_hand = read_session(keeper.save(tmp_path / "b"))
+    for session in (by_itself, by_hand):
+        np.testing.assert_array_equal(repeated(session, backend), t.stage.labels.data)
+        sums = [plane_sum(plane) for plane in t.stage.labels.data]
+        assert session.checksums.tolist() == sums
+
+
+def test_a_restore_that_is_called_off_keeps_nothing_from_being_saved(pair, tmp_path):
+    t = pair
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    keeper.load(keeper.save(tmp_path / "a"))
+    t.threads.step()
+    other = t.viewer.add_image(STACK + 1)
+    t.choose_image(other)
+    session = read_session(keeper.save(tmp_path / "b"))
+    assert session.image.name == other.name
+
+
+@pytest.mark.parametrize("planes", [-1, 0, 3])
+@pytest.mark.parametrize("left_for", ["image", "labels"])
+def test_labels_that_are_left_are_saved_without_what_was_deleted(
+    pair, planes, left_for, tmp_path, backend
+):
+    t, mine = pair, pair.stage.labels
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.threads.run()
+    if planes < 0:
+        begin(t)
+    t.objects.delete([1])
+    for _ in range(planes):
+        t.threads.step()
+    if left_for == "image":
+        t.choose_image(t.viewer.add_image(STACK + 1))
+    else:
+        t.choose_labels(None)
+    t.threads.run()
+    assert t.stage.labels is not mine
+    assert frames_of(t, 1, mine) == []
+    for autosave in keeper._open:
+        autosave.flush()
+    (path,) = keeper.folder.glob("*.json")
+    np.testing.assert_array_equal(repeated(read_session(path), backend), mine.data)
 
 
 def test_a_stroke_during_a_deletion_comes_after_it(pair, tmp_path, backend):

@@ -79,6 +79,12 @@ def test_parts_become_daughters_that_keep_their_sides():
         assert np.nonzero(left)[1].max() <= np.nonzero(right)[1].min() + 3
         assert set(item.prompts) == {5, 8, 9}
     np.testing.assert_array_equal(items[0].ids == 8, disc(SHAPE, 20, 20))
+    for t in range(2):
+        Labels.data[t] = items[t].ids
+    rest = list(divide(Labels, (1, 2), [(t,) for t in range(4)], 5, (8, 9)))
+    assert [item.position for item in rest] == [(2,), (3,)]
+    for item, as_before in zip(rest, items[2:], strict=True):
+        np.testing.assert_array_equal(item.ids, as_before.ids)
 
 
 def pull_apart(t):
@@ -265,6 +271,38 @@ def test_a_division_that_is_stopped_is_not_answered(
     np.testing.assert_array_equal(
         repeated(read_session(split.keeper.save(tmp_path / "b"))), labels
     )
+
+
+@pytest.mark.parametrize("planes", [-1, 0, 2])
+def test_a_division_is_done_when_the_dock_closes(tool, tmp_path, planes):
+    """While it waits, at its beginning, and in the middle."""
+    threads = Stepper()
+    t = tool(STACK, start=threads.start)
+    t.tasks.engine = Engine(Splitting())
+    lineage = LineageTools(StackTools(t))
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    t.add_point((0, 20, 20))
+    threads.run()
+    t.propagate("forward")
+    threads.run()
+    before = t.stage.labels.data.copy()
+    if planes < 0:
+        t.propagate("forward")
+        threads.step()
+    first, second = lineage.answer(Suspect(1, 3), divided=True)
+    for _ in range(planes):
+        threads.step()
+    t.tasks.close()
+    threads.run()
+    labels = t.stage.labels.data
+    np.testing.assert_array_equal(labels[:3], before[:3])
+    for frame in range(3, 7):
+        expected = first * disc(SHAPE, 12, 20) + second * disc(SHAPE, 40, 20)
+        np.testing.assert_array_equal(labels[frame], expected)
+    session = read_session(keeper.save(tmp_path / "a"))
+    np.testing.assert_array_equal(repeated(session), labels)
+    t.undo()
+    np.testing.assert_array_equal(labels, before)
 
 
 def test_a_stopped_division_under_later_work_is_repeated_as_far_as_it_came(

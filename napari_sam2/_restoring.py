@@ -15,6 +15,7 @@ from napari_sam2._image_reference import find_layer
 from napari_sam2._images import full_resolution
 from napari_sam2._ledger import count_plane
 from napari_sam2._record import Record
+from napari_sam2._replay import Repeat
 from napari_sam2._saved_prompts import (
     answers_from_json,
     marks_from_json,
@@ -155,7 +156,7 @@ def restore(
         then(False)
 
     controller.use_history(history)
-    controller.tasks.replay(data, finished, failed)
+    controller.tasks.replay(data, Repeat(journal), finished, failed)
 
 
 def _take_empty_labels(controller: SegmentController, dtype: np.dtype[Any]) -> None:

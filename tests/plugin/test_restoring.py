@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
+from types import SimpleNamespace
 
 import npe2
 import numpy as np
 import pytest
 import tifffile
 import zarr
-from fakes import Stepper, disc
+from fakes import FakeBackend, Stepper, disc
 from napari.utils.notifications import notification_manager
 
 from napari_sam2._disk_labels import move_to_disk, on_disk
+from napari_sam2._elsewhere import missing
+from napari_sam2._engine import Engine
+from napari_sam2._history import History
 from napari_sam2._jobs import run_inline
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._record import Record
+from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._restoring import STOPPED
+from napari_sam2._session_file import read_session
 from sam2_core import ImageError
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
@@ -356,3 +363,84 @@ def test_what_is_done_while_the_store_is_compared_goes_there(on_zarr, kept):
     assert len(changed)
     assert (content(path)[tuple(changed.T)] == 9).all()
     assert (changed[:, 0] == 2).all()
+
+
+# -- a restore that stops: the next session tells what there is -------------------------
+
+
+def assert_told(t, labels, tmp_path):
+    """A session saved now leads to these labels again, and to no others."""
+    file, shown = t.keeper.save(tmp_path / "after"), np.array(labels.data)
+    session, repeated = read_session(file), np.zeros_like(shown)
+    history = History(Record(session.journal))
+    for item in rerun(session.journal, STACK, Engine(FakeBackend()), lambda: False):
+        if isinstance(item, Redo):
+            apply(item, SimpleNamespace(data=repeated, name="labels"), history)
+    np.testing.assert_array_equal(repeated, shown)
+    assert missing(session, history.record.sums) == ""
+    return file
+
+
+@pytest.mark.parametrize("frames", [0, 1, 3, 5, 6, 8])
+@pytest.mark.parametrize("then", ["nothing", "click", "propagate"])
+def test_what_was_stopped_is_saved_as_far_as_it_came(
+    going, kept, tmp_path, frames, then
+):
+    t = going
+    t.keeper.load(t.files[1])
+    while t.state.done < frames or t.state.busy != "restore":
+        t.threads.step()
+    t.threads.step()  # the worker is ahead
+    t.cancel()
+    t.threads.run()
+    if then == "nothing":
+        assert_told(t, t.stage.labels, tmp_path)
+        return
+    t.add_point((1, 12, 24), object_id=1)
+    t.threads.run()
+    if then == "propagate":
+        t.propagate("forward")
+        t.threads.run()
+        assert (t.stage.labels.data > 0).any((1, 2)).all()
+    again = kept()
+    again.keeper.load(assert_told(t, t.stage.labels, tmp_path))
+    np.testing.assert_array_equal(again.stage.labels.data, t.stage.labels.data)
+    assert "not those that were saved" not in again.state.status
+
+
+def test_a_stroke_is_there_when_a_restore_is_stopped(going, tmp_path):
+    """Also if a mask was written over it; and so is what was taken away."""
+    t = going
+    t.keeper.load(t.files[1])
+    while t.state.done < 2:
+        t.threads.step()
+    labels = t.stage.labels
+    labels.mode, labels.brush_size = "paint", 3
+    labels.paint((3, 20, 30), 1)
+    while t.state.done < 5:
+        t.threads.step()
+    t.cancel()
+    t.threads.run()
+    assert labels.data[3, 20, 30] == 1
+    assert labels.data[3].sum() > 100  # the mask as well
+    assert_told(t, labels, tmp_path)
+
+
+def test_what_another_image_has_stopped_is_saved_as_far_as_it_came(going, tmp_path):
+    t, image = going, going.stage.image
+    other = t.viewer.add_image(STACK + 1)
+    begin(t, 1)
+    labels = t.stage.labels
+    t.choose_image(other)
+    t.threads.run()
+    t.choose_image(image)
+    t.threads.run()
+    assert t.stage.labels is labels
+    assert_told(t, labels, tmp_path)
+
+
+def test_a_closed_dock_leaves_what_it_has_restored(going, tmp_path):
+    t = going
+    begin(t, 1)
+    t.tasks.close()
+    assert_told(t, t.stage.labels, tmp_path)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_warning
 
-from napari_sam2._disk_labels import on_disk, reopen
+from napari_sam2._disk_labels import hear, on_disk, reopen
 from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
 from napari_sam2._image_reference import find_layer
 from napari_sam2._images import full_resolution
+from napari_sam2._labels import Patch
 from napari_sam2._ledger import count_plane
 from napari_sam2._record import Record
 from napari_sam2._replay import Repeat
@@ -117,11 +118,16 @@ def restore(
         record.review.checked.add((plane, tuple(frame["position"])))
     record.divisions = answers_from_json(session.divisions)
 
-    history = History(record)
+    history, repeat, edits = History(record), Repeat(journal), list[Patch]()
+
+    def on_patch(patch: Patch) -> None:
+        if not repeat.writing:
+            edits.append(patch)
 
     def finished() -> None:
         journal.sources.release()
         if controller.history is not history:  # something else was chosen just now
+            ignore()
             then(False)
             return
         controller.steps.look()
@@ -130,11 +136,12 @@ def restore(
             controller.select_object(max(1, controller.ledger.highest))
         controller.sync()
         if path := session.labels.get("path", ""):
-            _reopen(controller, session, Path(path), end)
+            _reopen(controller, session, Path(path), edits, end)
         else:
             end("")
 
     def end(reason: str) -> None:
+        ignore()
         lacking = missing(session, record.sums)
         whole = not lacking or bool(on_disk(stage.labels))
         if reason:  # else all is as it was, whatever was computed
@@ -148,6 +155,7 @@ def restore(
         then(whole)
 
     def failed(error: Sam2Error) -> None:
+        ignore()
         if controller.history is history:
             controller.steps.look()
         if isinstance(error, Cancelled):
@@ -156,7 +164,8 @@ def restore(
         then(False)
 
     controller.use_history(history)
-    controller.tasks.replay(data, Repeat(journal), finished, failed)
+    ignore = hear(controller.tasks, stage.ensure()[3], on_patch)
+    controller.tasks.replay(data, repeat, finished, failed)
 
 
 def _take_empty_labels(controller: SegmentController, dtype: np.dtype[Any]) -> None:
@@ -177,6 +186,7 @@ def _reopen(
     controller: SegmentController,
     session: SessionFile,
     path: Path,
+    edits: list[Patch],
     then: Callable[[str], None],
 ) -> None:
     """Let the labels live on disk again; ``then`` gets the reason if they cannot."""
@@ -184,7 +194,7 @@ def _reopen(
     if labels is None or sums is None:
         then(f"It is not known what {path} held")
     else:
-        reopen(controller.tasks, labels, path, sums.tolist(), then)
+        reopen(controller.tasks, labels, path, sums.tolist(), edits, then)
 
 
 def _opened(

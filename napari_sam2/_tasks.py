@@ -376,7 +376,7 @@ class Tasks:
             self.state.status = f"Downloading {self.state.model}: {done} of {total} MB"
 
     def _current(self, history: History) -> History:
-        """What has taken the place of a history: its prompts may have gone meanwhile."""
+        """What has taken its place: its prompts may have gone meanwhile."""
         return self.history if self.history.record is history.record else history
 
     def refresh(self, plane: tuple[int, int], position: tuple[int, ...]) -> None:

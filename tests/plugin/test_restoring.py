@@ -365,7 +365,79 @@ def test_what_is_done_while_the_store_is_compared_goes_there(on_zarr, kept):
     assert (changed[:, 0] == 2).all()
 
 
-# -- a restore that stops: the next session tells what there is -------------------------
+def paint(t):
+    t.stage.labels.mode, t.stage.labels.brush_size = "paint", 1
+    t.stage.labels.paint((4, 35, 5), 1)  # its mask is written over that
+    t.stage.labels.paint((0, 2, 2), 7)
+
+
+def paint_and_undo(t):
+    paint(t)
+    t.undo()
+
+
+def delete_prompt(t):
+    t.stage.points.selected_data = {0}
+    t.stage.points.remove_selected()
+
+
+def delete_object(t):
+    t.objects.delete([1])
+
+
+def after(edit, before):
+    """What an edit makes of labels."""
+    expected = before.copy()
+    if edit in (paint, paint_and_undo):
+        expected[4, 35, 5] = 1
+    if edit is paint:
+        expected[0, 2, 2] = 7
+    if edit is delete_prompt:
+        expected[3][expected[3] == 1] = 0
+    if edit is delete_object:
+        expected[expected == 1] = 0
+    return expected
+
+
+@pytest.mark.parametrize("frames", [1, 3, 6, "compared"])
+@pytest.mark.parametrize("edit", [paint, paint_and_undo, delete_prompt, delete_object])
+def test_what_is_done_while_labels_on_disk_are_restored_stays(
+    on_zarr, kept, frames, edit
+):
+    file, store = on_zarr
+    before, threads = content(store), Stepper()
+    assert set(np.unique(before)) == {0, 1, 2}
+    t = kept(start=threads.start)
+    threads.run()
+    t.keeper.load(file)
+    while t.state.busy != "restore":
+        threads.step()
+    if frames == "compared":
+        while t.runner._running.kind != "copy":
+            threads.step()
+        threads.step()
+    else:
+        while t.state.done < frames:
+            threads.step()
+    np.testing.assert_array_equal(content(store), before)
+    edit(t)
+    threads.run()
+    assert on_disk(t.stage.labels) == str(store)
+    expected = after(edit, before)
+    np.testing.assert_array_equal(content(store), expected)
+    ledger, counted = t.ledger, {}
+    for object_id in ledger.ids:
+        places = ledger.places(object_id)
+        counted[object_id] = sum(ledger.area(object_id, at) for at in places)
+    ids, areas = np.unique(expected[expected > 0], return_counts=True)
+    assert counted == dict(zip(ids.tolist(), areas.tolist(), strict=True))
+    t.undo()
+    threads.run()
+    back = after(paint_and_undo, before) if edit is paint else before
+    np.testing.assert_array_equal(content(store), back)
+
+
+# -- a restore that stops: the next session tells what there is ------------------------
 
 
 def assert_told(t, labels, tmp_path):

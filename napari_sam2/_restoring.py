@@ -108,6 +108,7 @@ def restore(
     state.update(**settings, model=session.model["name"])
     stage.ensure()
     stage.restore(snapshot_from_json(session.objects, image.ndim))
+    controller.steps.look()  # steps from now on lead back to these prompts
     state.object_id = controller.ids.begin()  # not one that has just come
     controller.set_polarity(state.positive)  # prompts from now on are for it
     record = Record(journal)
@@ -130,7 +131,6 @@ def restore(
             ignore()
             then(False)
             return
-        controller.steps.look()
         if stage.labels is not None:
             controller.ids.highest = controller.ledger.highest
             controller.select_object(max(1, controller.ledger.highest))
@@ -156,8 +156,6 @@ def restore(
 
     def failed(error: Sam2Error) -> None:
         ignore()
-        if controller.history is history:
-            controller.steps.look()
         if isinstance(error, Cancelled):
             state.status = STOPPED
             show_warning(STOPPED)

@@ -68,6 +68,8 @@ class Repeat:
         What needs no model and is in the labels.
     writing : bool
         Whether it is this that changes the labels, and not the user.
+    given, taken : int
+        What was made for the labels, and what has come into them.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -76,6 +78,13 @@ class Repeat:
         self.asked: dict[Entry, Entry] = {}
         self.applied: set[Entry] = set()
         self.writing = False
+        self.given = self.taken = 0
+
+    def give(self, entry: Entry, masks: PlaneMasks | None = None) -> Redo:
+        """What is to come into the labels next."""
+        self.given += 1
+        number = self.asked[entry].computed - 1 if masks is not None else 0
+        return Redo(entry, self, masks, number)
 
     def stop(self, labels: Any, history: History) -> None:
         """It goes no further: have the journal tell what the labels show."""
@@ -125,7 +134,7 @@ def rerun(
             return
         if not entry.asks:
             if not entry.undone:
-                yield Redo(entry, repeat)
+                yield repeat.give(entry)
             continue
         came = replace(entry, computed=0, written=0, passed=0, ended=False)
         repeat.asked[entry] = came
@@ -148,7 +157,7 @@ def rerun(
             if isinstance(item, PlaneMasks):
                 came.computed += 1
                 if came.computed <= entry.written and not entry.undone:
-                    yield Redo(entry, repeat, item, came.computed - 1)
+                    yield repeat.give(entry, item)
             elif isinstance(item, Passed):
                 came.passed += 1
             made = came.computed == entry.computed
@@ -180,6 +189,7 @@ def apply(redo: Redo, labels: Any, history: History) -> None:
         _apply(redo, labels, history)
     finally:
         repeat.writing = False
+    repeat.taken += 1
     if redo.masks is None:
         repeat.applied.add(entry)
     else:

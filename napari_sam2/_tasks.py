@@ -221,6 +221,9 @@ class Tasks:
             repeat.stop(labels, self._current(history))
 
         def finished() -> None:
+            if repeat.taken < repeat.given:  # stopped when all was made
+                stopped(Cancelled("Stopped."))
+                return
             self._unfinished.remove(halt)
             then()
 

@@ -498,6 +498,25 @@ def test_a_stroke_is_there_when_a_restore_is_stopped(going, tmp_path):
     assert_told(t, labels, tmp_path)
 
 
+def test_what_is_stopped_when_the_model_is_done_is_saved_as_far_as_it_came(
+    going, tmp_path
+):
+    """All has been made, and waits for the window."""
+    t = going
+    t.keeper.load(t.files[1])
+    while t.state.busy != "restore":
+        t.threads.step()
+    iterator, *rest = t.threads.threads.pop()
+    t.threads.threads.append((iter(list(iterator)), *rest))
+    while t.state.done < 4:
+        t.threads.step()
+    t.cancel()
+    t.threads.run()
+    assert t.state.status == STOPPED
+    assert (t.stage.labels.data != t.saved[1]).any()
+    assert_told(t, t.stage.labels, tmp_path)
+
+
 def test_what_another_image_has_stopped_is_saved_as_far_as_it_came(going, tmp_path):
     t, image = going, going.stage.image
     other = t.viewer.add_image(STACK + 1)

@@ -9,7 +9,7 @@ import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._labels import Patch, put
+from napari_sam2._labels import Patch, box_index
 from napari_sam2._sums import plane_sum
 from sam2_core.errors import Cancelled, ImageError, Sam2Error
 
@@ -153,7 +153,7 @@ def move_to_disk(tasks: Tasks, labels: Labels, path: Path) -> None:
 
     for each in events:
         each.connect(on_change)
-    ignore = _hear(tasks, labels, on_change)
+    ignore = hear(tasks, labels, on_change)
     begin()
 
 
@@ -162,12 +162,13 @@ def reopen(
     labels: Labels,
     path: Path,
     sums: Sequence[int],
+    edits: Sequence[Patch],
     then: Callable[[str], None],
 ) -> None:
     """Let restored labels live again in the zarr store in which they were.
 
     It is compared in the background, and not written to before that: only what is
-    equal to the last bit is taken. What was done meanwhile is written to it then.
+    equal to the last bit is taken. What the user did meanwhile is written to it then.
 
     Parameters
     ----------
@@ -179,10 +180,12 @@ def reopen(
         Of the store.
     sums : sequence of int
         Checksum of every plane that the store has to have, first axis slowest.
+    edits : sequence of Patch
+        Where the user has changed the labels since then; there may be more when the
+        store has been compared.
     then : callable
         Gets the reason why the labels stay in memory, "" if they do not.
     """
-    patches = list[Patch]()
     for layer in tasks.stage.viewer.layers:
         if on_disk(layer) == str(path):
             then(f"{path} is on display as {layer.name!r} already")
@@ -202,28 +205,23 @@ def reopen(
     def on_item(item: Any) -> None:
         tasks.state.done += 1
 
-    def on_patch(patch: Patch) -> None:
-        patches.append(patch)
-
     def on_start() -> None:
         tasks.state.update(busy="restore", done=0, total=len(sums))
 
     def on_end(error: Sam2Error | None) -> None:
         tasks.state.update(busy="", done=0, total=0)
-        ignore()
         if error is None:
+            for edit in edits:
+                _copy_pixels(labels, store, edit)
             _live_in(tasks, labels, store)
-            for patch in patches:
-                put(labels, patch)
         if isinstance(error, Cancelled):
             error = ImageError(f"{path} was not looked through")
         then("" if error is None else str(error))
 
-    ignore = _hear(tasks, labels, on_patch)
     tasks.runner.submit(Job("copy", work, on_item, on_end, on_start))
 
 
-def _hear(
+def hear(
     tasks: Tasks, labels: Labels, heard: Callable[[Patch], None]
 ) -> Callable[[], None]:
     """Tell of each plane that is written or taken back; returns what ends it.
@@ -246,6 +244,14 @@ def _hear(
     tasks.history_changed.connect(attend)
     attend()
     return end
+
+
+def _copy_pixels(labels: Labels, store: Any, edit: Patch) -> None:
+    """Have the pixels of an edit on disk as they are in memory by now."""
+    box = box_index(edit.plane, edit.position, edit.rows, edit.columns)
+    pixels, changed = np.array(store[box]), edit.changed()
+    pixels[changed] = np.asarray(labels.data[box])[changed]
+    store[box] = pixels
 
 
 def _live_in(tasks: Tasks, labels: Labels, store: Any) -> None:

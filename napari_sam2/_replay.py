@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,13 +40,64 @@ class Redo:
 
     Attributes
     ----------
+    repeat : Repeat
+        What it is a part of.
     number : int
         Which of the entry's planes it is.
     """
 
     entry: Entry
+    repeat: Repeat
     masks: PlaneMasks | None = None
     number: int = 0
+
+
+class Repeat:
+    """A journal that is being repeated, and how far that has come.
+
+    The worker is ahead of the labels. What the user does meanwhile comes into the
+    journal, too, and is done again in the end: masks have been written over it.
+
+    Attributes
+    ----------
+    told : frozenset of Entry
+        What is to be repeated.
+    asked : dict of Entry to Entry
+        What the model was asked, with what has been made of it so far.
+    applied : set of Entry
+        What needs no model and is in the labels.
+    writing : bool
+        Whether it is this that changes the labels, and not the user.
+    given, taken : int
+        What was made for the labels, and what has come into them.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.told = frozenset(journal.entries)
+        self.asked: dict[Entry, Entry] = {}
+        self.applied: set[Entry] = set()
+        self.writing = False
+        self.given = self.taken = 0
+
+    def give(self, entry: Entry, masks: PlaneMasks | None = None) -> Redo:
+        """What is to come into the labels next."""
+        self.given += 1
+        number = self.asked[entry].computed - 1 if masks is not None else 0
+        return Redo(entry, self, masks, number)
+
+    def stop(self, labels: Any, history: History) -> None:
+        """It goes no further: have the journal tell what the labels show."""
+        told, entries = self.told, self.journal.entries
+        behind = max((i for i, e in enumerate(entries, 1) if e in told), default=0)
+        later = entries[behind:]
+        done = self.asked.keys() | self.applied
+        entries[:] = [
+            self.asked.get(e, e) for e in entries if e not in told or e in done
+        ]
+        for entry in takewhile(lambda e: e.do != "forget", later):
+            if not entry.asks and not entry.undone:
+                apply(Redo(entry, self), labels, history)
 
 
 def planes_of(journal: Journal) -> int:
@@ -54,7 +106,12 @@ def planes_of(journal: Journal) -> int:
 
 
 def rerun(
-    journal: Journal, data: Any, engine: Engine, stop: Stop, device: str = ""
+    journal: Journal,
+    data: Any,
+    engine: Engine,
+    stop: Stop,
+    device: str = "",
+    repeat: Repeat | None = None,
 ) -> Iterator[Redo | Say]:
     """Ask the model all over again; runs in the worker.
 
@@ -68,14 +125,19 @@ def rerun(
         Afterwards it knows what it knew when the journal was written.
     device : str
         Replaces the devices of the journal.
+    repeat : Repeat, optional
+        Learns how far this has come.
     """
+    repeat = repeat or Repeat(journal)
     for entry in journal.entries:
         if stop():
             return
         if not entry.asks:
             if not entry.undone:
-                yield Redo(entry)
+                yield repeat.give(entry)
             continue
+        came = replace(entry, computed=0, written=0, passed=0, ended=False)
+        repeat.asked[entry] = came
         setup = journal.setups[entry.what["setup"]]
         frames = frames_from_json(setup, data, journal.sources)
         choice = _choice(setup, device)
@@ -91,20 +153,20 @@ def rerun(
         else:
             plan = plan_from_json(entry.what)
             items = engine.propagate(choice, frames, prompts, plan, stop, shown)
-        made = passed = 0
         for item in items:
             if isinstance(item, PlaneMasks):
-                made += 1
-                if made <= entry.written and not entry.undone:
-                    yield Redo(entry, item, made - 1)
+                came.computed += 1
+                if came.computed <= entry.written and not entry.undone:
+                    yield repeat.give(entry, item)
             elif isinstance(item, Passed):
-                passed += 1
-            reached = made == entry.computed and passed >= entry.passed
-            if reached and not entry.ended:
+                came.passed += 1
+            made = came.computed == entry.computed
+            if made and came.passed >= entry.passed and not entry.ended:
                 break
             if isinstance(item, Say):
                 yield item
-        if made < entry.computed and not stop():
+        came.ended = entry.ended and not stop()
+        if came.computed < entry.computed and not stop():
             raise Sam2Error(
                 "The session cannot be repeated: the model made fewer masks than then. "
                 "Is it the same image?"
@@ -112,7 +174,7 @@ def rerun(
 
 
 def apply(redo: Redo, labels: Any, history: History) -> None:
-    """Put what :func:`rerun` gives into the labels.
+    """Put what :func:`rerun` gives into the labels, and count it.
 
     Parameters
     ----------
@@ -121,6 +183,20 @@ def apply(redo: Redo, labels: Any, history: History) -> None:
     history : History
         Of these labels.
     """
+    entry, repeat = redo.entry, redo.repeat
+    repeat.writing = entry in repeat.told
+    try:
+        _apply(redo, labels, history)
+    finally:
+        repeat.writing = False
+    repeat.taken += 1
+    if redo.masks is None:
+        repeat.applied.add(entry)
+    else:
+        repeat.asked[entry].written += 1
+
+
+def _apply(redo: Redo, labels: Any, history: History) -> None:
     entry, what = redo.entry, redo.entry.what
     if redo.masks is not None:
         history.write(labels, redo.masks, None, entry.rules_at(redo.number))

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_warning
 
-from napari_sam2._disk_labels import on_disk, reopen
+from napari_sam2._disk_labels import hear, on_disk, reopen
 from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
 from napari_sam2._image_reference import find_layer
 from napari_sam2._images import full_resolution
+from napari_sam2._labels import Patch
 from napari_sam2._ledger import count_plane
 from napari_sam2._record import Record
+from napari_sam2._replay import Repeat
 from napari_sam2._saved_prompts import (
     answers_from_json,
     marks_from_json,
@@ -106,6 +108,7 @@ def restore(
     state.update(**settings, model=session.model["name"])
     stage.ensure()
     stage.restore(snapshot_from_json(session.objects, image.ndim))
+    controller.steps.look()  # steps from now on lead back to these prompts
     state.object_id = controller.ids.begin()  # not one that has just come
     controller.set_polarity(state.positive)  # prompts from now on are for it
     record = Record(journal)
@@ -116,24 +119,29 @@ def restore(
         record.review.checked.add((plane, tuple(frame["position"])))
     record.divisions = answers_from_json(session.divisions)
 
-    history = History(record)
+    history, repeat, edits = History(record), Repeat(journal), list[Patch]()
+
+    def on_patch(patch: Patch) -> None:
+        if not repeat.writing:
+            edits.append(patch)
 
     def finished() -> None:
         journal.sources.release()
         if controller.history is not history:  # something else was chosen just now
+            ignore()
             then(False)
             return
-        controller.steps.look()
         if stage.labels is not None:
             controller.ids.highest = controller.ledger.highest
             controller.select_object(max(1, controller.ledger.highest))
         controller.sync()
         if path := session.labels.get("path", ""):
-            _reopen(controller, session, Path(path), end)
+            _reopen(controller, session, Path(path), edits, end)
         else:
             end("")
 
     def end(reason: str) -> None:
+        ignore()
         lacking = missing(session, record.sums)
         whole = not lacking or bool(on_disk(stage.labels))
         if reason:  # else all is as it was, whatever was computed
@@ -147,15 +155,15 @@ def restore(
         then(whole)
 
     def failed(error: Sam2Error) -> None:
-        if controller.history is history:
-            controller.steps.look()
+        ignore()
         if isinstance(error, Cancelled):
             state.status = STOPPED
             show_warning(STOPPED)
         then(False)
 
     controller.use_history(history)
-    controller.tasks.replay(data, finished, failed)
+    ignore = hear(controller.tasks, stage.ensure()[3], on_patch)
+    controller.tasks.replay(data, repeat, finished, failed)
 
 
 def _take_empty_labels(controller: SegmentController, dtype: np.dtype[Any]) -> None:
@@ -176,6 +184,7 @@ def _reopen(
     controller: SegmentController,
     session: SessionFile,
     path: Path,
+    edits: list[Patch],
     then: Callable[[str], None],
 ) -> None:
     """Let the labels live on disk again; ``then`` gets the reason if they cannot."""
@@ -183,7 +192,7 @@ def _reopen(
     if labels is None or sums is None:
         then(f"It is not known what {path} held")
     else:
-        reopen(controller.tasks, labels, path, sums.tolist(), then)
+        reopen(controller.tasks, labels, path, sums.tolist(), edits, then)
 
 
 def _opened(

@@ -92,6 +92,7 @@ class Tasks:
         self.runner = runner
         self.engine = engine
         self._history = History()
+        self._unfinished: list[Callable[[], None]] = []  # sessions that are restored
         self._advised = ""
         state.events.tool.connect(self.renew)
 
@@ -206,17 +207,36 @@ class Tasks:
     def replay(
         self,
         data: Any,
+        repeat: _replay.Repeat,
         then: Callable[[], None],
         failed: Callable[[Sam2Error], None],
     ) -> None:
         """Make the labels of a history that was just read from a session file."""
-        journal = self.history.record.journal
+        labels, history, journal = self.stage.labels, self.history, repeat.journal
 
         def work(stop: Stop) -> Iterator[Any]:
-            return _replay.rerun(journal, data, self.engine, stop)
+            return _replay.rerun(journal, data, self.engine, stop, repeat=repeat)
 
+        def halt() -> None:
+            repeat.stop(labels, self._current(history))
+
+        def finished() -> None:
+            if repeat.taken < repeat.given:  # stopped when all was made
+                stopped(Cancelled("Stopped."))
+                return
+            self._unfinished.remove(halt)
+            then()
+
+        def stopped(error: Sam2Error) -> None:
+            self._unfinished.remove(halt)
+            halt()
+            if labels is not None:
+                _labels.refresh(labels)
+            failed(error)
+
+        self._unfinished.append(halt)
         total = _replay.planes_of(journal)
-        self.submit("restore", work, then=then, total=total, failed=failed)
+        self.submit("restore", work, then=finished, total=total, failed=stopped)
 
     def stop(self) -> None:
         """Stop what the model does; prompts that wait for that are answered now."""
@@ -229,6 +249,8 @@ class Tasks:
             for each in (self.history.patched, review.measured, review.reset, events):
                 quiet.enter_context(each.blocked())
             self.runner.close()
+            for halt in self._unfinished:
+                halt()
 
     # -- the status ---------------------------------------------------------------
 
@@ -322,8 +344,7 @@ class Tasks:
         labels: Labels | None,
         history: History,
     ) -> None:
-        if self.history.record is history.record:
-            history = self.history  # its prompts may have gone meanwhile
+        history = self._current(history)
         if isinstance(item, Say):
             self.state.status = item.text
         elif isinstance(item, Found):
@@ -356,6 +377,10 @@ class Tasks:
             done, total = (round(number / 1e6) for number in item)
             self.state.update(total=max(1, total), done=done)
             self.state.status = f"Downloading {self.state.model}: {done} of {total} MB"
+
+    def _current(self, history: History) -> History:
+        """What has taken its place: its prompts may have gone meanwhile."""
+        return self.history if self.history.record is history.record else history
 
     def refresh(self, plane: tuple[int, int], position: tuple[int, ...]) -> None:
         """Redraw the labels if this plane is on display."""

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
+from types import SimpleNamespace
 
 import npe2
 import numpy as np
 import pytest
 import tifffile
 import zarr
-from fakes import Stepper, disc
+from fakes import FakeBackend, Stepper, disc
 from napari.utils.notifications import notification_manager
 
 from napari_sam2._disk_labels import move_to_disk, on_disk
+from napari_sam2._elsewhere import missing
+from napari_sam2._engine import Engine
+from napari_sam2._history import History
 from napari_sam2._jobs import run_inline
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._record import Record
+from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._restoring import STOPPED
+from napari_sam2._session_file import read_session
 from sam2_core import ImageError
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
@@ -356,3 +363,175 @@ def test_what_is_done_while_the_store_is_compared_goes_there(on_zarr, kept):
     assert len(changed)
     assert (content(path)[tuple(changed.T)] == 9).all()
     assert (changed[:, 0] == 2).all()
+
+
+def paint(t):
+    t.stage.labels.mode, t.stage.labels.brush_size = "paint", 1
+    t.stage.labels.paint((4, 35, 5), 1)  # its mask is written over that
+    t.stage.labels.paint((0, 2, 2), 7)
+
+
+def paint_and_undo(t):
+    paint(t)
+    t.undo()
+
+
+def delete_prompt(t):
+    t.stage.points.selected_data = {0}
+    t.stage.points.remove_selected()
+
+
+def delete_object(t):
+    t.objects.delete([1])
+
+
+def after(edit, before):
+    """What an edit makes of labels."""
+    expected = before.copy()
+    if edit in (paint, paint_and_undo):
+        expected[4, 35, 5] = 1
+    if edit is paint:
+        expected[0, 2, 2] = 7
+    if edit is delete_prompt:
+        expected[3][expected[3] == 1] = 0
+    if edit is delete_object:
+        expected[expected == 1] = 0
+    return expected
+
+
+@pytest.mark.parametrize("frames", [1, 3, 6, "compared"])
+@pytest.mark.parametrize("edit", [paint, paint_and_undo, delete_prompt, delete_object])
+def test_what_is_done_while_labels_on_disk_are_restored_stays(
+    on_zarr, kept, frames, edit
+):
+    file, store = on_zarr
+    before, threads = content(store), Stepper()
+    assert set(np.unique(before)) == {0, 1, 2}
+    t = kept(start=threads.start)
+    threads.run()
+    t.keeper.load(file)
+    while t.state.busy != "restore":
+        threads.step()
+    if frames == "compared":
+        while t.runner._running.kind != "copy":
+            threads.step()
+        threads.step()
+    else:
+        while t.state.done < frames:
+            threads.step()
+    np.testing.assert_array_equal(content(store), before)
+    edit(t)
+    threads.run()
+    assert on_disk(t.stage.labels) == str(store)
+    expected = after(edit, before)
+    np.testing.assert_array_equal(content(store), expected)
+    ledger, counted = t.ledger, {}
+    for object_id in ledger.ids:
+        places = ledger.places(object_id)
+        counted[object_id] = sum(ledger.area(object_id, at) for at in places)
+    ids, areas = np.unique(expected[expected > 0], return_counts=True)
+    assert counted == dict(zip(ids.tolist(), areas.tolist(), strict=True))
+    t.undo()
+    threads.run()
+    back = after(paint_and_undo, before) if edit is paint else before
+    np.testing.assert_array_equal(content(store), back)
+
+
+# -- a restore that stops: the next session tells what there is ------------------------
+
+
+def assert_told(t, labels, tmp_path):
+    """A session saved now leads to these labels again, and to no others."""
+    file, shown = t.keeper.save(tmp_path / "after"), np.array(labels.data)
+    session, repeated = read_session(file), np.zeros_like(shown)
+    history = History(Record(session.journal))
+    for item in rerun(session.journal, STACK, Engine(FakeBackend()), lambda: False):
+        if isinstance(item, Redo):
+            apply(item, SimpleNamespace(data=repeated, name="labels"), history)
+    np.testing.assert_array_equal(repeated, shown)
+    assert missing(session, history.record.sums) == ""
+    return file
+
+
+@pytest.mark.parametrize("frames", [0, 1, 3, 5, 6, 8])
+@pytest.mark.parametrize("then", ["nothing", "click", "propagate"])
+def test_what_was_stopped_is_saved_as_far_as_it_came(
+    going, kept, tmp_path, frames, then
+):
+    t = going
+    t.keeper.load(t.files[1])
+    while t.state.done < frames or t.state.busy != "restore":
+        t.threads.step()
+    t.threads.step()  # the worker is ahead
+    t.cancel()
+    t.threads.run()
+    if then == "nothing":
+        assert_told(t, t.stage.labels, tmp_path)
+        return
+    t.add_point((1, 12, 24), object_id=1)
+    t.threads.run()
+    if then == "propagate":
+        t.propagate("forward")
+        t.threads.run()
+        assert (t.stage.labels.data > 0).any((1, 2)).all()
+    again = kept()
+    again.keeper.load(assert_told(t, t.stage.labels, tmp_path))
+    np.testing.assert_array_equal(again.stage.labels.data, t.stage.labels.data)
+    assert "not those that were saved" not in again.state.status
+
+
+def test_a_stroke_is_there_when_a_restore_is_stopped(going, tmp_path):
+    """Also if a mask was written over it; and so is what was taken away."""
+    t = going
+    t.keeper.load(t.files[1])
+    while t.state.done < 2:
+        t.threads.step()
+    labels = t.stage.labels
+    labels.mode, labels.brush_size = "paint", 3
+    labels.paint((3, 20, 30), 1)
+    while t.state.done < 5:
+        t.threads.step()
+    t.cancel()
+    t.threads.run()
+    assert labels.data[3, 20, 30] == 1
+    assert labels.data[3].sum() > 100  # the mask as well
+    assert_told(t, labels, tmp_path)
+
+
+def test_what_is_stopped_when_the_model_is_done_is_saved_as_far_as_it_came(
+    going, tmp_path
+):
+    """All has been made, and waits for the window."""
+    t = going
+    t.keeper.load(t.files[1])
+    while t.state.busy != "restore":
+        t.threads.step()
+    iterator, *rest = t.threads.threads.pop()
+    t.threads.threads.append((iter(list(iterator)), *rest))
+    while t.state.done < 4:
+        t.threads.step()
+    t.cancel()
+    t.threads.run()
+    assert t.state.status == STOPPED
+    assert (t.stage.labels.data != t.saved[1]).any()
+    assert_told(t, t.stage.labels, tmp_path)
+
+
+def test_what_another_image_has_stopped_is_saved_as_far_as_it_came(going, tmp_path):
+    t, image = going, going.stage.image
+    other = t.viewer.add_image(STACK + 1)
+    begin(t, 1)
+    labels = t.stage.labels
+    t.choose_image(other)
+    t.threads.run()
+    t.choose_image(image)
+    t.threads.run()
+    assert t.stage.labels is labels
+    assert_told(t, labels, tmp_path)
+
+
+def test_a_closed_dock_leaves_what_it_has_restored(going, tmp_path):
+    t = going
+    begin(t, 1)
+    t.tasks.close()
+    assert_told(t, t.stage.labels, tmp_path)

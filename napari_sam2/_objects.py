@@ -269,7 +269,7 @@ class Objects:
         history.clear(object_id, what, into, step)
 
     def _changeable(self, object_ids: Iterable[int]) -> list[int]:
-        self.controller.ids.settle()  # a prompt that waits may have one of them by chance
+        self.controller.ids.settle()  # ids of prompts that wait are only assumed
         ids = sorted(set(object_ids))
         for object_id in ids:
             if object_id in self.notes.locked:

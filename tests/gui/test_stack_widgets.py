@@ -234,12 +234,12 @@ def test_certainties_near_0_9_are_told_apart(seen):
 
 
 def test_offered_work_is_restored_by_a_button(stack, segment, qtbot):
-    w = stack()
+    w = stack(STACK + 9)
     w.propagate()
     expected = w.labels.data.copy()
     w.keeper._autosave.flush()
     w.keeper._autosave._lock.release()
-    other = segment(STACK)
+    other = segment(STACK + 9)
     other.show()
     assert other.offer.isVisible()
     assert describe(other.keeper.offer.session) in other.offer.text.text()

@@ -287,9 +287,7 @@ class SegmentController:
 
     def use_history(self, history: History) -> None:
         """Undo in another layer from now on, and find out what is in it."""
-        self.history.patched.disconnect(self.ledger.take, missing_ok=True)
         self.steps.use(history)
-        history.patched.connect(self.ledger.take)
         count(self.tasks)
 
     def _ensure(self) -> Any:

@@ -28,7 +28,7 @@ def count(tasks: Tasks) -> None:
     if labels is None:
         return
     data: Any = labels.data
-    left = dict.fromkeys(ledger.uncounted)
+    left = ledger.uncounted  # another one as soon as somebody counts anew
 
     def work(stop: Stop) -> Iterator[Any]:
         end = time.monotonic() + SECONDS
@@ -38,15 +38,17 @@ def count(tasks: Tasks) -> None:
                 return
 
     def on_item(item: tuple[Place, dict[int, int]]) -> None:
+        if left is not ledger.uncounted:
+            return
         place, counts = item
-        left.pop(place, None)
         if place in ledger.touched:  # while it was being counted, perhaps
             counts = count_plane(data, place)
-        if labels is tasks.stage.labels:
-            ledger.count(place, counts)
+        ledger.count(place, counts)
 
     def more(_: Sam2Error | None = None) -> None:
-        if left and labels is tasks.stage.labels:
+        if left is not ledger.uncounted:
+            return
+        if left:
             tasks.runner.submit(Job("count", work, on_item, more))
         else:
             tasks.ended.emit("count")

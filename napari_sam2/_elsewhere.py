@@ -119,16 +119,15 @@ class Elsewhere:
 
     # -- helpers ------------------------------------------------------------------
 
-    def _begin(self) -> bool:
-        """Know what the history in use holds; returns whether it is another one."""
+    def _begin(self) -> None:
+        """Know what the history in use holds."""
         history = self.controller.history
         if history is self._history:
-            return False
+            return
         self._history = history
         self.left_out.clear()
         entries = history.record.journal.entries
         self._nbytes = sum(len(e.what["bits"]) for e in entries if e.do == "found")
-        return True
 
     def _take(self, seen: _Seen, plane: NDArray[Any], adopting: bool) -> bool:
         """Tell the journal of a plane; returns whether there was news."""
@@ -166,7 +165,9 @@ class Elsewhere:
 
     def _on_ended(self, kind: str) -> None:
         if kind == "count":
-            self.look(self._counted(), adopting=self._begin())
+            self._begin()
+            told = self.controller.history.record.journal.entries
+            self.look(self._counted(), adopting=not told)
         elif kind not in ("look", "found"):
             self.look(self.controller.history.record.sums.doubts)
 

@@ -195,7 +195,7 @@ class Objects:
                 self.notes.forget(object_id)
         if what != "prompts":
             relabel(self.controller.tasks, dict.fromkeys(ids, 0), step)
-        self.controller.tasks.rest()
+        self.controller.sync()  # prompts of others were not answered yet, perhaps
 
     def merge(self, object_ids: Iterable[int]) -> int:
         """Make one object of several: the one with the lowest id takes the others.
@@ -223,6 +223,7 @@ class Objects:
         self.controller.starts.keep(united, step)
         relabel(self.controller.tasks, dict.fromkeys(others, first), step)
         self.select(first)
+        self.controller.sync()
         return first
 
     def track_all(self) -> list[int]:
@@ -269,6 +270,7 @@ class Objects:
         history.clear(object_id, what, into, step)
 
     def _changeable(self, object_ids: Iterable[int]) -> list[int]:
+        self.controller.ids.settle()  # ids of prompts that wait are only assumed
         ids = sorted(set(object_ids))
         for object_id in ids:
             if object_id in self.notes.locked:

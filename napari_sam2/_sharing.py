@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Labels, Points, Shapes
 
-    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._prompts import Key, MaskPrompt
     from napari_sam2._stage import Stage
 
@@ -159,10 +158,8 @@ def or_go_on(stage: Stage, history: History) -> str:
     return ""
 
 
-def leave(stage: Stage, history: History, notes: ObjectNotes) -> None:
+def leave(stage: Stage, history: History) -> None:
     """A dock is gone: its layers wait for the next one that works on their images."""
-    history.record.notes = notes.all
-    history.attend(None)
     stage.companions.history = history
     # Nobody is there to look.
     with stage.layers_changed.blocked(), stage.hand.changed.blocked():

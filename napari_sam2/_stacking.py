@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_sam2._review import Review
 
 
+DIMS = ("current_step", "order", "ndisplay")
 QUICK = 10_000  # masks; beyond, a click does not look through all of them again
 
 
@@ -57,7 +58,7 @@ class StackTools:
             state.events[name].connect(self._on_line)
         controller.stage.prompts_changed.connect(self._on_prompts)
         controller.steps.arrived.connect(self.refresh)
-        for name in ("current_step", "order", "ndisplay"):
+        for name in DIMS:
             controller.viewer.dims.events[name].connect(self._on_dims)
         self._on_record()
 
@@ -223,7 +224,22 @@ class StackTools:
         self.flags = find_flags(self._line)
         self.changed.emit()
 
+    def close(self) -> None:
+        """The dock is gone: nobody is there to look."""
+        self._let_go()
+        for name in DIMS:
+            self.controller.viewer.dims.events[name].disconnect(self._on_dims)
+
     # -- helpers ------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """Follow the record no longer."""
+        if self._record is not None:
+            review = self._record.review
+            review.measured.disconnect(self._on_measured)
+            review.looked.disconnect(self._on_looked)
+            review.reset.disconnect(self.refresh)
+            self._record.marks.changed.disconnect(self._on_marks)
 
     def need_frames(self) -> LayerFrames:
         """The line of frames on display; PromptError if there is none."""
@@ -246,12 +262,7 @@ class StackTools:
     # -- events -------------------------------------------------------------------
 
     def _on_record(self) -> None:
-        if self._record is not None:
-            review = self._record.review
-            review.measured.disconnect(self._on_measured)
-            review.looked.disconnect(self._on_looked)
-            review.reset.disconnect(self.refresh)
-            self._record.marks.changed.disconnect(self._on_marks)
+        self._let_go()
         self._record = self.record
         review = self._record.review
         review.measured.connect(self._on_measured)

@@ -74,15 +74,21 @@ class Steps:
         if history is not self.history and history.record is self.history.record:
             known = {k: w.prompts for k, w in history.written.items() if w.prompts}
             history.record.journal.go_on(known)
-        self.history.record.notes = self.notes.all
-        self.history.attend(None)
-        self.history.changed.disconnect(self._show, missing_ok=True)
+        self.leave()
         self.tasks.history = history
         self.notes.replace(history.record.notes)
         share(self.stage.labels, history)
         history.attend(self)
         history.changed.connect(self._show)
+        history.patched.connect(self.tasks.ledger.take)
         self._show()
+
+    def leave(self) -> None:
+        """Somebody else goes on with the history, perhaps; the names stay with it."""
+        self.history.record.notes = self.notes.all
+        self.history.attend(None)
+        self.history.changed.disconnect(self._show, missing_ok=True)
+        self.history.patched.disconnect(self.tasks.ledger.take, missing_ok=True)
 
     def look(self) -> None:
         """Take the prompts as they are now for the state before the next step."""

@@ -129,7 +129,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         strokes = OtherStrokes(self.controller.tasks)
         bindings = Bindings(viewer, self, _run, self.controller.stage, strokes)
         make_shortcuts(self, bindings.press)
-        parts = self.controller, self.keeper, self.hover, bindings
+        parts = self.controller, self.keeper, bindings, self.hover, self.tools
         when_gone(self, _close, self.runner, *parts)
         self._begin(viewer)
         self.table.refresh()
@@ -385,14 +385,13 @@ def _run(widget: SegmentWidget, method: str) -> None:
     widget._try(method)
 
 
-def _close(
-    runner: JobRunner, controller: Any, keeper: Any, hover: Hover, bindings: Bindings
-) -> None:
+def _close(runner: JobRunner, controller: Any, keeper: Any, *others: Any) -> None:
     """The dock is gone: stop working. The engine goes with the last job."""
     controller.tasks.close()
     keeper.finish()
-    bindings.close()
-    hover.close()
+    for other in others:
+        other.close()
     if not runner.busy:
         controller.tasks.engine.close()
-    leave(controller.stage, controller.history, controller.notes)
+    controller.steps.leave()
+    leave(controller.stage, controller.history)

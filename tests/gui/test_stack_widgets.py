@@ -234,12 +234,12 @@ def test_certainties_near_0_9_are_told_apart(seen):
 
 
 def test_offered_work_is_restored_by_a_button(stack, segment, qtbot):
-    w = stack()
+    w = stack(STACK + 9)
     w.propagate()
     expected = w.labels.data.copy()
     w.keeper._autosave.flush()
     w.keeper._autosave._lock.release()
-    other = segment(STACK)
+    other = segment(STACK + 9)
     other.show()
     assert other.offer.isVisible()
     assert describe(other.keeper.offer.session) in other.offer.text.text()
@@ -267,6 +267,39 @@ def test_a_closed_dock_leaves_its_work_to_the_next(qtbot, backend):
     assert closed() is None
     assert labels.data[3, 10, 20] == 1
     assert find_offer(folder, checksum(data)).session.prompt_count == 1
+
+
+def test_a_closed_dock_that_is_still_held_follows_nothing(backend, qtbot):
+    from napari.components import ViewerModel
+
+    from napari_sam2._jobs import run_inline
+    from napari_sam2.widgets.segment import SegmentWidget
+
+    viewer = ViewerModel()
+    viewer.add_image(STACK + 8)  # no other test leaves work on this image
+    w = SegmentWidget(viewer, backend=backend, start=run_inline)
+    w.add_point((3, 10, 20))
+    w.propagate("forward")
+    labels, history = w.labels, w.controller.history
+    with qtbot.waitSignal(w.destroyed):  # Qt's part goes, Python's stays
+        w.deleteLater()
+    followed = []
+    tools = w.tools
+    for signal in (tools.changed, tools.moved, tools.measured, w.objects.changed):
+        signal.connect(lambda *_: followed.append(1), check_nargs=False)
+    other = SegmentWidget(viewer, backend=backend, start=run_inline)
+    qtbot.addWidget(other)
+    assert (other.labels, other.controller.history) == (labels, history)
+    added = other.next_object()
+    other.add_point((3, 30, 40))
+    viewer.dims.set_current_step(0, 5)
+    other.choose_object(1)
+    other.mark_absent()
+    other.undo()
+    other.redo()
+    assert (labels.data[3] == added).any()
+    assert not (labels.data[5] == 1).any()
+    assert followed == []
 
 
 def test_out_of_memory_shows_a_way_out(stack, backend, qtbot):

@@ -81,7 +81,8 @@ def another_dock(viewer, backend):
 def test_the_next_dock_shows_what_the_last_one_has_hidden(fields, backend, removed):
     t, first, labels = fields
     second, points = t.state.image, t.stage.remembered[first].points
-    _sharing.leave(t.stage, t.history, t.notes)
+    t.steps.leave()
+    _sharing.leave(t.stage, t.history)
     t.stage.remembered.clear()  # a dock that is closed shows nothing
     assert not labels.visible
     new = another_dock(t.viewer, backend)
@@ -127,7 +128,8 @@ def test_prompt_layers_that_are_deleted_leave_their_masks(
     own = t.own
     np.testing.assert_array_equal(labels.data, expected(1, 2))
     if closed:
-        _sharing.leave(t.stage, t.history, t.notes)
+        t.steps.leave()
+        _sharing.leave(t.stage, t.history)
         t = another_dock(t.viewer, backend)
     asked = backend.answers
     for number in objects:

@@ -168,6 +168,52 @@ def test_labels_written_by_others_in_between(kept, repeat):
     assert same(t, repeat)
 
 
+@pytest.mark.parametrize("how", ["array", "in place, before another image"])
+def test_pixels_that_others_add_to_an_object_come_after_its_propagation(
+    kept, repeat, how
+):
+    t = kept(None)
+    image = t.viewer.add_image(STACK)
+    t.choose_image(image)  # labels are made here: there is nothing to count yet
+    at(t, 0)
+    t.add_point((10, 25))
+    t.propagate("forward")
+    labels = t.stage.labels
+    data = labels.data.copy()
+    data[3][disc(SHAPE[1:], 60, 40, 9)] = 1
+    if how == "array":
+        labels.data = data
+    else:
+        labels.data[3] = data[3]
+        t.choose_image(t.viewer.add_image(STACK + 1))
+        t.choose_image(image)
+    assert t.stage.labels is labels
+    assert same(t, repeat)
+    t.undo()
+    assert same(t, repeat)
+    t.redo()
+    assert same(t, repeat)
+
+
+def test_labels_that_were_there_when_a_search_added_to_them(kept, repeat):
+    """The other dock begins: what was there is noticed by this one after that."""
+    t = kept(None)
+    image = t.viewer.add_image(STACK)
+    t.automatic.choose_image(image)
+    t.automatic.choose_labels(t.viewer.add_labels(foreign()))
+    at(t, 2)
+    t.automatic.search()
+    t.automatic.add_to_labels()
+    t.choose_image(image)
+    t.choose_labels(t.automatic.state.labels)
+    assert same(t, repeat)
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, foreign())
+    assert same(t, repeat)
+    t.redo()
+    assert same(t, repeat)
+
+
 def test_undoing_what_came_before_others_wrote(kept, repeat):
     t = kept()
     at(t, 2)

@@ -115,6 +115,33 @@ def test_propagation_right_after_a_prompt_follows_it(busy):
     assert busy.errors == []
 
 
+@pytest.mark.parametrize("how", ["delete", "merge"])
+def test_a_click_that_waits_is_not_taken_for_the_object_that_goes(busy, how):
+    busy.choose_labels(busy.viewer.add_labels(foreign()))
+    busy.viewer.dims.set_current_step(0, 2)
+    busy.stage.add_point((2, 20, 30))  # for object 1, as far as is known
+    if how == "delete":
+        busy.objects.delete([1])
+    else:
+        busy.objects.merge([1, 2])
+    busy.work()
+    assert set(busy.stage.points.features["object_id"]) == {42}
+    expected = foreign()
+    if how == "delete":
+        expected[expected == 1] = 0
+    else:
+        expected[expected == 2] = 1
+    expected[2][disc(SHAPE[1:], 30, 20)] = 42
+    np.testing.assert_array_equal(busy.stage.labels.data, expected)
+    busy.undo()
+    busy.work()
+    assert 42 in busy.stage.labels.data
+    busy.undo()
+    busy.work()
+    np.testing.assert_array_equal(busy.stage.labels.data, foreign())
+    assert busy.errors == []
+
+
 def test_labels_that_are_full_say_so_and_the_prompt_goes_back(busy):
     data = foreign(np.uint8)
     data[-1].flat[:255] = np.arange(1, 256)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,8 @@ def test_a_command_that_is_ended_leaves_nothing_behind(
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": known},
+        # Under nohup, as tests may run, SIGHUP is ignored, and that is inherited.
+        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),
     )
     assert done.returncode == 128 + number, done.stderr
     assert done.stderr.strip() == "napari-sam2: stopped"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2 import _labels, _layers, _plan, _sharing
 from napari_sam2._counting import count
 from napari_sam2._free_ids import FreeIds
+from napari_sam2._jobs import LEFT, Runs
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
 from napari_sam2._painting import Painting
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from napari_sam2._engine import Engine
     from napari_sam2._history import History, Moment
     from napari_sam2._images import LayerFrames
-    from napari_sam2._jobs import Runs
     from napari_sam2._state import SegmentationState
 
 
@@ -92,7 +92,7 @@ class SegmentController:
         if image is self.stage.image:
             return
         self.ids.settle()
-        self.runner.cancel("predict", "propagate", "restore")
+        self.runner.cancel(*LEFT)
         former = self.stage.companions
         former.history = self.history
         _sharing.arrive(self.stage)
@@ -117,7 +117,7 @@ class SegmentController:
         if labels is not None and image is not None:
             _layers.check_labels(labels, image)
         self.ids.settle()
-        self.runner.cancel("predict", "propagate", "restore")
+        self.runner.cancel(*LEFT)
         self.use_history(_sharing.exchange(self.stage, self.history, labels))
         self.steps.look()
         if image is not None:
@@ -386,7 +386,7 @@ class SegmentController:
             self.tasks.rest()
 
     def _on_layer_lost(self, layer: Any) -> None:
-        self.runner.cancel("predict", "propagate", "restore")
+        self.runner.cancel(*LEFT)
         if layer is self.stage.image:
             self.choose_image(None)
         else:

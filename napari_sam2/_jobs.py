@@ -22,9 +22,11 @@ Stop: TypeAlias = Callable[[], bool]
 Work: TypeAlias = Callable[[Stop], Iterator[Any]]
 
 
+ASKING = ("predict", "propagate")  # the model, about the prompts of the labels in use
+LEFT = (*ASKING, "restore")  # stopped when others are next
 QUEUED = ("clear", "divide")  # each of these jobs counts, and needs no model
 KEPT = ("clear",)  # a stop does not mean these; doing a part of them twice is no harm
-WRITING = ("predict", "propagate", "restore", "copy", *QUEUED)  # in this order only
+WRITING = (*LEFT, "copy", *QUEUED)  # in this order only
 AWAITED = ("predict", "hover")  # these answer the mouse
 
 
@@ -156,9 +158,8 @@ class JobRunner:
     def awaits(self, kind: str) -> bool:
         """Whether a job of this kind waits, or is running and not told to stop."""
         running = self._running
-        goes_on = running is not None and not running.stopped.is_set()
-        jobs = [*self._waiting, *([running] if running and goes_on else [])]
-        return any(job.kind == kind for job in jobs)
+        going = [] if running is None or running.stopped.is_set() else [running]
+        return any(job.kind == kind for job in (*self._waiting, *going))
 
     def submit(self, job: Job) -> None:
         """Run a job, now or as soon as the running one has ended.

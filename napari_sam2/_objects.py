@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _screen
 from napari_sam2._clearing import relabel
+from napari_sam2._jobs import ASKING
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
 from napari_sam2._visibility import Visibility
@@ -183,7 +184,7 @@ class Objects:
         ids = self._changeable(object_ids)
         if what not in WHAT:
             raise PromptError(f"Delete one of {', '.join(WHAT)}, not {what!r}.")
-        self.controller.runner.cancel("predict", "propagate")
+        self.controller.runner.cancel(*ASKING)
         step = self.controller.steps.begin("deletion")
         for object_id in ids:
             if what != "mask":
@@ -210,7 +211,7 @@ class Objects:
         ids = self._changeable(object_ids)
         if len(ids) < 2:
             raise PromptError("Select two or more objects to merge.")
-        self.controller.runner.cancel("predict", "propagate")
+        self.controller.runner.cancel(*ASKING)
         self.controller.runner.finish()  # what was deleted is not merged
         first, *others = ids
         step = self.controller.steps.begin("merging")

@@ -8,6 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers
+from napari_sam2._jobs import ASKING
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
 from napari_sam2._strokes import before_and_after, touched
@@ -97,7 +98,7 @@ class Painting:
     def _call_off(self, event: Any = None) -> None:
         """A stroke goes on, and is told at its end: nothing else writes meanwhile."""
         runner = self.steps.tasks.runner
-        kinds = {kind for kind in ("predict", "propagate") if runner.awaits(kind)}
+        kinds = {kind for kind in ASKING if runner.awaits(kind)}
         self._called_off |= kinds
         if kinds:
             runner.cancel(*kinds)

@@ -13,6 +13,7 @@ from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
 from napari_sam2._image_reference import find_layer
 from napari_sam2._images import full_resolution
+from napari_sam2._jobs import LEFT
 from napari_sam2._labels import Patch
 from napari_sam2._ledger import count_plane
 from napari_sam2._record import Record
@@ -96,7 +97,7 @@ def restore(
     """
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
-    controller.runner.cancel("predict", "propagate", "restore")
+    controller.runner.cancel(*LEFT)
     _take_empty_labels(controller, np.dtype(session.labels["dtype"]))
     journal, data = session.journal, full_resolution(image)
     look = viewer_images(controller.viewer, known)

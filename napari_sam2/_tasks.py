@@ -13,7 +13,7 @@ from napari_sam2._advice import advice
 from napari_sam2._entry import Entry, count_written, watch
 from napari_sam2._glimpses import Choices
 from napari_sam2._history import History, Step
-from napari_sam2._jobs import Job, Runs, Stop
+from napari_sam2._jobs import ASKING, Job, Runs, Stop
 from napari_sam2._messages import (
     Choice,
     Found,
@@ -292,7 +292,7 @@ class Tasks:
 
         It writes into the labels in use now, also if others are when results come.
         """
-        began, asks = 0.0, kind in ("predict", "propagate")
+        began, asks = 0.0, kind in ASKING
         labels, history = self.stage.labels, self.history
 
         def on_start() -> None:

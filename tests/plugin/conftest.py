@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fakes import FakeBackend
+from fakes import RAMP, FakeBackend
 from search_fakes import FLAT
 
 if TYPE_CHECKING:
@@ -51,6 +51,19 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
         )
         controller.objects = Objects(controller)
         return heard_with_image(controller, data, **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def kept(tool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """Make a controller that keeps sessions."""
+    from napari_sam2._keeping import SessionKeeper
+
+    def make(data: Any = RAMP, **kwargs: Any) -> Any:
+        t = tool(data, **kwargs)
+        t.keeper = SessionKeeper(t, tmp_path / "autosaves")
+        return t
 
     return make
 

@@ -13,6 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+RAMP = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
 RADIUS = 6
 
 

@@ -91,6 +91,7 @@ class SegmentController:
         """Segment this image; creates its prompt and labels layers."""
         if image is self.stage.image:
             return
+        self.stage.drawing.end()
         self.ids.settle()
         self.runner.cancel(*LEFT)
         former = self.stage.companions
@@ -139,9 +140,8 @@ class SegmentController:
 
     def choose_model(self, name: str | None = None, device: str | None = None) -> None:
         """Work with another model or device from the next prompt on."""
-        self.state.update(
-            model=name or self.state.model, device=device or self.state.device
-        )
+        state = self.state
+        state.update(model=name or state.model, device=device or state.device)
         self.prepare()
 
     def select_object(self, object_id: int) -> None:
@@ -149,6 +149,7 @@ class SegmentController:
         labels = self.stage.labels
         if labels is not None:
             _labels.check_id(labels, object_id)
+        self.stage.drawing.end(but_for=object_id)
         self.ids.take(object_id)
         self.state.object_id = object_id
         if labels is not None:
@@ -168,6 +169,7 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
+        self.stage.drawing.end()
         following = self.free_id()
         self.steps.begin("next object")
         self.state.positive = True
@@ -362,9 +364,9 @@ class SegmentController:
         """All labels are counted: prompts that waited are answered."""
         with self.steps.or_put_back():
             if assumed:
-                self.select_object(self.ids.unused())
-                if held:
-                    self.stage.move_prompts([assumed], self.state.object_id)
+                following = self.ids.unused()
+                self.stage.move_prompts([assumed], following)
+                self.select_object(following)
             if held:
                 self._on_prompts()
 

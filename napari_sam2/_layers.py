@@ -338,16 +338,18 @@ def _prompt_colors(
     return colors, hidden
 
 
-def drop_stale_rows(layer: Points | Shapes) -> None:
-    """Bring the features to the length of the data.
+def drop_stale_rows(layer: Points | Shapes) -> bool:
+    """Bring the features to the length of the data; returns whether they were longer.
 
     napari drops a shape of too few corners when it is finished, but not its features.
     """
     number = len(layer.data)
-    if len(layer.features) > number:
+    stale = len(layer.features) > number
+    if stale:
         defaults = layer.feature_defaults
         layer.features = layer.features.iloc[:number]
         layer.feature_defaults = defaults
+    return stale
 
 
 def _same(before: Any, after: Any) -> bool:

@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _screen
 from napari_sam2._clearing import relabel
+from napari_sam2._drawing import finished_rows
 from napari_sam2._jobs import ASKING
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
@@ -109,7 +110,8 @@ class Objects:
         for layer in (self.stage.points, self.stage.shapes):
             if layer is None or len(layer.data) == 0:
                 continue
-            found, many = np.unique(layer.features["object_id"], return_counts=True)
+            ids = finished_rows(layer)["object_id"]
+            found, many = np.unique(ids, return_counts=True)
             for object_id, n in zip(found, many, strict=True):
                 counts[int(object_id)] = counts.get(int(object_id), 0) + int(n)
         return {object_id: n for object_id, n in counts.items() if object_id > 0}

@@ -9,6 +9,7 @@ import numpy as np
 from napari_sam2 import _layers
 from napari_sam2._advice import BACKGROUND
 from napari_sam2._assigning import assign
+from napari_sam2._drawing import count_finished
 from napari_sam2._images import check_plane
 from napari_sam2._labels import LARGEST_ID, check_new, too_large
 from napari_sam2._layers import IN_3D
@@ -139,7 +140,7 @@ class Placing:
     def _is_click(self, before: int) -> bool:
         """Whether the last shape, after so many, is a box that nobody drew."""
         shapes = self.stage.shapes
-        if self._scripted or shapes is None or len(shapes.data) <= before:
+        if self._scripted or shapes is None or count_finished(shapes) <= before:
             return False
         extent = np.ptp(shapes.data[-1], axis=0) * shapes.scale
         on_screen = extent.max() * camera_of(self.stage.viewer).zoom

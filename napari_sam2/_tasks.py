@@ -95,6 +95,7 @@ class Tasks:
         self._unfinished: list[Callable[[], None]] = []  # sessions that are restored
         self._advised = ""
         state.events.tool.connect(self.renew)
+        stage.drawing.changed.connect(self.rest)
 
     @property
     def history(self) -> History:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ DEUTERANOPIA = np.array(  # Machado et al. 2009
 def stack(segment):
     """A dock of fixed width on a stack with object 1 prompted on frame 3."""
 
-    def make(data=STACK):
-        w = segment(data, axis_labels=("z", "y", "x"))
+    def make(data=STACK, axis="z"):
+        w = segment(data, axis_labels=(axis, "y", "x"))
         w.resize(320, 900)
         w.show()
         at(w, 3)
@@ -209,6 +210,36 @@ def test_the_key_goes_from_uncertain_frame_to_uncertain_frame(stack, qtbot, back
         press(qtbot, w.review.next)
     assert w.tools.next_uncertain() is None
     assert "Every frame" in w.status.text()
+
+
+def test_the_keys_after_n_are_for_the_object_that_n_tells_of(stack, qtbot, backend):
+    w = stack()
+    w.next_object()
+    w.add_point((3, 30, 40))
+    press(qtbot, w.stack.propagate)
+    key(w, "M")
+    gone = replace(w.tools.line()[1][6], area=0, centre=None, iou=0.0)
+    w.tools.record.review.put([((1, 2), (6,), 1, gone)])
+    w.tools.refresh()
+    other = w.labels.data == 2
+    key(w, "N")
+    assert (shown_frame(w), w.object_id) == (6, 1)
+    key(w, "Shift+H")
+    np.testing.assert_array_equal(w.labels.data == 2, other)
+    assert [mark.object_id for mark in w.tools.record.marks] == [1]
+
+
+def test_show_goes_to_the_object_that_the_question_is_about(stack, qtbot, backend):
+    w = stack(axis="t")
+    press(qtbot, w.stack.propagate)
+    line = w.tools.line()[1]
+    parted = [((1, 2), (t,), 1, replace(line[t], parts=2)) for t in (5, 6)]
+    w.tools.record.review.put(parted)
+    w.tools.refresh()
+    key(w, "M")
+    assert w.object_id == 2
+    press(qtbot, w.review.show_it)
+    assert (shown_frame(w), w.object_id) == (5, 1)
 
 
 def test_colours_go_from_low_to_high_and_the_worst_frame_shows():

@@ -189,7 +189,8 @@ class StackTools:
                 "Every frame has been looked at." if known else "Propagate first."
             )
             return None
-        name, here = self.controller.notes.name, [f for f in self.flags if f.frame == index]
+        name = self.controller.notes.name
+        here = [flag for flag in self.flags if flag.frame == index]
         object_id = least_certain_object(self._line, index, {f.object_id for f in here})
         reasons = [f"{name(flag.object_id)} {flag.text}" for flag in here]
         self.visit(index, object_id)

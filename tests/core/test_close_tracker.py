@@ -219,6 +219,17 @@ def test_forward_then_backward_is_the_same_as_both(model):
         np.testing.assert_array_equal(mask, apart[t])
 
 
+def test_backward_alone_leaves_no_hole_between_prompts(model):
+    """Nobody else finds what is nearer to the earlier one."""
+    session = prompted(model, stack(), at=2)
+    session.add_prompts(8, 1, point_coords=[[70, 50]], point_labels=[1])
+    for _ in range(2):  # what it has found itself it finds again
+        found = masks_of(session.propagate(direction="backward"))
+        assert sorted(found) == list(range(9))
+        for t, mask in found.items():
+            assert iou(mask, disc(t)) > 0.85
+
+
 def test_a_new_prompt_changes_its_surroundings_only(model):
     session = prompted(model, stack(gone=BOTH_ENDS))
     list(session.propagate())

@@ -405,3 +405,13 @@ def test_frames_on_the_way_to_the_range_count(stack, direction, limits, total):
     t.state.events.total.connect(totals.append)
     t.propagate(direction, *limits)
     assert totals[0] == total
+
+
+def test_back_alone_is_counted_from_the_last_prompt(stack):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.add_point((5, 10, 20))
+    totals = []
+    t.state.events.total.connect(totals.append)
+    t.propagate("backward")
+    assert totals[0] == 6

@@ -11,15 +11,16 @@ from napari_sam2._divisions import Suspect, divide, find_suspects
 from napari_sam2._entry import Entry
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._jobs import Job, Stop
+from napari_sam2._layers import axis_name
 from napari_sam2._marks import BEGIN, END, Mark
 from napari_sam2._masks import PackedMask
-from napari_sam2._tracks import collect_rows, make_tracks
+from napari_sam2._tracks import MADE_FROM, collect_rows, make_tracks
 from sam2_core.errors import Cancelled, PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari.layers import Tracks
+    from napari.layers import Layer, Tracks
 
     from napari_sam2._history import Step
     from napari_sam2._stacking import StackTools
@@ -40,7 +41,13 @@ class LineageTools:
         self.tracks: Tracks | None = None
 
     def suspects(self) -> list[Suspect]:
-        """Likely divisions that were not asked about yet."""
+        """Likely divisions that were not asked about yet; none along z."""
+        frames, image = self.tools.frames(), self.controller.stage.image
+        if frames is None or image is None or frames.axis is None:
+            return []
+        # Neighbours in space are no daughters. An axis without a name may be time.
+        if axis_name(image, frames.axis).strip().lower() == "z":
+            return []
         return find_suspects(self.tools.line(), self.tools.record.divisions)
 
     def answer(self, suspect: Suspect, divided: bool) -> tuple[int, ...]:
@@ -196,11 +203,17 @@ class LineageTools:
         controller.runner.submit(Job("tracks", work, on_item, on_end, on_start))
 
     def _show(self, tracks: Tracks) -> None:
-        viewer, old = self.controller.viewer, self.tracks
-        if old is not None and old in viewer.layers:
+        viewer = self.controller.viewer
+        for old in [layer for layer in viewer.layers if _replaces(tracks, layer)]:
             viewer.layers.remove(old)
         active = viewer.layers.selection.active
         self.tracks = viewer.add_layer(tracks)
         viewer.layers.selection.active = active
         number = len(np.unique(tracks.data[:, 0]))
         self.controller.state.status = f"{number} tracks."
+
+
+def _replaces(tracks: Tracks, layer: Layer) -> bool:
+    """Whether a layer holds earlier tracks of the same labels, whichever dock's."""
+    made_from = tracks.metadata[MADE_FROM]
+    return bool(layer.metadata.get(MADE_FROM) == made_from)

@@ -441,6 +441,28 @@ def test_tracks_layer_with_the_division_as_graph(lapse):
     assert names.count("SAM2 tracks") == 1
 
 
+def test_tracks_of_a_dock_that_was_closed_are_replaced(lapse):
+    lapse.lineage.make_tracks()
+    others = lapse.viewer.add_tracks(np.array([[1, 0, 5, 5.0], [1, 1, 6, 6]]))
+    reopened = LineageTools(StackTools(lapse))
+    reopened.make_tracks()
+    kind = type(others)
+    tracks = [layer for layer in lapse.viewer.layers if isinstance(layer, kind)]
+    assert tracks == [others, reopened.tracks]
+    assert reopened.tracks.name == "SAM2 tracks"
+
+
+@pytest.mark.parametrize(("axis", "asks"), [("z", 0), ("Z", 0), ("t", 1), ("0", 1)])
+def test_along_z_nothing_divides(tool, axis, asks):
+    t = tool(STACK, axis_labels=(axis, "y", "x"))
+    lineage = LineageTools(StackTools(t))
+    t.add_point((0, 20, 20))
+    t.propagate("forward")
+    pull_apart(t)
+    lineage.tools.refresh()
+    assert len(lineage.suspects()) == asks
+
+
 def test_stopping_the_tracks_is_no_error(tool):
     threads = Stepper()
     t = tool(STACK, start=threads.start)

@@ -201,7 +201,8 @@ def frame_count(
 
     Frames between the first prompts of two objects are gone over in both directions,
     those between the prompts and the range as well. Back alone, it is from the last
-    prompts; fewer if some are found already. Of changes nobody knows how far they go: 0.
+    prompts, and fewer if some are found already. Of changes nobody knows how far they
+    go: 0.
     """
     if plan.changes:
         return 0

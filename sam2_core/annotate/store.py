@@ -136,8 +136,9 @@ class ResultFolder:
             key = changed[0] if changed else "settings"
             raise ImageError(
                 f"{self.folder} holds results of another {key} "
-                f"({found.get(key, 'unknown')}): choose another folder for the results, "
-                "or allow to overwrite them (--overwrite, or overwrite=True in Python)."
+                f"({found.get(key, 'unknown')}): choose another folder for the "
+                "results, or allow to overwrite them (--overwrite, or overwrite=True in "
+                "Python)."
             )
         return any(self.record(path) is None for path in paths)
 

@@ -137,8 +137,8 @@ class ResultFolder:
             raise ImageError(
                 f"{self.folder} holds results of another {key} "
                 f"({found.get(key, 'unknown')}): choose another folder for the "
-                "results, or allow to overwrite them (--overwrite, or overwrite=True in "
-                "Python)."
+                "results, or allow to overwrite them (--overwrite, or "
+                "overwrite=True in Python)."
             )
         return any(self.record(path) is None for path in paths)
 

@@ -168,10 +168,13 @@ class Journal:
         daughters: tuple[int, int],
         plane: tuple[int, int],
         positions: Any,
+        lines: int,
         step: Any,
     ) -> Entry:
-        """The two parts of an object get labels of their own."""
-        what = {"object": parent, "daughters": list(daughters)}
+        """The two parts of an object get labels of their own, on so many lines."""
+        what: dict[str, Any] = {"object": parent, "daughters": list(daughters)}
+        if lines > 1:
+            what["lines"] = lines
         return self._add(
             _counted(Entry("divide", what | _planes(plane, positions))), step
         )

@@ -200,15 +200,17 @@ def frame_count(
     """Frames that a propagation of the prompts into ``first`` to ``last`` goes over.
 
     Frames between the first prompts of two objects are gone over in both directions,
-    those between the prompts and the range as well. Of changes nobody knows how far
-    they go: 0.
+    those between the prompts and the range as well. Back alone, it is from the last
+    prompts, and fewer if some are found already. Of changes nobody knows how far they
+    go: 0.
     """
     if plan.changes:
         return 0
+    start = max if plan.direction == "backward" else min
     starts: dict[int, int] = {}  # of each object
     for key in prompts:
         index = split_position(key.plane, key.position, frames.axis)[1]
-        starts[key.object_id] = min(index, starts.get(key.object_id, index))
+        starts[key.object_id] = start(index, starts.get(key.object_id, index))
     low, high = min(starts.values()), max(starts.values())
     forward, backward = max(0, last - low + 1), max(0, high - first + 1)
     if plan.direction == "forward":

@@ -10,7 +10,7 @@ from napari_sam2 import _layers
 from napari_sam2._clearing import erase
 from napari_sam2._flags import Flag, find_flags
 from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
-from napari_sam2._review import least_certain
+from napari_sam2._review import least_certain, least_certain_object
 from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
@@ -129,13 +129,18 @@ class StackTools:
         Raises
         ------
         Sam2Error
-            If there is no stack on display.
+            If there is no stack on display, or nothing of the object anywhere.
         """
         controller = self.controller
         controller._take_object(object_id)
         controller.placing.check()
         frames = self.need_frames()
         view, object_id = controller._view(), controller.state.object_id
+        if self._is_nothing(object_id):
+            raise PromptError(
+                f"There is nothing of object {object_id} yet; choose another object, "
+                "or click on it first."
+            )
         here = index_on(frames, view.plane, view.position)
         assert here is not None
         prompted = self._prompted(frames, object_id)
@@ -170,7 +175,10 @@ class StackTools:
         return on
 
     def next_uncertain(self) -> int | None:
-        """Go to the least certain frame that was not looked at yet."""
+        """Go to the least certain frame that was not looked at yet, and its object.
+
+        What the user does next is meant for the object that is to be looked at.
+        """
         self.need_frames()
         seen, checked = self.settled()
         flagged = {flag.frame for flag in self.flags}
@@ -181,16 +189,19 @@ class StackTools:
                 "Every frame has been looked at." if known else "Propagate first."
             )
             return None
-        self.go_to(index)
-        reasons = [
-            f"{self.controller.notes.name(flag.object_id)} {flag.text}"
-            for flag in self.flags
-            if flag.frame == index
-        ]
-        self.controller.state.status = f"Frame {index}" + (
-            f": {', '.join(reasons)}" if reasons else ": least certain so far"
-        )
+        name = self.controller.notes.name
+        here = [flag for flag in self.flags if flag.frame == index]
+        object_id = least_certain_object(self._line, index, {f.object_id for f in here})
+        reasons = [f"{name(flag.object_id)} {flag.text}" for flag in here]
+        self.visit(index, object_id)
+        reasons = reasons or [f"{name(object_id)} is the least certain so far"]
+        self.controller.state.status = f"Frame {index}: {', '.join(reasons)}"
         return index
+
+    def visit(self, index: int, object_id: int) -> None:
+        """Show a frame of the line, and let what is done next count for an object."""
+        self.go_to(index)
+        self.controller.select_object(object_id)
 
     def check(self, on: bool | None = None) -> bool:
         """Mark the frame on display as checked, or not; None switches."""
@@ -249,6 +260,14 @@ class StackTools:
                 self.controller._view()  # in 3D display it says what to do
             raise PromptError("Choose a stack, and the axis to follow it along.")
         return frames
+
+    def _is_nothing(self, object_id: int) -> bool:
+        """Whether an object has neither pixels nor prompts, nor marks to take away."""
+        ledger, pending = self.controller.tasks.ledger, self.controller.pending
+        if ledger.uncounted or ledger.extent(object_id):
+            return False
+        said = {thing.object_id for thing in (*pending.prompts(), *self.record.marks)}
+        return object_id not in said
 
     def _prompted(self, frames: LayerFrames, object_id: int) -> list[int]:
         """Frames of the line on which an object has prompts."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from napari_sam2._counting import count
 from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2._stacking import StackTools
 from sam2_core import PromptError, Sam2Error
@@ -189,6 +192,57 @@ def test_in_3d_the_tools_say_what_clicks_do(stack):
     assert filled(t) == list(range(7))
 
 
+def lost_and_steady(t):
+    """Object 1 goes on, object 2 is lost on frame 5, and 3 is next."""
+    t.add_point((3, 10, 20))
+    t.next_object()
+    t.add_point((3, 30, 40))
+    t.propagate("both")
+    t.next_object()
+    known = t.tools.record.review
+    gone = replace(known.facts[1, 2][2][(5,)], area=0, centre=None, iou=0.0)
+    shaky = replace(known.facts[1, 2][1][(6,)], iou=0.5)
+    known.put([((1, 2), (5,), 2, gone), ((1, 2), (6,), 1, shaky)])
+    t.tools.refresh()
+    return t
+
+
+def test_the_next_frame_comes_with_the_object_to_look_at(stack):
+    t = lost_and_steady(stack())
+    assert t.state.object_id == 3
+    assert t.tools.next_uncertain() == 5  # flagged
+    assert t.state.object_id == 2
+    assert t.stage.labels.selected_label == 2
+    assert "Object 2 lost" in t.state.status
+    assert t.tools.next_uncertain() == 6
+    assert t.state.object_id == 1
+    assert t.state.status == "Frame 6: Object 1 is the least certain so far"
+
+
+@pytest.mark.parametrize("kind", [ABSENT, BEGIN, END])
+def test_of_an_object_of_which_there_is_nothing_nothing_is_said(stack, kind):
+    t = lost_and_steady(stack())
+    with pytest.raises(PromptError, match="nothing of object 3 yet"):
+        t.tools.toggle_mark(kind)
+    assert len(t.history.record.marks) == 0
+    t.stage.labels.data[2, 5, 5] = 3  # painted, and never clicked
+    count(t.tasks)
+    assert t.tools.toggle_mark(kind)
+
+
+def test_the_only_mask_that_was_marked_away_comes_back(stack):
+    """There are neither pixels nor prompts then, but the mark."""
+    t = stack()
+    drawn = np.zeros(STACK.shape, np.uint8)
+    drawn[3, 10:20, 10:20] = 4
+    t.choose_labels(t.viewer.add_labels(drawn))
+    t.select_object(4)
+    t.tools.go_to(3)
+    assert t.tools.toggle_mark(ABSENT)
+    assert not t.stage.labels.data.any()
+    assert not t.tools.toggle_mark(ABSENT)
+
+
 def test_clearing_an_object_forgets_what_is_known_of_it(stack):
     t = stack()
     t.add_point((3, 10, 20))
@@ -351,3 +405,13 @@ def test_frames_on_the_way_to_the_range_count(stack, direction, limits, total):
     t.state.events.total.connect(totals.append)
     t.propagate(direction, *limits)
     assert totals[0] == total
+
+
+def test_back_alone_is_counted_from_the_last_prompt(stack):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.add_point((5, 10, 20))
+    totals = []
+    t.state.events.total.connect(totals.append)
+    t.propagate("backward")
+    assert totals[0] == 6

@@ -126,8 +126,12 @@ def going(
             what = "All objects with prompts are locked; unlock those"
         raise PromptError(f"{what} to propagate.")
     if not found:
-        what = f"object {one}, or choose another" if alone else "an object"
-        raise PromptError(f"Click on {what} in one of these frames first.")
+        if alone:
+            what = f"object {one}, or choose another in one of these frames first."
+        else:
+            what = "an object in one of these frames first, or take all labels of one "
+            what += "with Track all."
+        raise PromptError(f"Click on {what}")
     return found
 
 

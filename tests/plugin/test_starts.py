@@ -7,6 +7,7 @@ import pytest
 from fakes import disc
 from napari.layers import Labels
 
+from napari_sam2._marks import ABSENT, Mark
 from sam2_core import CheckpointError, PromptError
 
 FLAT = np.zeros((40, 60), np.float32)
@@ -88,6 +89,15 @@ def test_track_all_labels_of_a_frame(stack, backend):
     stack.redo()
     stack.redo()
     assert (data[6] == 4).any()
+
+
+def test_track_all_counts_more_than_a_mark(stack):
+    mark = Mark(4, (1, 2), (3,), ABSENT)
+    stack.history.record.mark(mark, stack.steps.begin("mark"))
+    before = stack.stage.labels.data[3].copy()
+    stack.objects.track_all()
+    np.testing.assert_array_equal(stack.stage.labels.data[3], before)
+    assert not len(stack.history.record.marks)
 
 
 def test_track_all_leaves_prompts_and_locked_objects_alone(stack):

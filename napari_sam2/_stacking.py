@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_sam2 import _layers
+from napari_sam2._carrying import Carrying
 from napari_sam2._clearing import erase
 from napari_sam2._flags import Flag, find_flags
 from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
@@ -52,7 +53,7 @@ class StackTools:
         self._frames: LayerFrames | None = None
         self._line: dict[int, dict[int, Facts]] = {}
         self._known: set[int] = set()
-        self._corrected = False
+        self._carrying = Carrying(controller, self.frames)
         tasks, state = controller.tasks, controller.state
         tasks.history_changed.connect(self._on_record)
         tasks.ended.connect(self._on_ended)
@@ -321,7 +322,7 @@ class StackTools:
             return
         axis, step = self.controller.state.axis, self.controller.history.last
         self.record.contradict(prompts, axis, step)
-        self._corrected = True
+        self._carrying.corrected()
 
     def _on_ended(self, kind: str) -> None:
         known = len(self._line) * len(self._known)
@@ -334,17 +335,7 @@ class StackTools:
             many = f"{number} checked frames have changed: look at them again."
             said = self.controller.state.status
             self.controller.state.status = f"{said} {some if number == 1 else many}"
-        more = self.controller.runner.awaits("predict")
-        if kind != "predict" or more or not self._corrected:
-            return
-        self._corrected = False
-        frames = self.frames()
-        followed = frames is not None and self.record.journal.followed(frames)
-        if self.controller.state.follow_corrections and followed:
-            try:
-                self.controller.propagate(changes=True)
-            except Sam2Error as error:
-                self.controller.state.status = str(error)
+        self._carrying.on_ended(kind)
 
 
 def _among(

@@ -72,6 +72,7 @@ class Tasks:
 
     failed = Signal(Sam2Error)
     awaited = Signal(bool)  # whether the mask of a prompt is about to come
+    asking = Signal()  # prompts are to be answered next
     ended = Signal(str)  # kind of a job that is over
     history_changed = Signal()
     remedies_found = Signal(list)  # of Remedy: the device ran out of memory
@@ -174,8 +175,9 @@ class Tasks:
                 yield from watch(entry, self.engine, asked, stop)
 
         self.awaited.emit(True)
+        self.asking.emit()
         self.submit("predict", work, step, begin=begin, entries=entries)
-        if (busy := self.state.busy) in LATER:
+        if (busy := self.state.busy) in LATER and self.runner.awaits(busy):
             self.state.status = (
                 f"Your prompt is answered once {LATER[busy]}; Esc stops that."
             )

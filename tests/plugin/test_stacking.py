@@ -352,7 +352,7 @@ def test_after_a_deletion_of_masks_a_correction_fills_all_frames(
     assert backend.asked[-1][1]  # what changes will do again
 
 
-def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, backend):
+def test_a_correction_does_not_carry_objects_that_were_not_followed(stack, backend):
     t = stack()
     t.add_point((3, 10, 20))
     t.propagate("both")
@@ -363,7 +363,9 @@ def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, bac
     t.propagate("both")
     t.state.update(alone=False, follow_corrections=True)
     t.add_point((5, 30, 42))
-    assert not backend.asked[-1][1]
+    assert backend.asked[-1][1]
+    data = t.stage.labels.data
+    assert np.flatnonzero((data == 1).any((1, 2))).tolist() == [3]
 
 
 def test_frames_gone_over_twice_count_twice(stack):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -306,6 +307,8 @@ class Tasks:
         def on_item(item: Any) -> None:
             # What the user erases or divides goes; masks of the model are careful.
             rules = self.rules if asks else _labels.Rules()
+            if kind == "propagate" and rules.keep_others:
+                rules = replace(rules, parts=True)
             self._on_item(item, step, rules, labels, history)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)

@@ -1,4 +1,4 @@
-"""Corrections that follow by themselves, and give way to prompts; the model is a fake."""
+"""Corrections that follow by themselves and give way to prompts; a fake model."""
 
 from __future__ import annotations
 

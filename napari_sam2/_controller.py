@@ -22,7 +22,7 @@ from napari_sam2._tasks import Tasks
 from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import napari.components
     from napari.layers import Image, Labels
@@ -251,13 +251,13 @@ class SegmentController:
         direction: str | None = None,
         start: int | None = None,
         stop: int | None = None,
-        changes: bool = False,
+        changes: Collection[int] | None = None,
         alone: bool | None = None,
     ) -> None:
         """Carry objects with prompts on this line of frames through the stack.
 
-        What is None comes from the state. ``changes``: what has changed will do.
-        ``alone``: the current object, and no other.
+        What is None comes from the state. ``changes``: these objects alone, and of
+        them what has changed will do. ``alone``: the current object, and no other.
 
         Raises
         ------
@@ -274,12 +274,12 @@ class SegmentController:
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.told(), line, self.state.axis)
         alone = self.state.alone if alone is None else alone
-        going = _plan.going(self.state, prompts, alone, self.notes.locked)
+        going = _plan.going(self.state, prompts, alone, self.notes.locked, changes)
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
         some = alone or len(going) < len(prompts)
         plan = _plan.propagation(
-            self.state, frames, going, record, span, here, some, changes
+            self.state, frames, going, record, span, here, some, changes is not None
         )
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")

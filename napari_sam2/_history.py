@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType, ref
 
@@ -212,12 +212,19 @@ class History:
         ids = masks.ids
         if len(objects) < len(masks.prompts):
             ids = np.where(np.isin(ids, list(rules.locked)), np.uint32(0), ids)
+        new = ids > 0
         for object_id, ask in objects.items():
             key = Key(plane, position, object_id)
             entry = self._entry(labels, key, ask)
+            own = entry.foreign
+            if rules.parts and not (rules.only_empty or entry.prompts) and own:
+                own = _labels.untouched(labels, plane, position, object_id, own, new)
+                entry = replace(entry, foreign=own)
+            elif not rules.only_empty:
+                own = None
             self._set(key, entry, step)
-            if rules.only_empty and entry.foreign is not None:
-                ids, corner = drawn_into(ids, corner, entry.foreign, object_id)
+            if own is not None:
+                ids, corner = drawn_into(ids, corner, own, object_id)
         news = self._put(labels, plane, position, ids, objects, step, rules, corner)
         self.record.note(masks, objects, step)
         return news

@@ -203,11 +203,6 @@ class Journal:
         for key, prompts in known.items():
             self.note(key, prompts, None)
 
-    def followed(self, frames: LayerFrames) -> bool:
-        """Whether anything was propagated along these frames."""
-        entries = (entry for entry in self.entries if not entry.undone)
-        return any(self._is_along(frames, entry) for entry in entries)
-
     def carried(self, frames: LayerFrames, objects: Collection[int]) -> bool:
         """Whether the labels have all that was propagated of objects along frames."""
         for entry in reversed(self.entries):

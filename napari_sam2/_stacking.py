@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_sam2 import _layers
+from napari_sam2._carrying import Carrying
 from napari_sam2._clearing import erase
 from napari_sam2._flags import Flag, find_flags
 from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
     from napari_sam2._facts import Facts
     from napari_sam2._images import LayerFrames
+    from napari_sam2._ledger import Ledger
+    from napari_sam2._prompts import Key
     from napari_sam2._record import Record
     from napari_sam2._review import Review
 
@@ -50,7 +53,7 @@ class StackTools:
         self._frames: LayerFrames | None = None
         self._line: dict[int, dict[int, Facts]] = {}
         self._known: set[int] = set()
-        self._corrected = False
+        self._carrying = Carrying(controller, self.frames)
         tasks, state = controller.tasks, controller.state
         tasks.history_changed.connect(self._on_record)
         tasks.ended.connect(self._on_ended)
@@ -144,32 +147,37 @@ class StackTools:
         here = index_on(frames, view.plane, view.position)
         assert here is not None
         prompted = self._prompted(frames, object_id)
-        if kind == ABSENT and here in prompted:
-            raise PromptError(
-                f"Object {object_id} has prompts on this frame; delete them first."
-            )
-        if kind == BEGIN and any(index < here for index in prompted):
-            raise PromptError(
-                f"Object {object_id} has prompts before this frame; delete them first."
-            )
         before = here < min(prompted, default=here)  # where an end is a beginning
-        if kind == END and not before and any(index > here for index in prompted):
+        denied = [
+            key
+            for index, key in prompted.items()
+            if (kind == ABSENT and index == here)
+            or (kind == BEGIN and index < here)
+            or (kind == END and index > here and not before)
+        ]
+        # Masks are painted over or erased, not deleted: this does it as well.
+        if controller.starts.prompts(with_masks=False).keys() & denied:
+            where = {ABSENT: "on", BEGIN: "before", END: "after"}[kind]
             raise PromptError(
-                f"Object {object_id} has prompts after this frame; delete them first."
+                f"Object {object_id} has prompts {where} this frame; delete them first."
             )
         step = controller.steps.begin("mark")
+        controller.starts.drop(denied, step)
+        controller.steps.look()
         mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
-            forward, review = kind != BEGIN and not before, self.record.review
+            forward = kind != BEGIN and not before
+            beyond = range(here + 1, len(frames)) if forward else range(here)
+            review, ledger = self.record.review, controller.ledger
 
-            def where() -> list[tuple[int, ...]]:
-                cut = [here]
+            def cut() -> list[tuple[int, ...]]:
+                there = [here]
                 if kind != ABSENT:
-                    cut = _beyond(review, frames, object_id, here, forward)
-                return [frames.position(index) for index in cut]
+                    there = _among(beyond, review, ledger, frames, object_id)
+                return [frames.position(index) for index in there]
 
-            erase(controller.tasks, view.plane, where, object_id, step)
+            erase(controller.tasks, view.plane, cut, object_id, step)
         else:
             controller.state.status = "Mark removed; propagate to fill the frames."
         return on
@@ -269,14 +277,14 @@ class StackTools:
         said = {thing.object_id for thing in (*pending.prompts(), *self.record.marks)}
         return object_id not in said
 
-    def _prompted(self, frames: LayerFrames, object_id: int) -> list[int]:
-        """Frames of the line on which an object has prompts."""
-        return [
-            index
+    def _prompted(self, frames: LayerFrames, object_id: int) -> dict[int, Key]:
+        """Frames of the line on which an object has prompts, and these."""
+        return {
+            index: key
             for key in self.controller.pending.prompts()
             if key.object_id == object_id
             and (index := index_on(frames, key.plane, key.position)) is not None
-        ]
+        }
 
     # -- events -------------------------------------------------------------------
 
@@ -333,7 +341,7 @@ class StackTools:
             return
         axis, step = self.controller.state.axis, self.controller.history.last
         self.record.contradict(prompts, axis, step)
-        self._corrected = True
+        self._carrying.corrected()
 
     def _on_ended(self, kind: str) -> None:
         known = len(self._line) * len(self._known)
@@ -346,24 +354,20 @@ class StackTools:
             many = f"{number} checked frames have changed: look at them again."
             said = self.controller.state.status
             self.controller.state.status = f"{said} {some if number == 1 else many}"
-        more = self.controller.runner.awaits("predict")
-        if kind != "predict" or more or not self._corrected:
-            return
-        self._corrected = False
-        frames = self.frames()
-        followed = frames is not None and self.record.journal.followed(frames)
-        if self.controller.state.follow_corrections and followed:
-            try:
-                self.controller.propagate(changes=True)
-            except Sam2Error as error:
-                self.controller.state.status = str(error)
+        self._carrying.on_ended(kind)
 
 
-def _beyond(
-    review: Review, frames: LayerFrames, object_id: int, here: int, forward: bool
+def _among(
+    indices: range,
+    review: Review,
+    ledger: Ledger,
+    frames: LayerFrames,
+    object_id: int,
 ) -> list[int]:
-    """Frames after frame ``here``, or before, that a mark on it cuts off."""
-    cut = range(here + 1, len(frames)) if forward else range(here)
+    """Those of some frames on which an object has pixels, wherever they come from."""
+    if frames.plane != (frames.ndim - 2, frames.ndim - 1):
+        return list(indices)  # of other planes the ledger does not know
     shown = review.shown(frames.plane, frames.fixed, frames.axis)
-    known = shown.get(object_id)
-    return list(cut) if known is None else [i for i in cut if i in known]
+    places = {*ledger.places(object_id), *ledger.uncounted}
+    there = {index_on(frames, frames.plane, place) for place in places}
+    return [i for i in indices if i in shown.get(object_id, ()) or i in there]

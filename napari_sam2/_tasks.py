@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -72,6 +73,7 @@ class Tasks:
 
     failed = Signal(Sam2Error)
     awaited = Signal(bool)  # whether the mask of a prompt is about to come
+    asking = Signal()  # prompts are to be answered next
     ended = Signal(str)  # kind of a job that is over
     history_changed = Signal()
     remedies_found = Signal(list)  # of Remedy: the device ran out of memory
@@ -175,8 +177,9 @@ class Tasks:
                 yield from watch(entry, self.engine, asked, stop)
 
         self.awaited.emit(True)
+        self.asking.emit()
         self.submit("predict", work, step, begin=begin, entries=entries)
-        if (busy := self.state.busy) in LATER:
+        if (busy := self.state.busy) in LATER and self.runner.awaits(busy):
             self.state.status = (
                 f"Your prompt is answered once {LATER[busy]}; Esc stops that."
             )
@@ -305,6 +308,8 @@ class Tasks:
         def on_item(item: Any) -> None:
             # What the user erases or divides goes; masks of the model are careful.
             rules = self.rules if asks else _labels.Rules()
+            if kind == "propagate" and rules.keep_others:
+                rules = replace(rules, parts=True)
             self._on_item(item, step, rules, labels, history)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)

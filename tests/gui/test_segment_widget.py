@@ -224,7 +224,10 @@ def test_a_single_plane_has_no_controls_of_stacks(segment):
 def test_errors_are_notifications_of_one_sentence(segment, qtbot):
     w = segment(STACK)
     press(qtbot, w.stack.propagate)
-    assert messages() == ["Click on an object in one of these frames first."]
+    assert messages() == [
+        "Click on an object in one of these frames first, or take all labels of one "
+        "with Track all."
+    ]
     with pytest.raises(PromptError):
         w.propagate()
 

@@ -139,6 +139,53 @@ def test_nothing_ends_before_its_last_prompt(stack):
     assert len(t.history.record.marks) == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "left"), [(ABSENT, [0, 1, 2, 4, 5, 6]), (BEGIN, [3, 4, 5, 6])]
+)
+def test_masks_by_hand_give_way_to_a_mark(stack, kind, left):
+    t = stack()
+    t.add_point((5, 10, 20))
+    t.propagate("both")
+    painted = 3 if kind == ABSENT else 1
+    t.stage.labels.paint(np.array((painted, 10, 30)), 1)
+    drawn = t.stage.labels.data.copy()
+    t.tools.go_to(3)
+    assert t.tools.toggle_mark(kind)
+    assert filled(t) == left
+    assert t.stage.count_prompts(1) == 1
+    t.propagate("both")
+    assert filled(t) == left
+    t.undo()
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, drawn)
+    assert t.stage.count_prompts(1) == 2
+    assert not len(t.history.record.marks)
+    t.add_point((painted, 10, 30))
+    with pytest.raises(PromptError, match="delete them first"):
+        t.tools.toggle_mark(kind)
+
+
+@pytest.mark.parametrize(("kind", "left"), [(END, range(5)), (BEGIN, range(4, 7))])
+@pytest.mark.parametrize("prompted", [False, True])
+def test_marks_cut_off_labels_from_elsewhere(stack, kind, left, prompted):
+    t = stack()
+    found = np.zeros(STACK.shape, np.uint16)
+    found[:, 10:20, 10:20] = 4
+    found[:, 30:35, 10:20] = 9
+    t.choose_labels(t.viewer.add_labels(found))
+    t.ids.count()
+    t.select_object(4)
+    if prompted:
+        t.add_point((4, 12, 12))
+    t.tools.go_to(4)
+    t.tools.toggle_mark(kind)
+    data = t.stage.labels.data
+    assert np.flatnonzero((data == 4).any((1, 2))).tolist() == list(left)
+    assert (data == 9).any((1, 2)).all()
+    t.undo()
+    assert (data == 4).any((1, 2)).all()
+
+
 def test_a_click_after_the_end_is_kept(stack):
     t = stack()
     t.add_point((1, 10, 20))
@@ -359,7 +406,7 @@ def test_after_a_deletion_of_masks_a_correction_fills_all_frames(
     assert backend.asked[-1][1]  # what changes will do again
 
 
-def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, backend):
+def test_a_correction_does_not_carry_objects_that_were_not_followed(stack, backend):
     t = stack()
     t.add_point((3, 10, 20))
     t.propagate("both")
@@ -370,7 +417,9 @@ def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, bac
     t.propagate("both")
     t.state.update(alone=False, follow_corrections=True)
     t.add_point((5, 30, 42))
-    assert not backend.asked[-1][1]
+    assert backend.asked[-1][1]
+    data = t.stage.labels.data
+    assert np.flatnonzero((data == 1).any((1, 2))).tolist() == [3]
 
 
 def test_frames_gone_over_twice_count_twice(stack):

@@ -208,6 +208,7 @@ class Objects:
         int
             The object that remains.
         """
+        self._refuse_parts("merge objects")
         ids = self._changeable(object_ids)
         if len(ids) < 2:
             raise PromptError("Select two or more objects to merge.")
@@ -246,12 +247,20 @@ class Objects:
         view = _layers.current_view(self.controller.viewer, image)
         if self.state.axis is None:
             raise PromptError("There is nothing to propagate through.")
+        self._refuse_parts("track all labels")
         with self.controller.steps.attempt("tracking all labels") as step:
             ids = self.controller.starts.adopt_plane(labels, view, step)
             self.controller.propagate(alone=False)
         return ids
 
     # -- helpers ------------------------------------------------------------------
+
+    def _refuse_parts(self, what: str) -> None:
+        """No mask prompts of labels that are only there in part."""
+        if self.controller.runner.awaits("restore"):
+            raise PromptError(
+                f"A session is being restored; {what} when its masks are there."
+            )
 
     def _united(self, ids: list[int]) -> dict[Key, Any]:
         """What the merged object will look like in every plane with prompts."""

@@ -147,13 +147,13 @@ def restore(
         ignore()
         edited = {at for edit in edits for at, *_ in differences(edit)}
         lacking = missing(session, record.sums, edited)
-        whole = not lacking or bool(on_disk(stage.labels))
-        record.lack = None if whole else Lack(lacking, session.labels)
+        whole = not reason and (not lacking or bool(on_disk(stage.labels)))
         if reason:  # else all is as it was, whatever was computed
             before = f"{lacking[:-1]}; " if lacking else ""
             lacking = f"{before}{reason}, so the labels stay in memory."
         elif whole:
             lacking = ""
+        record.lack = Lack(lacking, session.labels) if lacking else None
         if lacking:
             state.status = lacking
             show_warning(lacking)

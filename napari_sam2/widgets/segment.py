@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QSize
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
@@ -21,7 +20,7 @@ from napari_sam2._layers import unwrap
 from napari_sam2._objects import Objects
 from napari_sam2._other_strokes import OtherStrokes
 from napari_sam2._settings import load_settings
-from napari_sam2._sharing import leave
+from napari_sam2._sharing import first_image, leave
 from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
 from napari_sam2.widgets._closing import when_gone
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari.viewer
+    from napari.layers import Image, Labels
 
     from napari_sam2._models import Backend
 
@@ -326,16 +326,14 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         controller.tasks.failed.connect(self._on_failed)
 
     def _begin(self, viewer: Any) -> None:
-        """Choose the selected image, else the newest, without being asked."""
-        images = [layer for layer in viewer.layers if type(layer) is Image]
-        active = viewer.layers.selection.active
-        image = active if active in images else next(reversed(images), None)
+        """Choose an image, without being asked."""
+        image = first_image(viewer)
         if image is None:
             self.controller.tasks.rest()
             self.controller.prepare()
         else:
             self._try("choose_image", image)
-        for layer in images:
+        for layer in list(viewer.layers):
             self._load_session_of(layer)
 
     # -- slots --------------------------------------------------------------------

@@ -7,9 +7,17 @@ import os
 
 import numpy as np
 import pytest
+from fakes import Stepper
+from napari.utils.notifications import notification_manager
 
+from napari_sam2._controller import SegmentController
+from napari_sam2._engine import Engine
+from napari_sam2._jobs import JobRunner
 from napari_sam2._keeping import APART, SessionKeeper
+from napari_sam2._restoring import STOPPED
+from napari_sam2._sharing import leave
 from napari_sam2._stacking import StackTools
+from napari_sam2._state import SegmentationState
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
 
@@ -305,3 +313,65 @@ def test_work_is_offered_again_if_restoring_it_is_stopped(kept, tool, backend):
     np.testing.assert_array_equal(other.stage.labels.data, kept.stage.labels.data)
     assert other.keeper.offer is None
     assert not path.exists()
+
+
+def test_a_restore_that_a_closed_dock_has_stopped_is_offered_to_the_next(
+    kept, tool, backend, tmp_path
+):
+    kept.add_point((3, 30, 50))
+    kept.propagate("both")
+    path, whole = kept.keeper._autosave.path, kept.stage.labels.data.copy()
+    kept.keeper._autosave.close()
+    threads = Stepper()
+    first = tool(STACK, start=threads.start)
+    first.keeper = SessionKeeper(first, kept.keeper.folder)
+    threads.run()
+    first.keeper.accept_offer()
+    while first.state.done < 2:
+        threads.step()
+    labels, image = first.stage.labels, first.stage.image
+    first.tasks.close()  # as a dock does that is closed
+    first.keeper.finish()
+    first.steps.leave()
+    leave(first.stage, first.history)
+    threads.run()
+    assert list(first.keeper.folder.glob("*.json")) == [path]  # nobody has worked on it
+    next_one = SegmentController(
+        first.viewer, SegmentationState(), JobRunner(threads.start), Engine(backend)
+    )
+    next_one.keeper = SessionKeeper(next_one, kept.keeper.folder)
+    notification_manager.records.clear()
+    next_one.choose_image(image)
+    threads.run()
+    assert next_one.stage.labels is labels
+    assert not np.array_equal(labels.data, whole)
+    assert next_one.state.status == STOPPED
+    assert [note.message for note in notification_manager.records] == [STOPPED]
+    assert next_one.keeper.offer.path == path
+    next_one.keeper.accept_offer()
+    threads.run()
+    assert next_one.stage.labels is labels
+    np.testing.assert_array_equal(labels.data, whole)
+    assert next_one.keeper.offer is None
+    assert not path.exists()
+
+
+def test_work_on_a_restore_that_was_stopped_is_saved(kept, tool, backend):
+    kept.add_point((3, 30, 50))
+    kept.propagate("both")
+    kept.keeper._autosave.close()
+    threads = Stepper()
+    other = tool(STACK, start=threads.start)
+    other.keeper = SessionKeeper(other, kept.keeper.folder)
+    threads.run()
+    other.keeper.accept_offer()
+    while other.state.done < 2:
+        threads.step()
+    other.cancel()
+    threads.run()
+    assert len(list(other.keeper.folder.glob("*.json"))) == 1
+    stroke(other, 1, label=7)
+    threads.run()
+    other.keeper.autosave()
+    other.keeper._autosave.flush()
+    assert len(list(other.keeper.folder.glob("*.json"))) == 2

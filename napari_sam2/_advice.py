@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam2 import _layers
+from napari_sam2._cover import why_unseen
 from napari_sam2._images import check_plane
 from napari_sam2._sharing import or_go_on
 from sam2_core.errors import Sam2Error
@@ -45,6 +46,8 @@ def advice(
         check_plane(image, _layers.current_view(stage.viewer, image).plane)
     except Sam2Error as error:
         return str(error)
+    if unseen := why_unseen(stage.viewer, state, image):
+        return unseen
     if number := stage.count_prompts(object_id):
         if not _is_somewhere(stage, object_id):
             return NOWHERE.format(object_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2 import _layers
+from napari_sam2._cover import why_unseen
 from napari_sam2._ghost import Ghost
 from napari_sam2._jobs import Job
 from napari_sam2._prompts import Key, ObjectPrompts
@@ -168,6 +169,8 @@ class Hover:
         row, column = (float(here[i]) for i in view.plane)
         height, width = (_layers.image_shape(image)[i] for i in view.plane)
         if not (-0.5 <= row < height - 0.5 and -0.5 <= column < width - 0.5):
+            return None
+        if why_unseen(self.controller.viewer, self.state, image, here):
             return None
         return Spot(view, row, column)
 

@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
+from napari_sam2._cover import why_unseen
 from napari_sam2._layers import why_not_labels
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
 from sam2_core.config import list_models
@@ -78,7 +79,7 @@ class SourcePanel(QWidget):
         self._tool = ""  # that was in hand when an image came
         self._settled = QTimer(self, singleShot=True, interval=0)
         self._settled.timeout.connect(self._on_settled)
-        self._layers = viewer.layers
+        self._viewer = viewer
         viewer.layers.events.inserted.connect(self._on_inserted)
         self.refresh()
 
@@ -149,7 +150,10 @@ class SourcePanel(QWidget):
     def _on_settled(self) -> None:
         """Once it is in the list, napari makes an image the active layer."""
         tool, self._tool = self._tool, ""
-        if _is_image(self._layers.selection.active) and not self._state.tool:
+        viewer, state = self._viewer, self._state
+        if state.image is None or why_unseen(viewer, state, state.image):
+            return  # clicks are meant for the image that is seen
+        if _is_image(viewer.layers.selection.active) and not state.tool:
             self.tool_requested.emit(tool)
 
     def _on_labels(self, layer: Any) -> None:

@@ -212,7 +212,9 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         """Add a point at world coordinates; clicks beside the image are ignored."""
         try:
             image = self.controller.stage.ensure()[0]
-            self.controller.add_point(image.world_to_data(world), positive)
+            at = image.world_to_data(world)
+            self.controller.placing.check_seen(at)
+            self.controller.add_point(at, positive)
         except Sam2Error as error:
             self.state.status = str(error)
 

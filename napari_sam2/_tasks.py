@@ -26,6 +26,7 @@ from napari_sam2._messages import (
 )
 from napari_sam2._remedies import remedies
 from napari_sam2._settings import usable
+from napari_sam2._shortfall import shortfall
 from napari_sam2._starts import shown
 from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2Error
 
@@ -292,7 +293,7 @@ class Tasks:
 
         It writes into the labels in use now, also if others are when results come.
         """
-        began, asks = 0.0, kind in ASKING
+        began, asks, short = 0.0, kind in ASKING, ""
         labels, history = self.stage.labels, self.history
 
         def on_start() -> None:
@@ -302,11 +303,14 @@ class Tasks:
             self.state.update(busy=kind, done=0, total=total, seconds_left=None)
 
         def on_item(item: Any) -> None:
+            nonlocal short
             # What the user erases or divides goes; masks of the model are careful.
             rules = self.rules if asks else _labels.Rules()
             self._on_item(item, step, rules, labels, history)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
+            if kind == "predict" and isinstance(item, PlaneMasks) and labels is not None:
+                short = short or shortfall(labels, item, self.notes, self.state)
             counted = isinstance(item, PlaneMasks | Passed | _replay.Redo)
             if counted and (total or kind == "propagate"):
                 done = self.state.done + (not total or self.state.done < total)
@@ -328,7 +332,7 @@ class Tasks:
                 self.fail(error)
             else:
                 said = f"{done} frames in {seconds:.1f} s." if done else IDLE
-                self.rest(said if kind == "propagate" and (done or total) else "")
+                self.rest(said if kind == "propagate" and (done or total) else short)
                 then()
             if error is not None:
                 failed(error)

@@ -37,7 +37,7 @@ def test_images_that_are_opened_leave_the_tool_in_hand(segment, qtbot):
     w = segment()
     layers, points = w.viewer_model.layers, w.controller.stage
     w.viewer_model.add_image(FLAT)
-    w.viewer_model.add_image(FLAT)
+    w.viewer_model.add_image(FLAT, blending="additive")
     qtbot.waitUntil(lambda: layers.selection.active is points.points)
     assert lit(w) == ["point"]
     press(qtbot, w.prompts.tools["box"])

@@ -72,6 +72,7 @@ class SegmentController:
         self.painting.unanswered.connect(self.sync)
         self.ids.settled.connect(self._on_settled)
         self._tag = ""
+        self.tasks.downloaded.connect(self.look_again)
         self.stage.prompts_changed.connect(self._on_prompts)
         self.stage.object_selected.connect(self.select_object)
         self.stage.polarity_selected.connect(self.set_polarity)
@@ -131,18 +132,16 @@ class SegmentController:
         image = self._ensure()[0]
         if axis is not None:
             axis = axis + image.ndim if axis < 0 else axis
-            plane = self._view().plane
-            if not 0 <= axis < image.ndim or axis in plane:
+            if not 0 <= axis < image.ndim or axis in self._view().plane:
                 raise PromptError(f"Axis {axis} is on display or does not exist.")
         self.state.update(axis=axis, start=None, stop=None)
         self.prepare()
 
     def choose_model(self, name: str | None = None, device: str | None = None) -> None:
         """Work with another model or device from the next prompt on."""
-        self.state.update(
-            model=name or self.state.model, device=device or self.state.device
-        )
-        self.prepare()
+        state = self.state
+        state.update(model=name or state.model, device=device or state.device)
+        self.look_again()
 
     def select_object(self, object_id: int) -> None:
         """Make prompts count for this object (PromptError if the id is too large)."""
@@ -183,6 +182,12 @@ class SegmentController:
             except Sam2Error as error:
                 self.state.status = str(error)
         self.tasks.prepare(frames)
+
+    def look_again(self) -> None:
+        """Prepare anew, and answer prompts that may have waited for this change."""
+        self.prepare()
+        if self.pending.waiting() and self.state.model not in self.state.missing:
+            self.sync()
 
     # -- prompts ------------------------------------------------------------------
 
@@ -276,9 +281,8 @@ class SegmentController:
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
         some = alone or len(going) < len(prompts)
-        plan = _plan.propagation(
-            self.state, frames, going, record, span, here, some, changes
-        )
+        given = self.state, frames, going, record, span, here
+        plan = _plan.propagation(*given, some, changes)
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)
@@ -309,15 +313,12 @@ class SegmentController:
         return ready
 
     def _view(self) -> _layers.View:
-        return _layers.current_view(
-            self.viewer, self.stage.image or self.stage.ensure()[0]
-        )
+        image = self.stage.image or self.stage.ensure()[0]
+        return _layers.current_view(self.viewer, image)
 
     def frames(self) -> LayerFrames:
         """The planes that the one on display belongs to."""
-        view, image = self._view(), self.stage.image or self.stage.ensure()[0]
-        axis = None if self.state.axis in view.plane else self.state.axis
-        return self.sight.frames(image, view.plane, view.position, axis)
+        return self.sight.through(self.stage.image or self.stage.ensure()[0])
 
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()

@@ -45,6 +45,8 @@ class Hand:
         for layer in (self._points, self._shapes):
             if layer is not None:
                 layer.events.mode.disconnect(self.look)
+                if points is shapes is None:  # nobody would read what is drawn there
+                    layer.mode = "pan_zoom"
         self._points, self._shapes = points, shapes
         for layer in (points, shapes):
             if layer is not None:

@@ -73,6 +73,7 @@ class Tasks:
 
     failed = Signal(Sam2Error)
     awaited = Signal(bool)  # whether the mask of a prompt is about to come
+    downloaded = Signal()
     ended = Signal(str)  # kind of a job that is over
     history_changed = Signal()
     remedies_found = Signal(list)  # of Remedy: the device ran out of memory
@@ -144,13 +145,13 @@ class Tasks:
         self.submit("prepare", lambda stop: ahead(choice, frames, stop))
 
     def download(self) -> None:
-        """Fetch the chosen model on the user's request, then load it."""
+        """Fetch the chosen model on the user's request."""
         name = self.state.model
 
         def work(stop: Stop) -> Iterator[Any]:
             return self.engine.download(name, stop)
 
-        self.submit("download", work, then=lambda: self.prepare(None))
+        self.submit("download", work, then=self.downloaded.emit)
 
     def predict(
         self,

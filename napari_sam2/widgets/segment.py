@@ -320,7 +320,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
         self.seeing.option_requested.connect(self._on_option)
-        self.seeing.looks_changed.connect(controller.prepare)
+        self.seeing.looks_changed.connect(controller.look_again)
         self.table.requested.connect(self._on_objects)
         self.table.count_changed.connect(self._on_count)
         self.progress.cancel_requested.connect(self.cancel)

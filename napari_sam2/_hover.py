@@ -67,6 +67,7 @@ class Hover:
             self.state.events[name].connect(self.hide)
         for name in ("current_step", "order", "ndisplay"):
             controller.viewer.dims.events[name].connect(self.hide)
+        controller.viewer.events.mouse_over_canvas.connect(self._on_border)
 
     @property
     def is_on(self) -> bool:
@@ -104,6 +105,11 @@ class Hover:
             self.look(event.position)
         else:
             self.ghost.hide()
+
+    def _on_border(self, event: Any = None) -> None:
+        """A preview that stays when the cursor has left looks like a mask."""
+        if not self.controller.viewer.mouse_over_canvas:
+            self.hide()
 
     def on_press(self, viewer: Any, event: Any) -> None:
         """The button is down: begin with the answer, for when it is up again.

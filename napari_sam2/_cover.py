@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari.components
+    from numpy.typing import NDArray
 
     from napari_sam2._automatic_state import AutomaticState
     from napari_sam2._state import SegmentationState
@@ -50,10 +51,9 @@ def why_unseen(
         return HIDDEN.format(image.name)
     if getattr(viewer, "canvas", viewer).grid.enabled:  # napari 0.9 moved it
         return ""
-    if at is None:
-        at = (np.array(image_shape(image)) - 1) / 2
+    place = (np.array(image_shape(image)) - 1) / 2 if at is None else np.asarray(at)
     for layer in reversed(layers[layers.index(image) + 1 :]):
-        if not _is_opaque(layer) or not _reaches(viewer, layer, image, at):
+        if not _is_opaque(layer) or not _reaches(viewer, layer, image, place):
             continue
         if alone or not coincide(layer, image):
             return COVERED.format(image.name, layer.name)
@@ -76,7 +76,7 @@ def _reaches(
     viewer: napari.components.ViewerModel,
     layer: Image,
     image: Image,
-    at: Sequence[float],
+    at: NDArray[Any],
 ) -> bool:
     """Whether a layer has pixels on display at a place of another.
 

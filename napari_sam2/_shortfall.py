@@ -28,9 +28,14 @@ ENOUGH = 0.5  # of a mask; with less the user wonders where the rest is
 
 
 def shortfall(
-    labels: Labels, masks: PlaneMasks, notes: ObjectNotes, state: SegmentationState
+    labels: Labels | None,
+    masks: PlaneMasks,
+    notes: ObjectNotes,
+    state: SegmentationState,
 ) -> str:
     """Why the labels show little of masks that were just written; "" if they do."""
+    if labels is None:
+        return ""
     plane = np.asarray(labels.data[plane_index(masks.plane, masks.position)])
     top, left = masks.corner
     here = plane[top : top + masks.ids.shape[0], left : left + masks.ids.shape[1]]

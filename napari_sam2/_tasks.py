@@ -310,8 +310,8 @@ class Tasks:
             self._on_item(item, step, rules, labels, history)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
-            if kind == "predict" and isinstance(item, PlaneMasks) and labels is not None:
-                short = short or shortfall(labels, item, self.notes, self.state)
+            if kind == "predict" and isinstance(item, PlaneMasks) and not short:
+                short = shortfall(labels, item, self.notes, self.state)
             counted = isinstance(item, PlaneMasks | Passed | _replay.Redo)
             if counted and (total or kind == "propagate"):
                 done = self.state.done + (not total or self.state.done < total)

@@ -160,11 +160,10 @@ class SourcePanel(QWidget):
         if image is None or layers[event.index] is not image:
             return
         self._settled.start()
-        for layer in reversed(layers) if self._state.labels in layers else ():
-            if layer is not image and _is_image(layer):
-                if one_picture(image, layer, layers):
-                    self.image_requested.emit(layer)
-                    return
+        others = [each for each in layers if _is_image(each) and each is not image]
+        channels = [each for each in others if one_picture(image, each, layers)]
+        if channels and self._state.labels in layers:
+            self.image_requested.emit(channels[-1])
 
     def _on_settled(self) -> None:
         """Once it is in the list, napari makes an image the active layer."""

@@ -31,6 +31,7 @@ from napari_sam2._state import SEES
 from napari_sam2.widgets._choosing import ChoicePanel
 from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts, pass_on
+from napari_sam2.widgets._fold import NARROWEST
 from napari_sam2.widgets._searching import SearchPanel, SearchProgress
 from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._source import SourcePanel
@@ -228,7 +229,7 @@ class AutomaticWidget(QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
-        self.setMinimumWidth(260)
+        self.setMinimumWidth(NARROWEST)
 
     def sizeHint(self) -> QSize:
         """Narrow, and tall enough to need no scroll bar."""

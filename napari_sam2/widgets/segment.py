@@ -26,7 +26,7 @@ from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
 from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts
-from napari_sam2.widgets._fold import Fold, scrolling_column
+from napari_sam2.widgets._fold import NARROWEST, Fold, scrolling_column
 from napari_sam2.widgets._holding import Hold
 from napari_sam2.widgets._object_table import ObjectPanel
 from napari_sam2.widgets._options import OptionsPanel
@@ -303,7 +303,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.progress)
         outer.addWidget(self.status_line)
-        self.setMinimumWidth(260)
+        self.setMinimumWidth(NARROWEST)
 
     def sizeHint(self) -> QSize:
         """Narrow, and tall enough to need no scroll bar."""

@@ -171,7 +171,7 @@ def test_docks_lie_behind_each_other_and_cut_no_button(make_napari_viewer, fake,
         dock, widget = viewer.window.add_plugin_dock_widget("napari-sam2", name)
         docks.append((dock, getattr(widget, "__wrapped__", widget)))
         widget.wait(30)
-    (first, segment), (second, automatic) = docks
+    (first, _), (second, automatic) = docks
     window = first.parent()
     qtbot.waitUntil(lambda: window.tabifiedDockWidgets(first) == [second])
     qtbot.waitUntil(lambda: not automatic.visibleRegion().isEmpty())

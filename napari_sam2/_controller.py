@@ -280,9 +280,8 @@ class SegmentController:
         going = _plan.going(self.state, prompts, alone, self.notes.locked)
         self.tasks.check_model()
         record, here = self.history.record, self._view().position
-        some = alone or len(going) < len(prompts)
         given = self.state, frames, going, record, span, here
-        plan = _plan.propagation(*given, some, changes)
+        plan = _plan.propagation(*given, alone or len(going) < len(prompts), changes)
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)
@@ -389,6 +388,7 @@ class SegmentController:
     def _on_layer_lost(self, layer: Any) -> None:
         self.runner.cancel(*LEFT)
         if layer is self.stage.image:
+            self.stage.hand.drop()
             self.choose_image(None)
         else:
             if self.stage.labels is None:

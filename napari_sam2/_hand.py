@@ -45,13 +45,17 @@ class Hand:
         for layer in (self._points, self._shapes):
             if layer is not None:
                 layer.events.mode.disconnect(self.look)
-                if points is shapes is None:  # nobody would read what is drawn there
-                    layer.mode = "pan_zoom"
         self._points, self._shapes = points, shapes
         for layer in (points, shapes):
             if layer is not None:
                 layer.events.mode.connect(self.look)
         self.look()
+
+    def drop(self) -> None:
+        """Put the tool down: nobody would read what is drawn."""
+        for layer in (self._points, self._shapes):
+            if layer is not None:
+                layer.mode = "pan_zoom"
 
     def take(self, tool: str) -> None:
         """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""

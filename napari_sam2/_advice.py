@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam2 import _layers
+from napari_sam2._cover import why_unseen
 from napari_sam2._drawing import finished_rows
 from napari_sam2._images import check_plane
 from napari_sam2._sharing import or_go_on
@@ -49,6 +50,8 @@ def advice(
         return str(error)
     if stage.drawing.outlining:
         return FINISH
+    if unseen := why_unseen(stage.viewer, state, image):
+        return unseen
     if number := stage.count_prompts(object_id):
         if not _is_somewhere(stage, object_id):
             return NOWHERE.format(object_id)

@@ -72,6 +72,7 @@ class SegmentController:
         self.painting.unanswered.connect(self.sync)
         self.ids.settled.connect(self._on_settled)
         self._tag = ""
+        self.tasks.downloaded.connect(self.look_again)
         self.stage.prompts_changed.connect(self._on_prompts)
         self.stage.object_selected.connect(self.select_object)
         self.stage.polarity_selected.connect(self.set_polarity)
@@ -132,8 +133,7 @@ class SegmentController:
         image = self._ensure()[0]
         if axis is not None:
             axis = axis + image.ndim if axis < 0 else axis
-            plane = self._view().plane
-            if not 0 <= axis < image.ndim or axis in plane:
+            if not 0 <= axis < image.ndim or axis in self._view().plane:
                 raise PromptError(f"Axis {axis} is on display or does not exist.")
         self.state.update(axis=axis, start=None, stop=None)
         self.prepare()
@@ -142,7 +142,7 @@ class SegmentController:
         """Work with another model or device from the next prompt on."""
         state = self.state
         state.update(model=name or state.model, device=device or state.device)
-        self.prepare()
+        self.look_again()
 
     def select_object(self, object_id: int) -> None:
         """Make prompts count for this object (PromptError if the id is too large)."""
@@ -186,7 +186,11 @@ class SegmentController:
                 self.state.status = str(error)
         self.tasks.prepare(frames)
 
-    # -- prompts ------------------------------------------------------------------
+    def look_again(self) -> None:
+        """Prepare anew, and answer prompts that may have waited for this change."""
+        self.prepare()
+        if self.pending.waiting() and self.state.model not in self.state.missing:
+            self.sync()
 
     def add_point(
         self,
@@ -256,8 +260,8 @@ class SegmentController:
     ) -> None:
         """Carry objects with prompts on this line of frames through the stack.
 
-        What is None comes from the state. ``changes``: these objects alone, and of
-        them what has changed will do. ``alone``: the current object, and no other.
+        What is None comes from the state. ``changes``: what has changed of these will
+        do. ``alone``: the current object, and no other.
 
         Raises
         ------
@@ -276,16 +280,13 @@ class SegmentController:
         alone = self.state.alone if alone is None else alone
         going = _plan.going(self.state, prompts, alone, self.notes.locked, changes)
         self.tasks.check_model()
-        record, here = self.history.record, self._view().position
         some = alone or len(going) < len(prompts)
-        plan = _plan.propagation(
-            self.state, frames, going, record, span, here, some, changes is not None
-        )
+        given = self.state, frames, going, self.history.record, span
+        here = self._view().position
+        plan = _plan.propagation(*given, here, some, changes is not None)
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)
-
-    # -- helpers ------------------------------------------------------------------
 
     def use_history(self, history: History) -> None:
         """Undo in another layer from now on, and find out what is in it."""
@@ -311,15 +312,12 @@ class SegmentController:
         return ready
 
     def _view(self) -> _layers.View:
-        return _layers.current_view(
-            self.viewer, self.stage.image or self.stage.ensure()[0]
-        )
+        image = self.stage.image or self.stage.ensure()[0]
+        return _layers.current_view(self.viewer, image)
 
     def frames(self) -> LayerFrames:
         """The planes that the one on display belongs to."""
-        view, image = self._view(), self.stage.image or self.stage.ensure()[0]
-        axis = None if self.state.axis in view.plane else self.state.axis
-        return self.sight.frames(image, view.plane, view.position, axis)
+        return self.sight.through(self.stage.image or self.stage.ensure()[0])
 
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()
@@ -390,6 +388,7 @@ class SegmentController:
     def _on_layer_lost(self, layer: Any) -> None:
         self.runner.cancel(*LEFT)
         if layer is self.stage.image:
+            self.stage.hand.drop()
             self.choose_image(None)
         else:
             if self.stage.labels is None:

@@ -42,6 +42,12 @@ def spatial(layer: Any) -> dict[str, Any]:
     return {name: getattr(layer, name) for name in SPATIAL}
 
 
+def place_of(layer: Any) -> tuple[Any, ...]:
+    """The same, ready to be compared."""
+    values = (getattr(v, "affine_matrix", v) for v in spatial(layer).values())
+    return tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in values)
+
+
 def image_shape(image: Image) -> tuple[int, ...]:
     """Shape of the image at full resolution, without the channels of RGB."""
     data = image.data[0] if image.multiscale else image.data

@@ -25,7 +25,7 @@ from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
 from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts
-from napari_sam2.widgets._fold import Fold, scrolling_column
+from napari_sam2.widgets._fold import NARROWEST, Fold, scrolling_column
 from napari_sam2.widgets._holding import Hold
 from napari_sam2.widgets._object_table import ObjectPanel
 from napari_sam2.widgets._options import OptionsPanel
@@ -212,7 +212,9 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         """Add a point at world coordinates; clicks beside the image are ignored."""
         try:
             image = self.controller.stage.ensure()[0]
-            self.controller.add_point(image.world_to_data(world), positive)
+            at = image.world_to_data(world)
+            self.controller.placing.check_seen(at)
+            self.controller.add_point(at, positive)
         except Sam2Error as error:
             self.state.status = str(error)
 
@@ -301,7 +303,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.progress)
         outer.addWidget(self.status_line)
-        self.setMinimumWidth(260)
+        self.setMinimumWidth(NARROWEST)
 
     def sizeHint(self) -> QSize:
         """Narrow, and tall enough to need no scroll bar."""
@@ -318,7 +320,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
         self.seeing.option_requested.connect(self._on_option)
-        self.seeing.looks_changed.connect(controller.prepare)
+        self.seeing.looks_changed.connect(controller.look_again)
         self.table.requested.connect(self._on_objects)
         self.table.count_changed.connect(self._on_count)
         self.progress.cancel_requested.connect(self.cancel)

@@ -86,8 +86,6 @@ class SegmentController:
         """What was written into the labels layer in use."""
         return self.tasks.history
 
-    # -- choices ------------------------------------------------------------------
-
     def choose_image(self, image: Image | None) -> None:
         """Segment this image; creates its prompt and labels layers."""
         if image is self.stage.image:
@@ -248,8 +246,6 @@ class SegmentController:
             return
         self.tasks.predict(groups, self.history.last, others)
 
-    # -- propagation --------------------------------------------------------------
-
     def propagate(
         self,
         direction: str | None = None,
@@ -333,8 +329,6 @@ class SegmentController:
         except Sam2Error:
             self._tag = ""
         self.stage.set_defaults(self.state.positive, self.state.object_id, self._tag)
-
-    # -- events -------------------------------------------------------------------
 
     def _on_prompts(self) -> None:
         if refused := self.placing.why_not(self.steps):

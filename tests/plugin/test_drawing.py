@@ -226,7 +226,7 @@ def test_another_image_is_chosen_while_one_outlines(tool):
     first = t.state.image
     t.stage.activate("polygon")
     corners(t, *SQUARE)
-    t.choose_image(t.viewer.add_image(FLAT + 1))
+    t.choose_image(t.viewer.add_image(FLAT + 1, opacity=0.5))
     assert not plane(t).any()
     corners(t, *SQUARE)
     finish(t)

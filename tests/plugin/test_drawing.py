@@ -226,11 +226,14 @@ def test_another_image_is_chosen_while_one_outlines(tool):
     first = t.state.image
     t.stage.activate("polygon")
     corners(t, *SQUARE)
-    t.choose_image(t.viewer.add_image(FLAT + 1, opacity=0.5))
+    second = t.viewer.add_image(FLAT + 1, visible=False)
+    t.choose_image(second)
     assert not plane(t).any()
+    second.visible = True
     corners(t, *SQUARE)
     finish(t)
     assert outlined(t, 1)
+    second.visible = False
     t.choose_image(first)
     assert outlined(t, 1)
 

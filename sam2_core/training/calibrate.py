@@ -285,6 +285,7 @@ def calibrate(
     objects: int = 14,
     presence: bool = True,
     seed: int = SEED,
+    later: bool = True,
 ) -> list[str]:
     """Fit both corrections and fold them into a model, in place.
 
@@ -299,6 +300,9 @@ def calibrate(
     presence : bool
         Correct object scores too.
     seed : int
+    later : bool
+        Correct the predicted IoUs of later answers too, where first ones have weights
+        of their own.
 
     Returns
     -------
@@ -307,16 +311,18 @@ def calibrate(
         answers before and after a fit on the other half.
     """
     lines = []
-    first, later = iou_answers(model, folder, objects, seed)
+    first, after = iou_answers(model, folder, objects, seed)
     if model.closeup is None or model.closeup.first is None:  # one head for both
-        answers = Answers.together((first, later))
+        answers = Answers.together((first, after))
         line = fit_line(answers)
         fold_iou_line(model, line)
         lines.append(_summary("IoU scores", answers, line))
     else:
-        fold_iou_line(model, fit_line(later), fit_line(first))
+        line = fit_line(after) if later else Line()
+        fold_iou_line(model, line, fit_line(first))
         lines.append(_summary("IoU scores of first answers", first, fit_line(first)))
-        lines.append(_summary("IoU scores of later ones", later, fit_line(later)))
+        if later:
+            lines.append(_summary("IoU scores of later ones", after, line))
     if presence:
         answers = presence_answers(model, folder, seed=seed)
         absent = int((answers.reached == 0).sum())
@@ -349,6 +355,9 @@ def main(
     objects: Annotated[int, typer.Option(min=2, help="Objects per 2D set.")] = 14,
     presence: Annotated[bool, typer.Option(help="Correct object scores too.")] = True,
     seed: Annotated[int, typer.Option(help="Of objects and images.")] = SEED,
+    later: Annotated[
+        bool, typer.Option(help="Correct later answers, not only first ones.")
+    ] = True,
 ) -> None:
     """Calibrate the scores of a model and write its weights anew."""
     from sam2_core.models import load_model
@@ -358,7 +367,7 @@ def main(
         if out.suffix != ".safetensors":
             raise CheckpointError(f"Weights are safetensors: end {out} so.")
         net = load_model(model, device="cpu", dtype="float32")
-        for line in calibrate(net, data, objects, presence, seed):
+        for line in calibrate(net, data, objects, presence, seed, later):
             typer.echo(line)
         save_weights(out, net)
     except Sam2Error as error:

@@ -165,6 +165,21 @@ def test_command_writes_weights_that_load(
     }
 
 
+def test_later_answers_can_be_left_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_synthetic_images", lambda seed: iter(()))
+    model = nano()
+    maps = torch.randn(2, MAPS, SIDE, SIDE)
+    networks = model.closeup.for_first_answers, lambda: model.closeup
+    first, later = (network()(maps).iou for network in networks)
+    lines = calibrate(model, folder, objects=2, presence=False, later=False)
+    assert [line.split(":")[0] for line in lines] == ["IoU scores of first answers"]
+    new_first, new_later = (network()(maps).iou for network in networks)
+    assert torch.equal(new_later, later)
+    assert not torch.allclose(new_first, first)
+
+
 def test_bad_calls_are_one_line(folder: Path) -> None:
     app = typer.Typer()
     app.command()(main)

@@ -36,6 +36,12 @@ class Searched:
     model: str
     options: SearchOptions
 
+    @property
+    def where(self) -> str:
+        """Which plane of a stack, for sentences: the slider may be elsewhere by now."""
+        frame = ", ".join(str(index) for index in self.frames.fixed)
+        return f" on frame {frame}" if frame else ""
+
 
 def add_objects(
     labels: Labels,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam2 import _layers
+from napari_sam2._cover import why_unseen
+from napari_sam2._drawing import finished_rows
 from napari_sam2._images import check_plane
 from napari_sam2._sharing import or_go_on
 from sam2_core.errors import Sam2Error
@@ -20,6 +22,7 @@ NOWHERE = (
     "Object {} has negative prompts only; say where it is with a positive point, a box "
     "or an outline."
 )
+FINISH = "Enter or a double click finishes the outline."
 BEGIN = {
     "point": "Click on object {} in the image",
     "box": "Drag a box around object {}",
@@ -45,6 +48,10 @@ def advice(
         check_plane(image, _layers.current_view(stage.viewer, image).plane)
     except Sam2Error as error:
         return str(error)
+    if stage.drawing.outlining:
+        return FINISH
+    if unseen := why_unseen(stage.viewer, state, image):
+        return unseen
     if number := stage.count_prompts(object_id):
         if not _is_somewhere(stage, object_id):
             return NOWHERE.format(object_id)
@@ -61,7 +68,8 @@ def _is_somewhere(stage: Stage, object_id: int) -> bool:
     positive = _layers.POLARITIES[0]
     for layer in (stage.points, stage.shapes):
         if layer is not None and len(layer.data):
-            own = layer.features["object_id"] == object_id
-            if (own & (layer.features["polarity"] == positive)).any():
+            rows = finished_rows(layer)
+            own = rows["object_id"] == object_id
+            if (own & (rows["polarity"] == positive)).any():
                 return True
     return False

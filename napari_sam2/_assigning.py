@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2._drawing import count_finished
 from napari_sam2._prompts import keys_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def assign(
     if before is None or stage.points is None or stage.shapes is None:
         return []
     new_points = range(len(before.points), len(stage.points.data))
-    new_shapes = range(len(before.shapes), len(stage.shapes.data))
+    new_shapes = range(len(before.shapes), count_finished(stage.shapes))
     kinds = [str(kind) for kind in stage.shapes.shape_type]
     boxes = _boxes(stage.shapes, new_shapes)
     if not each and len(boxes) < 2:

@@ -238,7 +238,8 @@ class AutomaticController:
         self._show_undo()
         self.refresh()
         many = "objects" if len(ids) > 1 else "object"
-        self.state.status = f"Added {len(ids)} {many} to {labels.name!r}."
+        added = f"Added {len(ids)} {many} to {labels.name!r}{searched.where}."
+        self.state.status = added
         return ids
 
     def undo(self) -> None:
@@ -294,7 +295,7 @@ class AutomaticController:
             largest=max(areas, default=0),
         )
         self.refresh()
-        many = f"{len(areas)} candidate{'' if len(areas) == 1 else 's'}"
+        many = f"{len(areas)} candidate{'' if len(areas) == 1 else 's'}{searched.where}"
         if self.state.shown or not areas or self._labelled(searched) is not None:
             return f"{many}: choose with the sliders, then add to the labels."
         self._relax(searched.masks)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +15,15 @@ from sam2_core.errors import Sam2Error
 from sam2_core.registry import user_dir
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
     from pathlib import Path
 
     from filelock import BaseFileLock
 
-KEPT = 20  # files; the oldest are deleted
+# Of other images' work; the oldest is deleted, and none of the image in hand.
+DAYS = 90
+MOST_BYTES = 10**9
 
 
 @dataclass(frozen=True)
@@ -102,20 +108,18 @@ class Autosave:
 def find_offer(folder: Path, checksum: str) -> Offer | None:
     """The newest autosave of an image that no open window owns; None if there is none.
 
-    The oldest autosaves beyond :data:`KEPT` are deleted on the way.
+    On the way, old work on other images is deleted.
     """
     if not folder.is_dir() or not checksum:
         return None
-    paths = sorted(
-        folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    offer = None
-    for number, path in enumerate(paths):
-        if not _is_free(path):
-            continue
-        if number >= KEPT:
-            path.unlink(missing_ok=True)
-        elif offer is None and f"-{_short(checksum)}-" in path.name:
+    files = sorted(_free(folder), key=lambda file: file[1].st_mtime, reverse=True)
+    oldest, size, offer = time.time() - DAYS * 24 * 3600, 0, None
+    for path, stat in files:
+        if f"-{_short(checksum)}-" not in path.name:
+            size += stat.st_size
+            if stat.st_mtime < oldest or size > MOST_BYTES:
+                path.unlink(missing_ok=True)
+        elif offer is None:
             try:
                 session = SessionFile.from_text(path.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError, Sam2Error):
@@ -123,6 +127,14 @@ def find_offer(folder: Path, checksum: str) -> Offer | None:
             if session.image.checksum == checksum and session.worked:
                 offer = Offer(path, session)
     return offer
+
+
+def _free(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Autosaves that no open window owns; another may delete some meanwhile."""
+    for path in folder.glob(f"*{SUFFIX}"):
+        if _is_free(path):
+            with suppress(FileNotFoundError):
+                yield path, path.stat()
 
 
 def _short(checksum: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from napari.utils.key_bindings import coerce_keybinding
 
+from napari_sam2._drawing import is_half_drawn
 from napari_sam2._keys import SHORTCUTS
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Bindings:
     def _is_napari_first(self, shortcut: Shortcut, layer: Any) -> bool:
         """Whether the layer keeps its own key now: while something is drawn on it."""
         if shortcut is SHORTCUTS["cancel"]:
-            return _is_half_drawn(layer)
+            return is_half_drawn(layer)
         prompts = self._stage.points, self._stage.shapes
         if str(layer.mode) in AT_REST or any(layer is own for own in prompts):
             return False
@@ -157,16 +158,3 @@ def _own(layer: Any, key: str) -> Callable[[Any], Any] | None:
         if callable(run):
             return run
     return None
-
-
-def _is_half_drawn(layer: Any) -> bool:
-    """Whether a shape, a polygon or a stroke on it is not finished yet.
-
-    napari does not say so in public; without its word, Esc is the plugin's.
-    """
-    overlays = getattr(layer, "_overlays", {})
-    return bool(
-        getattr(layer, "_is_creating", False)
-        or getattr(overlays.get("polygon"), "points", None)
-        or getattr(overlays.get("brush_stroke"), "active", False)
-    )

@@ -22,7 +22,7 @@ from napari_sam2._tasks import Tasks
 from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import napari.components
     from napari.layers import Image, Labels
@@ -72,6 +72,7 @@ class SegmentController:
         self.painting.unanswered.connect(self.sync)
         self.ids.settled.connect(self._on_settled)
         self._tag = ""
+        self.tasks.downloaded.connect(self.look_again)
         self.stage.prompts_changed.connect(self._on_prompts)
         self.stage.object_selected.connect(self.select_object)
         self.stage.polarity_selected.connect(self.set_polarity)
@@ -85,12 +86,11 @@ class SegmentController:
         """What was written into the labels layer in use."""
         return self.tasks.history
 
-    # -- choices ------------------------------------------------------------------
-
     def choose_image(self, image: Image | None) -> None:
         """Segment this image; creates its prompt and labels layers."""
         if image is self.stage.image:
             return
+        self.stage.drawing.end()
         self.ids.settle()
         self.runner.cancel(*LEFT)
         former = self.stage.companions
@@ -131,24 +131,23 @@ class SegmentController:
         image = self._ensure()[0]
         if axis is not None:
             axis = axis + image.ndim if axis < 0 else axis
-            plane = self._view().plane
-            if not 0 <= axis < image.ndim or axis in plane:
+            if not 0 <= axis < image.ndim or axis in self._view().plane:
                 raise PromptError(f"Axis {axis} is on display or does not exist.")
         self.state.update(axis=axis, start=None, stop=None)
         self.prepare()
 
     def choose_model(self, name: str | None = None, device: str | None = None) -> None:
         """Work with another model or device from the next prompt on."""
-        self.state.update(
-            model=name or self.state.model, device=device or self.state.device
-        )
-        self.prepare()
+        state = self.state
+        state.update(model=name or state.model, device=device or state.device)
+        self.look_again()
 
     def select_object(self, object_id: int) -> None:
         """Make prompts count for this object (PromptError if the id is too large)."""
         labels = self.stage.labels
         if labels is not None:
             _labels.check_id(labels, object_id)
+        self.stage.drawing.end(but_for=object_id)
         self.ids.take(object_id)
         self.state.object_id = object_id
         if labels is not None:
@@ -168,6 +167,7 @@ class SegmentController:
 
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
+        self.stage.drawing.end()
         following = self.free_id()
         self.steps.begin("next object")
         self.state.positive = True
@@ -184,7 +184,11 @@ class SegmentController:
                 self.state.status = str(error)
         self.tasks.prepare(frames)
 
-    # -- prompts ------------------------------------------------------------------
+    def look_again(self) -> None:
+        """Prepare anew, and answer prompts that may have waited for this change."""
+        self.prepare()
+        if self.pending.waiting() and self.state.model not in self.state.missing:
+            self.sync()
 
     def add_point(
         self,
@@ -242,20 +246,18 @@ class SegmentController:
             return
         self.tasks.predict(groups, self.history.last, others)
 
-    # -- propagation --------------------------------------------------------------
-
     def propagate(
         self,
         direction: str | None = None,
         start: int | None = None,
         stop: int | None = None,
-        changes: bool = False,
+        changes: Collection[int] | None = None,
         alone: bool | None = None,
     ) -> None:
         """Carry objects with prompts on this line of frames through the stack.
 
-        What is None comes from the state. ``changes``: what has changed will do.
-        ``alone``: the current object, and no other.
+        What is None comes from the state. ``changes``: what has changed of these will
+        do. ``alone``: the current object, and no other.
 
         Raises
         ------
@@ -272,18 +274,15 @@ class SegmentController:
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.told(), line, self.state.axis)
         alone = self.state.alone if alone is None else alone
-        going = _plan.going(self.state, prompts, alone, self.notes.locked)
+        going = _plan.going(self.state, prompts, alone, self.notes.locked, changes)
         self.tasks.check_model()
-        record, here = self.history.record, self._view().position
         some = alone or len(going) < len(prompts)
-        plan = _plan.propagation(
-            self.state, frames, going, record, span, here, some, changes
-        )
+        given = self.state, frames, going, self.history.record, span
+        here = self._view().position
+        plan = _plan.propagation(*given, here, some, changes is not None)
         total = _plan.frame_count(plan, going, frames, *limits)
         step = self.steps.begin("propagation")
         self.tasks.propagate(frames, prompts, plan, total, step)
-
-    # -- helpers ------------------------------------------------------------------
 
     def use_history(self, history: History) -> None:
         """Undo in another layer from now on, and find out what is in it."""
@@ -309,15 +308,12 @@ class SegmentController:
         return ready
 
     def _view(self) -> _layers.View:
-        return _layers.current_view(
-            self.viewer, self.stage.image or self.stage.ensure()[0]
-        )
+        image = self.stage.image or self.stage.ensure()[0]
+        return _layers.current_view(self.viewer, image)
 
     def frames(self) -> LayerFrames:
         """The planes that the one on display belongs to."""
-        view, image = self._view(), self.stage.image or self.stage.ensure()[0]
-        axis = None if self.state.axis in view.plane else self.state.axis
-        return self.sight.frames(image, view.plane, view.position, axis)
+        return self.sight.through(self.stage.image or self.stage.ensure()[0])
 
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()
@@ -333,8 +329,6 @@ class SegmentController:
         except Sam2Error:
             self._tag = ""
         self.stage.set_defaults(self.state.positive, self.state.object_id, self._tag)
-
-    # -- events -------------------------------------------------------------------
 
     def _on_prompts(self) -> None:
         if refused := self.placing.why_not(self.steps):
@@ -362,9 +356,9 @@ class SegmentController:
         """All labels are counted: prompts that waited are answered."""
         with self.steps.or_put_back():
             if assumed:
-                self.select_object(self.ids.unused())
-                if held:
-                    self.stage.move_prompts([assumed], self.state.object_id)
+                following = self.ids.unused()
+                self.stage.move_prompts([assumed], following)
+                self.select_object(following)
             if held:
                 self._on_prompts()
 
@@ -388,6 +382,7 @@ class SegmentController:
     def _on_layer_lost(self, layer: Any) -> None:
         self.runner.cancel(*LEFT)
         if layer is self.stage.image:
+            self.stage.hand.drop()
             self.choose_image(None)
         else:
             if self.stage.labels is None:

@@ -199,7 +199,10 @@ def reopen(
     def work(stop: Stop) -> Iterator[Any]:
         for place, total in zip(np.ndindex(*store.shape[:-2]), sums, strict=True):
             if plane_sum(store[place]) != int(total):
-                raise ImageError(f"{path} holds other labels now")
+                raise ImageError(
+                    f"{path} holds other labels now, newer ones if napari crashed "
+                    "(open it in napari to see them)"
+                )
             yield place
 
     def on_item(item: Any) -> None:

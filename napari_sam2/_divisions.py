@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_sam2._facts import Facts
+
+Halves: TypeAlias = "tuple[NDArray[np.bool_], NDArray[np.bool_]]"
 
 SHRINKS = 0.75  # a mother that goes on as one daughter loses at least a quarter
 
@@ -122,56 +124,66 @@ def _mothers(
 def divide(
     labels: Any,
     plane: tuple[int, int],
-    positions: Collection[tuple[int, ...]],
+    positions: Sequence[tuple[int, ...]],
     parent: int,
     daughters: tuple[int, int],
+    lines: int = 1,
 ) -> Iterator[PlaneMasks]:
     """Give the two parts of an object labels of their own, frame after frame.
 
-    Goes on after frames that are divided already.
+    Goes on after frames that are divided already. What the object has on other lines of
+    frames goes to the daughter that is nearer on the first one.
 
     Parameters
     ----------
     labels : napari.layers.Labels
         Or anything with the array ``data``.
     plane, positions
-        Frames from the division on, in order of time.
+        Frames from the division on, in order of time, one line after the other.
     parent : int
         The object that is in two parts on the first of these frames.
     daughters : (int, int)
         New ids.
+    lines : int
+        How many, equally long.
 
     Yields
     ------
     PlaneMasks
-        Up to the first frame without the parent.
+        Of each line from the first frame with the parent up to the next without her.
     """
-    former: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
-    begun = False
-    for position in positions:
-        mask = read_mask(labels, plane, tuple(position), parent)
-        if not mask.any():
-            if begun:
-                return
-            one, other = (
-                read_mask(labels, plane, tuple(position), i) for i in daughters
+    seen: Halves | None = None  # where the division was seen first
+    length = max(1, len(positions) // lines)
+    for begin in range(0, len(positions), length):
+        former, begun = seen, False
+        for position in positions[begin : begin + length]:
+            mask = read_mask(labels, plane, tuple(position), parent)
+            if not mask.any():
+                if begun:
+                    break
+                one, other = (
+                    read_mask(labels, plane, tuple(position), i) for i in daughters
+                )
+                if one.any() or other.any():
+                    former = one, other
+                continue
+            begun, before, former = True, former, _part(mask, former)
+            masks = {parent: np.zeros_like(mask)} | dict(
+                zip(daughters, former, strict=True)
             )
-            if not one.any() and not other.any():
-                return
-            former = one, other
-            continue
-        begun, former = True, _part(mask, former)
-        masks = {parent: np.zeros_like(mask)} | dict(
-            zip(daughters, former, strict=True)
-        )
-        objects = {object_id: ObjectPrompts() for object_id in masks}
-        facts = measure(masks, {}, {}, prompted={parent})
-        yield PlaneMasks(plane, tuple(position), combine(masks), objects, facts)
+            objects = {object_id: ObjectPrompts() for object_id in masks}
+            facts = measure(masks, {}, {}, prompted={parent})
+            yield PlaneMasks(plane, tuple(position), combine(masks), objects, facts)
+            if begin and before is not None:  # one may come to this line later
+                one, other = (
+                    now if now.any() else was
+                    for now, was in zip(former, before, strict=True)
+                )
+                former = one, other
+            seen = seen or former
 
 
-def _part(
-    mask: NDArray[np.bool_], former: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _part(mask: NDArray[np.bool_], former: Halves | None) -> Halves:
     """Share the pixels of a mask between two daughters."""
     from scipy.ndimage import label
 
@@ -213,19 +225,3 @@ def _nearer(
     (a, b), (c, d) = centres
     first = (rows - a) ** 2 + (columns - b) ** 2
     return np.asarray((rows - c) ** 2 + (columns - d) ** 2 < first)
-
-
-def positions_from(
-    plane: tuple[int, int],
-    position: tuple[int, ...],
-    axis: int,
-    frame: int,
-    length: int,
-) -> list[tuple[int, ...]]:
-    """Positions along an axis from a frame on, the others as in ``position``."""
-    others = [i for i in range(len(position) + 2) if i not in plane]
-    place = others.index(axis)
-    return [
-        (*position[:place], index, *position[place + 1 :])
-        for index in range(frame, length)
-    ]

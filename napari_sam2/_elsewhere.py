@@ -16,7 +16,7 @@ from napari_sam2._sums import plane_sum
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -209,7 +209,7 @@ class Elsewhere:
             doubts.update(np.ndindex(*labels.data.shape[:-2]))
 
 
-def missing(session: Any, sums: PlaneSums) -> str:
+def missing(session: Any, sums: PlaneSums, edited: Container[Place] = ()) -> str:
     """One sentence on labels that a repeated session lacks; "" if there are none.
 
     Parameters
@@ -218,6 +218,8 @@ def missing(session: Any, sums: PlaneSums) -> str:
         That was repeated.
     sums : PlaneSums
         Of the labels that came of it.
+    edited : container of Place
+        Planes that the user has changed meanwhile, which are not compared.
     """
     expected = session.checksums
     if expected is None:
@@ -226,7 +228,7 @@ def missing(session: Any, sums: PlaneSums) -> str:
     wrong = [
         place
         for place, total in zip(places, expected, strict=True)
-        if sums.known.get(place, 0) != int(total)
+        if place not in edited and sums.known.get(place, 0) != int(total)
     ]
     if not wrong:
         return ""

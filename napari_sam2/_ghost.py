@@ -44,6 +44,7 @@ class Ghost:
         """Show a mask in a colour, at its place in a plane of an image."""
         plane, mask = glimpse.plane, glimpse.mask
         made_for = (id(image), plane, glimpse.position, glimpse.corner, mask.shape)
+        made_for = (*made_for, *_layers.place_of(image))
         if self.layer not in self.viewer.layers or made_for != self._made_for:
             self.remove()
             self._make(image, glimpse)

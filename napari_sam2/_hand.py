@@ -51,6 +51,12 @@ class Hand:
                 layer.events.mode.connect(self.look)
         self.look()
 
+    def drop(self) -> None:
+        """Put the tool down: nobody would read what is drawn."""
+        for layer in (self._points, self._shapes):
+            if layer is not None:
+                layer.mode = "pan_zoom"
+
     def take(self, tool: str) -> None:
         """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""
         layer = self._points if tool == "point" else self._shapes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType, ref
 
@@ -15,6 +15,7 @@ from napari_sam2._layers import plane_index
 from napari_sam2._masks import PackedMask, drawn_into
 from napari_sam2._prompts import Key, ObjectPrompts
 from napari_sam2._record import Record
+from napari_sam2._written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,26 +30,6 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 200
 MAX_BYTES = 512 * 2**20
-
-
-@dataclass(frozen=True)
-class Written:
-    """A mask that the labels show because of the plugin.
-
-    Attributes
-    ----------
-    prompts : ObjectPrompts
-        What was asked for; empty for a mask that was propagated.
-    before : PackedMask or None
-        The object's pixels in this plane before its first prompt there; they come back
-        when the last prompt is deleted. None when there were none.
-    foreign : PackedMask or None
-        The object's pixels before the plugin wrote any.
-    """
-
-    prompts: ObjectPrompts
-    before: PackedMask | None = None
-    foreign: PackedMask | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +66,8 @@ class Step:
         end of the step: before it, or after it while it is taken back.
     patches : list of Patch
         Pixels changed, oldest first.
+    late : set of Key
+        Whose older prompts were answered while the step was taken back.
     began : float
         When, by the monotonic clock.
     """
@@ -94,6 +77,7 @@ class Step:
     after: Moment = field(default_factory=Moment)
     written: dict[Key, Written | None] = field(default_factory=dict)
     patches: list[Patch] = field(default_factory=list)
+    late: set[Key] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -212,12 +196,19 @@ class History:
         ids = masks.ids
         if len(objects) < len(masks.prompts):
             ids = np.where(np.isin(ids, list(rules.locked)), np.uint32(0), ids)
+        new = ids > 0
         for object_id, ask in objects.items():
             key = Key(plane, position, object_id)
             entry = self._entry(labels, key, ask)
+            own = entry.foreign
+            if rules.parts and not (rules.only_empty or entry.prompts) and own:
+                own = _labels.untouched(labels, plane, position, object_id, own, new)
+                entry = replace(entry, foreign=own)
+            elif not rules.only_empty:
+                own = None
             self._set(key, entry, step)
-            if rules.only_empty and entry.foreign is not None:
-                ids, corner = drawn_into(ids, corner, entry.foreign, object_id)
+            if own is not None:
+                ids, corner = drawn_into(ids, corner, own, object_id)
         news = self._put(labels, plane, position, ids, objects, step, rules, corner)
         self.record.note(masks, objects, step)
         return news
@@ -315,6 +306,11 @@ class History:
         step = self.undone.pop()
         self.steps.append(step)
         self._swap(step, undone=False)
+        for key in step.late:  # its patches know nothing of that answer: ask again
+            older, now = step.written[key], self.written.get(key)
+            if older is not None and now is not None:
+                self.written[key] = replace(now, prompts=older.prompts)
+        step.late.clear()
         self._replay(labels, step, False)
         return step
 
@@ -335,11 +331,17 @@ class History:
 
     def _replay(self, labels: Labels | None, step: Step, back: bool) -> None:
         patches = step.patches[::-1] if back else step.patches
+        made = []
         for patch in patches if labels is not None else ():
             done = _labels.replay(labels, patch, back)
             if done is not None:
+                made.append(done)
                 self.record.sums.take(done, step)
                 self.patched.emit(done)
+        if labels is not None and not back:  # what was so already is not the step's
+            self._nbytes -= step.nbytes
+            step.patches = made
+            self._nbytes += step.nbytes
         self.changed.emit()
 
     def _swap(self, step: Step, undone: bool) -> None:
@@ -354,6 +356,10 @@ class History:
     def _set(self, key: Key, entry: Written | None, step: Step | None) -> None:
         if step is not None and step in self.steps:
             step.written.setdefault(key, self.written.get(key))
+        for later in self.undone[::-1]:
+            if key in later.written:
+                later.late.add(key)
+                break
         if entry is None:
             self.written.pop(key, None)
         else:

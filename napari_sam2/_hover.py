@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2 import _layers
+from napari_sam2._cover import why_unseen
 from napari_sam2._ghost import Ghost
 from napari_sam2._jobs import Job
 from napari_sam2._prompts import Key, ObjectPrompts
@@ -66,6 +67,7 @@ class Hover:
             self.state.events[name].connect(self.hide)
         for name in ("current_step", "order", "ndisplay"):
             controller.viewer.dims.events[name].connect(self.hide)
+        controller.viewer.events.mouse_over_canvas.connect(self._on_border)
 
     @property
     def is_on(self) -> bool:
@@ -103,6 +105,11 @@ class Hover:
             self.look(event.position)
         else:
             self.ghost.hide()
+
+    def _on_border(self, event: Any = None) -> None:
+        """A preview that stays when the cursor has left looks like a mask."""
+        if not self.controller.viewer.mouse_over_canvas:
+            self.hide()
 
     def on_press(self, viewer: Any, event: Any) -> None:
         """The button is down: begin with the answer, for when it is up again.
@@ -168,6 +175,8 @@ class Hover:
         row, column = (float(here[i]) for i in view.plane)
         height, width = (_layers.image_shape(image)[i] for i in view.plane)
         if not (-0.5 <= row < height - 0.5 and -0.5 <= column < width - 0.5):
+            return None
+        if why_unseen(self.controller.viewer, self.state, image, here):
             return None
         return Spot(view, row, column)
 

@@ -168,10 +168,13 @@ class Journal:
         daughters: tuple[int, int],
         plane: tuple[int, int],
         positions: Any,
+        lines: int,
         step: Any,
     ) -> Entry:
-        """The two parts of an object get labels of their own."""
-        what = {"object": parent, "daughters": list(daughters)}
+        """The two parts of an object get labels of their own, on so many lines."""
+        what: dict[str, Any] = {"object": parent, "daughters": list(daughters)}
+        if lines > 1:
+            what["lines"] = lines
         return self._add(
             _counted(Entry("divide", what | _planes(plane, positions))), step
         )
@@ -199,11 +202,6 @@ class Journal:
         self.forget()
         for key, prompts in known.items():
             self.note(key, prompts, None)
-
-    def followed(self, frames: LayerFrames) -> bool:
-        """Whether anything was propagated along these frames."""
-        entries = (entry for entry in self.entries if not entry.undone)
-        return any(self._is_along(frames, entry) for entry in entries)
 
     def carried(self, frames: LayerFrames, objects: Collection[int]) -> bool:
         """Whether the labels have all that was propagated of objects along frames."""

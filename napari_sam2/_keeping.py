@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
 import numpy as np
+from napari.utils.notifications import show_warning
 from psygnal import Signal
 
 from napari_sam2._autosaves import Autosave, Offer, autosave_folder, find_offer
@@ -19,15 +19,15 @@ from napari_sam2._image_reference import checksum, checksum_steps, refer
 from napari_sam2._images import full_resolution
 from napari_sam2._jobs import Job, Stop
 from napari_sam2._plain_json import sums_as_json
-from napari_sam2._restoring import find_image, restore
+from napari_sam2._restoring import find_image, is_stopped, restore
 from napari_sam2._saved_prompts import (
     answers_as_json,
     objects_as_json,
 )
 from napari_sam2._session_file import (
     SETTINGS,
-    SUFFIX,
     SessionFile,
+    named,
     read_session,
     write_text,
 )
@@ -37,6 +37,7 @@ from sam2_core.registry import find_checkpoint, is_available, model_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari.layers import Image, Labels
 
@@ -81,7 +82,6 @@ class SessionKeeper:
         self.controller = controller
         self.folder = folder or autosave_folder()
         self._earlier = earlier
-        self._unfinished: set[str] = set()  # checksums of images: offers not restored
         self.offer: Offer | None = None
         self._checksums: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         # Of each labels layer, by the checksum of the image: channels share labels.
@@ -117,9 +117,7 @@ class SessionKeeper:
         """
         if self._restoring:
             raise ImageError(RESTORING)
-        path = Path(path)
-        if path.suffix.lower() != ".json":
-            path = path.with_name(path.name + SUFFIX)
+        path = named(path)
         self.controller.runner.finish()
         self.elsewhere.settle()
         write_text(path, self.describe().as_text())
@@ -230,11 +228,11 @@ class SessionKeeper:
             session = self.describe(at_once=True)
         except Sam2Error:
             return
-        if not session.worked:
+        autosave, part = self._autosave, is_stopped(self.controller.history)
+        if not session.worked or (part and autosave is None):
             return
         labels, found = self.controller.stage.labels, self._checksums[image]
         assert labels is not None
-        autosave = self._autosave
         if autosave is None:
             autosave = Autosave(self.folder, image.name, found)
             self._autosaves.setdefault(labels, {})[found] = autosave
@@ -317,6 +315,7 @@ class SessionKeeper:
             if item and self.controller.stage.image is image:
                 if number < 0:
                     self._identify(image, item)
+                    self._say_what_lacks()
                 else:
                     sources.identify(number, item)
                     self.autosave()
@@ -329,10 +328,18 @@ class SessionKeeper:
 
     def _identify(self, image: Image, found: str) -> None:
         self._checksums[image] = found
-        if self._untouched() or found in self._unfinished:
+        lacks = self.controller.history.record.lack is not None
+        if self._untouched() or (lacks and not self._restoring):
             self._look_for_offer(found)
         else:
             self.autosave()
+
+    def _say_what_lacks(self) -> None:
+        """A dock that was closed has told nobody."""
+        lack = self.controller.history.record.lack
+        if lack is not None and not self._restoring:
+            self.controller.state.status = lack.text
+            show_warning(lack.text)
 
     def _look_for_offer(self, found: str) -> None:
         self.offer = find_offer(self.folder, found)
@@ -348,9 +355,6 @@ class SessionKeeper:
         image, found = self.controller.stage.image, offer.session.image.checksum
         if whole:
             offer.path.unlink(missing_ok=True)
-            self._unfinished.discard(found)
-        else:
-            self._unfinished.add(found)
         if image is not None and self._checksums.get(image) == found:
             self._look_for_offer(found)
 

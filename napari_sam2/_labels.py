@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._layers import plane_index
+from napari_sam2._masks import PackedMask
 from sam2_core.errors import PromptError
 from sam2_core.label_files import combine_masks
 
@@ -71,11 +72,15 @@ class Rules:
         Whether pixels of the object itself that others drew stay, too.
     locked : frozenset of int
         Labels that neither lose nor gain pixels.
+    parts : bool
+        Whether parts of the object itself that others drew stay where it is followed,
+        if no new mask touches them: labels that are not linked are other objects there.
     """
 
     keep_others: bool = True
     only_empty: bool = False
     locked: frozenset[int] = frozenset()
+    parts: bool = False
 
     @classmethod
     def chosen(cls, writing: str, neighbours: bool, locked: frozenset[int]) -> Rules:
@@ -134,6 +139,41 @@ def read_mask(
     """Where a plane of the labels has ``object_id``, (H, W) bool."""
     plane_hw = np.asarray(labels.data[plane_index(plane, position)])
     return np.asarray(plane_hw == object_id)
+
+
+def untouched(
+    labels: Labels,
+    plane: tuple[int, int],
+    position: tuple[int, ...],
+    object_id: int,
+    mask: PackedMask,
+    new: NDArray[np.bool_],
+) -> PackedMask | None:
+    """Parts of an object's mask that a plane still has and nothing ``new`` touches.
+
+    Parameters
+    ----------
+    new : (H, W) bool array
+        Masks that are about to be written.
+
+    Returns
+    -------
+    PackedMask or None
+        None if there are no such parts.
+    """
+    from scipy.ndimage import label
+
+    whole = mask.unpack()
+    high, wide = np.flatnonzero(whole.any(1)), np.flatnonzero(whole.any(0))
+    if not high.size:
+        return None
+    rows, columns = slice(high[0], high[-1] + 1), slice(wide[0], wide[-1] + 1)
+    now = np.asarray(labels.data[box_index(plane, position, rows, columns)])
+    left = whole[rows, columns] & (now == object_id)
+    parts = label(left)[0]
+    left &= ~np.isin(parts, np.unique(parts[new[rows, columns]]))
+    corner = int(high[0]), int(wide[0])
+    return PackedMask.of(left, corner, mask.shape) if left.any() else None
 
 
 def write_plane(

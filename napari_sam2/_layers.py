@@ -42,6 +42,12 @@ def spatial(layer: Any) -> dict[str, Any]:
     return {name: getattr(layer, name) for name in SPATIAL}
 
 
+def place_of(layer: Any) -> tuple[Any, ...]:
+    """The same, ready to be compared."""
+    values = (getattr(v, "affine_matrix", v) for v in spatial(layer).values())
+    return tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in values)
+
+
 def image_shape(image: Image) -> tuple[int, ...]:
     """Shape of the image at full resolution, without the channels of RGB."""
     data = image.data[0] if image.multiscale else image.data
@@ -338,16 +344,18 @@ def _prompt_colors(
     return colors, hidden
 
 
-def drop_stale_rows(layer: Points | Shapes) -> None:
-    """Bring the features to the length of the data.
+def drop_stale_rows(layer: Points | Shapes) -> bool:
+    """Bring the features to the length of the data; returns whether they were longer.
 
     napari drops a shape of too few corners when it is finished, but not its features.
     """
     number = len(layer.data)
-    if len(layer.features) > number:
+    stale = len(layer.features) > number
+    if stale:
         defaults = layer.feature_defaults
         layer.features = layer.features.iloc[:number]
         layer.feature_defaults = defaults
+    return stale
 
 
 def _same(before: Any, after: Any) -> bool:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2._divisions import Suspect, divide, find_suspects, positions_from
+from napari_sam2._divisions import Suspect, divide, find_suspects
 from napari_sam2._entry import Entry
+from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._marks import BEGIN, END, Mark, index_on
+from napari_sam2._layers import axis_name
+from napari_sam2._marks import BEGIN, END, Mark
 from napari_sam2._masks import PackedMask
-from napari_sam2._tracks import collect_rows, make_tracks
+from napari_sam2._tracks import MADE_FROM, collect_rows, make_tracks
 from sam2_core.errors import Cancelled, PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari.layers import Tracks
+    from napari.layers import Layer, Tracks
 
     from napari_sam2._history import Step
     from napari_sam2._stacking import StackTools
@@ -38,14 +41,21 @@ class LineageTools:
         self.tracks: Tracks | None = None
 
     def suspects(self) -> list[Suspect]:
-        """Likely divisions that were not asked about yet."""
+        """Likely divisions that were not asked about yet; none along z."""
+        frames, image = self.tools.frames(), self.controller.stage.image
+        if frames is None or image is None or frames.axis is None:
+            return []
+        # Neighbours in space are no daughters. An axis without a name may be time.
+        if axis_name(image, frames.axis).strip().lower() == "z":
+            return []
         return find_suspects(self.tools.line(), self.tools.record.divisions)
 
     def answer(self, suspect: Suspect, divided: bool) -> tuple[int, ...]:
         """The user says whether it was a division; it is never asked again.
 
-        An object in two parts becomes two objects from that frame on, and ends before
-        it: its prompts from there on go. A daughter beside her mother begins there.
+        An object in two parts becomes two objects from that frame on, on all slices,
+        and ends before it: its prompts from there on go. A daughter beside her mother
+        begins there.
         Undo takes the answer back, and so does stopping before all frames are divided.
 
         Returns
@@ -78,17 +88,17 @@ class LineageTools:
             if begins not in record.marks:
                 record.mark(begins, step)
         elif splits:
-            plane, before = frames.plane, frames.position(max(0, suspect.frame - 1))
-            positions = positions_from(
-                plane, before, frames.axis, suspect.frame, len(frames)
-            )
             pair = (first, first + 1)
             self._drop_prompts(suspect, step)
-            record.mark(Mark(suspect.parent, plane, before, END), step)
+            for line in self._lines(frames, suspect.parent):
+                before = line.position(max(0, suspect.frame - 1))
+                ends = Mark(suspect.parent, line.plane, before, END)
+                if ends not in record.marks:
+                    record.mark(ends, step)
             daughters = pair
         record.answer(suspect.key, daughters, step)
         if splits:
-            self._divide(suspect.parent, pair, plane, positions, step)
+            self._divide(suspect, pair, frames, step)
         self.tools.refresh()
         return daughters
 
@@ -100,29 +110,43 @@ class LineageTools:
             key: nothing
             for key in starts.prompts()
             if key.object_id == suspect.parent
-            and (index := index_on(frames, key.plane, key.position)) is not None
-            and index >= suspect.frame
+            and frames.axis not in key.plane
+            and split_position(key.plane, key.position, frames.axis)[1] >= suspect.frame
         }
         starts.replace(gone, step)
         self.controller.steps.look()
 
+    def _lines(self, frames: LayerFrames, object_id: int) -> list[LayerFrames]:
+        """The line on display, and the others along its axis that an object is on."""
+        labels, ledger = self.controller.stage.labels, self.controller.tasks.ledger
+        assert labels is not None
+        plane, ndim = frames.plane, frames.ndim
+        places = ledger.places(object_id)
+        if ledger.uncounted or plane != (ndim - 2, ndim - 1):  # it may be on any
+            others = [n for i, n in enumerate(labels.data.shape) if i not in plane]
+            places = list(np.ndindex(*others))
+        found = {split_position(plane, place, frames.axis)[0] for place in places}
+        rest = sorted(found - {frames.fixed})
+        return [frames, *(replace(frames, fixed=fixed) for fixed in rest)]
+
     def _divide(
-        self,
-        parent: int,
-        pair: tuple[int, int],
-        plane: tuple[int, int],
-        positions: list[tuple[int, ...]],
-        step: Step,
+        self, suspect: Suspect, pair: tuple[int, int], frames: LayerFrames, step: Step
     ) -> None:
-        """Write the daughters into the labels: on all of these frames, or on none."""
+        """Write the daughters into the labels: on all their frames, or on none."""
         controller, journal = self.controller, self.tools.record.journal
         labels, entries = controller.stage.labels, list[Entry]()
+        lines, positions = list[LayerFrames](), list[tuple[int, ...]]()
 
         def begin() -> None:
-            entries.append(journal.divide(parent, pair, plane, positions, step))
+            lines.extend(self._lines(frames, suspect.parent))
+            there = range(suspect.frame, len(frames))
+            positions.extend(line.position(i) for line in lines for i in there)
+            where = (frames.plane, positions, len(lines))
+            entries.append(journal.divide(suspect.parent, pair, *where, step))
 
         def work(stop: Stop) -> Iterator[Any]:
-            return divide(labels, plane, positions, parent, pair)
+            where = (frames.plane, positions)
+            return divide(labels, *where, suspect.parent, pair, len(lines))
 
         def failed(error: Sam2Error) -> None:
             history = controller.history
@@ -179,11 +203,17 @@ class LineageTools:
         controller.runner.submit(Job("tracks", work, on_item, on_end, on_start))
 
     def _show(self, tracks: Tracks) -> None:
-        viewer, old = self.controller.viewer, self.tracks
-        if old is not None and old in viewer.layers:
+        viewer = self.controller.viewer
+        for old in [layer for layer in viewer.layers if _replaces(tracks, layer)]:
             viewer.layers.remove(old)
         active = viewer.layers.selection.active
         self.tracks = viewer.add_layer(tracks)
         viewer.layers.selection.active = active
         number = len(np.unique(tracks.data[:, 0]))
         self.controller.state.status = f"{number} tracks."
+
+
+def _replaces(tracks: Tracks, layer: Layer) -> bool:
+    """Whether a layer holds earlier tracks of the same labels, whichever dock's."""
+    made_from = tracks.metadata[MADE_FROM]
+    return bool(layer.metadata.get(MADE_FROM) == made_from)

@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _screen
 from napari_sam2._clearing import relabel
+from napari_sam2._drawing import finished_rows
 from napari_sam2._jobs import ASKING
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 WHAT = ("both", "mask", "prompts")
 PATIENCE = 1.0  # seconds between looks at every mask's score
+STOPPED = (
+    "{} has stopped the propagation; what is done stays. Propagate again to go on."
+)
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,13 @@ class Objects:
         self.notes = controller.notes
         self.ledger = controller.ledger
         self._lowest: tuple[float, dict[int, float | None]] = (0.0, {})
+        self._stopped = ""  # what is to be said once that has ended
         self._visibility = Visibility(self.stage, self.notes, self.ledger)
         self.ledger.changed.connect(self._on_change)
         self.notes.events.connect(self._on_change)
         for name in ("object_id", "undo_text", "redo_text", "labels", "busy"):
             self.state.events[name].connect(self._on_change)
+        controller.tasks.ended.connect(self._on_ended)
 
     # -- the table ----------------------------------------------------------------
 
@@ -109,7 +115,8 @@ class Objects:
         for layer in (self.stage.points, self.stage.shapes):
             if layer is None or len(layer.data) == 0:
                 continue
-            found, many = np.unique(layer.features["object_id"], return_counts=True)
+            ids = finished_rows(layer)["object_id"]
+            found, many = np.unique(ids, return_counts=True)
             for object_id, n in zip(found, many, strict=True):
                 counts[int(object_id)] = counts.get(int(object_id), 0) + int(n)
         return {object_id: n for object_id, n in counts.items() if object_id > 0}
@@ -184,7 +191,7 @@ class Objects:
         ids = self._changeable(object_ids)
         if what not in WHAT:
             raise PromptError(f"Delete one of {', '.join(WHAT)}, not {what!r}.")
-        self.controller.runner.cancel(*ASKING)
+        self._stop_asking("Deleting")
         step = self.controller.steps.begin("deletion")
         for object_id in ids:
             if what != "mask":
@@ -208,10 +215,11 @@ class Objects:
         int
             The object that remains.
         """
+        self._refuse_parts("merge objects")
         ids = self._changeable(object_ids)
         if len(ids) < 2:
             raise PromptError("Select two or more objects to merge.")
-        self.controller.runner.cancel(*ASKING)
+        self._stop_asking("Merging")
         self.controller.runner.finish()  # what was deleted is not merged
         first, *others = ids
         step = self.controller.steps.begin("merging")
@@ -246,12 +254,32 @@ class Objects:
         view = _layers.current_view(self.controller.viewer, image)
         if self.state.axis is None:
             raise PromptError("There is nothing to propagate through.")
+        self._refuse_parts("track all labels")
         with self.controller.steps.attempt("tracking all labels") as step:
             ids = self.controller.starts.adopt_plane(labels, view, step)
             self.controller.propagate(alone=False)
         return ids
 
     # -- helpers ------------------------------------------------------------------
+
+    def _refuse_parts(self, what: str) -> None:
+        """No mask prompts of labels that are only there in part."""
+        if self.controller.runner.awaits("restore"):
+            raise PromptError(
+                f"A session is being restored; {what} when its masks are there."
+            )
+
+    def _stop_asking(self, what: str) -> None:
+        """Nothing more of the model for prompts that are about to be others."""
+        runner = self.controller.runner
+        self._stopped = STOPPED.format(what) if runner.awaits("propagate") else ""
+        runner.cancel(*ASKING)
+
+    def _on_ended(self, kind: str) -> None:
+        if self._stopped and kind in ("propagate", "clear"):
+            self.state.status = self._stopped
+            if not self.controller.runner.awaits("clear"):
+                self._stopped = ""
 
     def _united(self, ids: list[int]) -> dict[Key, Any]:
         """What the merged object will look like in every plane with prompts."""

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_sam2 import _labels, _layers
 from napari_sam2._jobs import ASKING
+from napari_sam2._marks import ABSENT, Mark
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
 from napari_sam2._strokes import before_and_after, touched
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_sam2._strokes import Touched
 
 DRAWN = ("set_data", "labels_update")  # events of a layer whose pixels are new
+ABSENT_NOW = "Object {} is marked absent on this frame; paint it there to undo that."
 STOPPED = (
     "Your stroke has stopped the propagation; what is done stays. Propagate again to "
     "go on."
@@ -49,6 +51,7 @@ class Painting:
     """
 
     unanswered = Signal()  # a stroke is over that called off the answer to prompts
+    prompted = Signal()  # a stroke has made prompts, or taken some away
 
     def __init__(
         self, viewer: napari.components.ViewerModel, starts: Starts, steps: Steps
@@ -165,19 +168,54 @@ class Painting:
         return bool(kept.any())
 
     def _prompt(self, labels: Labels, patches: list[Patch], step: Step) -> None:
-        """Painting on a mask of the plugin's replaces its prompts in this plane."""
+        """What was painted or erased replaces the prompts of its objects in a plane.
+
+        In a stack these are all that the brush was meant for, so that they are followed
+        from there; in planes that stand alone, those with masks of the plugin's.
+        """
         prompted = {**self.steps.history.written, **self.starts.prompts()}
-        masks = {}
+        masks, emptied = {}, []
         for patch in patches:
             ids = {*np.unique(patch.old).tolist(), *np.unique(patch.new).tolist()}
+            meant, followed = set[int](), self._is_followed(patch.plane)
+            if followed:  # but not what was painted over
+                erased = patch.old[patch.new <= 0]
+                meant = {*np.unique(patch.new).tolist(), *np.unique(erased).tolist()}
             keys = {i: Key(patch.plane, patch.position, i) for i in sorted(ids)}
-            if not prompted.keys() & keys.values():
+            keys = {
+                i: key
+                for i, key in keys.items()
+                if 0 < i <= _labels.LARGEST_ID and (i in meant or key in prompted)
+            }
+            if not keys:
                 continue
             index = _layers.plane_index(patch.plane, patch.position)
             now = np.asarray(labels.data[index])
             for i, key in keys.items():
-                if i and key in prompted:
-                    masks[key] = PackedMask.of(now == i)
+                here = now == i
+                masks[key] = PackedMask.of(here)
+                if followed and not here.any():
+                    emptied.append(key)
         if masks:
             self.starts.replace(masks, step)
+            self._deny(emptied, step)
             self.steps.stage.style(self.steps.state.object_id)
+            self.prompted.emit()
+
+    def _is_followed(self, plane: tuple[int, int]) -> bool:
+        """Whether objects are followed from such planes to others."""
+        axis = self.steps.state.axis
+        return axis is not None and axis not in plane
+
+    def _deny(self, keys: list[Key], step: Step) -> None:
+        """Objects that were erased from a frame are absent there, unless all is gone.
+
+        Else they would be back with the next propagation.
+        """
+        ledger, record = self.steps.tasks.ledger, self.steps.history.record
+        for key in keys:
+            mark = Mark(key.object_id, key.plane, key.position, ABSENT)
+            there = ledger.extent(key.object_id) or ledger.uncounted
+            if there and mark not in record.marks:
+                record.mark(mark, step)
+                self.steps.state.status = ABSENT_NOW.format(key.object_id)

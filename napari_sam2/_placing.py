@@ -9,6 +9,8 @@ import numpy as np
 from napari_sam2 import _layers
 from napari_sam2._advice import BACKGROUND
 from napari_sam2._assigning import assign
+from napari_sam2._cover import why_unseen
+from napari_sam2._drawing import count_finished
 from napari_sam2._images import check_plane
 from napari_sam2._labels import LARGEST_ID, check_new, too_large
 from napari_sam2._layers import IN_3D
@@ -49,13 +51,17 @@ class Placing:
         self.stage = stage
         self.notes = notes
         self._told = False  # which object the shapes on their way are for
-        self._scripted = False  # whether shapes on their way were not drawn by hand
+        self._scripted = False  # whether prompts on their way were not drawn by hand
 
     def point(self, position: Sequence[float], positive: bool | None) -> None:
         """Add a point at (row, column) of the plane shown or at nD data coordinates."""
         full = self.locate(position)
         self.check()
-        self.stage.add_point(full, self._sign(positive))
+        self._scripted = True
+        try:
+            self.stage.add_point(full, self._sign(positive))
+        finally:
+            self._scripted = False
 
     def shapes(
         self, shapes: Any, kind: str, positive: bool | None, told: bool = False
@@ -108,6 +114,11 @@ class Placing:
         if self.state.object_id > LARGEST_ID:
             raise PromptError(too_large(self.notes.name(self.state.object_id)))
 
+    def check_seen(self, at: Sequence[float]) -> None:
+        """PromptError if the image cannot be seen at these data coordinates."""
+        if unseen := self._why_unseen(at):
+            raise PromptError(unseen)
+
     def why_not(self, steps: Steps) -> str:
         """Reason why what was just drawn or moved has to go back; "" if it may stay."""
         if locked := steps.touched(self.notes.locked):
@@ -126,6 +137,8 @@ class Placing:
                 check_plane(image, _layers.current_view(self.stage.viewer, image).plane)
             except ImageError as error:
                 return str(error)
+            if unseen := self._unseen(now, last):
+                return unseen
         if self._is_click(len(last.shapes)):
             return CLICKED
         shape = _layers.image_shape(image)
@@ -136,12 +149,24 @@ class Placing:
         while hidden := steps.touched(self.notes.hidden):
             self.notes.hide(hidden, False)
 
+    def _unseen(self, now: Snapshot, last: Snapshot) -> str:
+        """Why the user does not see what was just drawn on; "" if that is all right."""
+        if self._scripted:
+            return ""
+        places = [*now.points[len(last.points) :]]
+        places += [shape.mean(0) for shape in now.shapes[len(last.shapes) :]]
+        return next(filter(None, map(self._why_unseen, places)), "")
+
+    def _why_unseen(self, at: Sequence[float]) -> str:
+        image = self.stage.ensure()[0]
+        return why_unseen(self.stage.viewer, self.state, image, at)
+
     def _is_click(self, before: int) -> bool:
         """Whether the last shape, after so many, is a box that nobody drew."""
         shapes = self.stage.shapes
-        if self._scripted or shapes is None or len(shapes.data) <= before:
+        if self._scripted or shapes is None or count_finished(shapes) <= before:
             return False
-        extent = np.ptp(shapes.data[-1], axis=0) * shapes.scale
+        extent = np.ptp([shapes.data_to_world(xy) for xy in shapes.data[-1]], axis=0)
         on_screen = extent.max() * camera_of(self.stage.viewer).zoom
         return str(shapes.shape_type[-1]) == "rectangle" and on_screen < CLICK_PIXELS
 

@@ -90,13 +90,14 @@ def rules_as_json(rules: Rules) -> dict[str, Any]:
     kind = rules.keep_others, rules.only_empty
     word = next((word for word, value in WRITING.items() if value == kind), "empty")
     locked = {"locked": sorted(rules.locked)} if rules.locked else {}
-    return {"writing": word, **locked}
+    parts = {"parts": True} if rules.parts else {}
+    return {"writing": word, **locked, **parts}
 
 
 def rules_from_json(content: Mapping[str, Any]) -> Rules:
     """The inverse of :func:`rules_as_json`."""
     locked = frozenset(int(i) for i in content.get("locked", ()))
-    return Rules(*WRITING[content["writing"]], locked)
+    return Rules(*WRITING[content["writing"]], locked, content.get("parts", False))
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:

@@ -115,10 +115,16 @@ def going(
     prompts: Mapping[Key, ObjectPrompts],
     alone: bool,
     locked: Collection[int],
+    only: Collection[int] | None = None,
 ) -> dict[Key, ObjectPrompts]:
     """Prompts of the objects that are to be followed; PromptError without any."""
     one = state.object_id
-    asked = {k: ask for k, ask in prompts.items() if not alone or k.object_id == one}
+    asked = {
+        key: ask
+        for key, ask in prompts.items()
+        if (not alone or key.object_id == one)
+        and (only is None or key.object_id in only)
+    }
     found = unlocked(asked, locked)
     if not found and asked:
         what = f"Object {one} is locked; unlock it"
@@ -126,8 +132,12 @@ def going(
             what = "All objects with prompts are locked; unlock those"
         raise PromptError(f"{what} to propagate.")
     if not found:
-        what = f"object {one}, or choose another" if alone else "an object"
-        raise PromptError(f"Click on {what} in one of these frames first.")
+        if alone:
+            what = f"object {one}, or choose another in one of these frames first."
+        else:
+            what = "an object in one of these frames first, or take all labels of one "
+            what += "with Track all."
+        raise PromptError(f"Click on {what}")
     return found
 
 
@@ -200,15 +210,17 @@ def frame_count(
     """Frames that a propagation of the prompts into ``first`` to ``last`` goes over.
 
     Frames between the first prompts of two objects are gone over in both directions,
-    those between the prompts and the range as well. Of changes nobody knows how far
-    they go: 0.
+    those between the prompts and the range as well. Back alone, it is from the last
+    prompts, and fewer if some are found already. Of changes nobody knows how far they
+    go: 0.
     """
     if plan.changes:
         return 0
+    start = max if plan.direction == "backward" else min
     starts: dict[int, int] = {}  # of each object
     for key in prompts:
         index = split_position(key.plane, key.position, frames.axis)[1]
-        starts[key.object_id] = min(index, starts.get(key.object_id, index))
+        starts[key.object_id] = start(index, starts.get(key.object_id, index))
     low, high = min(starts.values()), max(starts.values())
     forward, backward = max(0, last - low + 1), max(0, high - first + 1)
     if plan.direction == "forward":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2 import _labels
-from napari_sam2._layers import add_aside, image_shape, plane_index, spatial
+from napari_sam2._layers import SPATIAL, add_aside, image_shape, plane_index, spatial
 
 if TYPE_CHECKING:
     import napari.components
@@ -63,6 +63,9 @@ class Preview:
     def remove(self) -> None:
         """Take the layer away."""
         layer, self.layer = self.layer, None
+        if self._image is not None:
+            for name in SPATIAL:
+                self._image.events[name].disconnect(self._on_moved)
         self._image, self._data, self._index = None, None, ()
         if layer is not None and layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
@@ -78,3 +81,11 @@ class Preview:
         layer.editable = False
         add_aside(self.viewer, layer)
         self.layer = layer
+        for name in SPATIAL:
+            image.events[name].connect(self._on_moved)
+
+    def _on_moved(self, event: Any = None) -> None:
+        """The image was moved or scaled: the preview follows."""
+        if self.layer is not None and self._image is not None:
+            for name, value in spatial(self._image).items():
+                setattr(self.layer, name, value)

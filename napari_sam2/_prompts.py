@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from napari_sam2._drawing import count_finished, finished_rows
 from napari_sam2._layers import POLARITIES, View
 from sam2_core.errors import PromptError
 
@@ -201,7 +202,7 @@ def collect(
     ----------
     points, shapes : napari layers
         With the features ``object_id``, ``plane`` and ``polarity``; in the data
-        coordinates of the image.
+        coordinates of the image. A shape that is being drawn is none yet.
     shape : tuple of int
         Shape of the image at full resolution. Points outside are left out.
     masks : mapping, optional
@@ -223,10 +224,10 @@ def collect(
         points.data, table["plane"], table["object_id"], table["polarity"], strict=True
     ):
         _take_point(drafts, coordinates, shape, tag, int(object_id), polarity)
-    table = shapes.features
+    table, drawn = finished_rows(shapes), count_finished(shapes)
     for vertices, kind, tag, object_id, polarity in zip(
-        shapes.data,
-        shapes.shape_type,
+        shapes.data[:drawn],
+        shapes.shape_type[:drawn],
         table["plane"],
         table["object_id"],
         table["polarity"],
@@ -236,9 +237,9 @@ def collect(
         _take_shape(drafts, vertices, kind, shape, tag, int(object_id), positive)
     prompts = {key: draft.finished() for key, draft in drafts.items()}
     for key, start in (masks or {}).items():
-        drawn = prompts.get(key, ObjectPrompts())
-        if drawn.extends(start.answers):
-            prompts[key] = replace(drawn, start=start)
+        given = prompts.get(key, ObjectPrompts())
+        if given.extends(start.answers):
+            prompts[key] = replace(given, start=start)
     return prompts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,22 @@ Answers: TypeAlias = dict[tuple[int, int, int], tuple[int, ...]]
 Frame: TypeAlias = tuple[Plane, Position]
 
 
+@dataclass(frozen=True)
+class Lack:
+    """A session that the labels do not show as it was saved.
+
+    Attributes
+    ----------
+    text : str
+        One sentence for the user.
+    labels : dict
+        What the session says of its labels.
+    """
+
+    text: str
+    labels: dict[str, Any]
+
+
 class Record:
     """Journal, marks, review and answers; each step of the history can be flipped.
 
@@ -46,6 +63,8 @@ class Record:
         Checksums of the labels as the journal tells them.
     going : set of int
         Objects whose pixels go, or become another's, once it is their turn.
+    lack : Lack or None
+        Of the session that was restored, or is being restored; None once it is whole.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -56,6 +75,7 @@ class Record:
         self.divisions: Answers = {}
         self.sums = PlaneSums()
         self.going: set[int] = set()
+        self.lack: Lack | None = None
         self._facts: WeakKeyDictionary[Any, list[Fact]] = WeakKeyDictionary()
         self._marks: WeakKeyDictionary[Any, list[Mark]] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[Any, Answers] = WeakKeyDictionary()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -251,9 +251,10 @@ def _apply_planes(entry: Entry, labels: Any, history: History) -> None:
             history.relabel(labels, Relabelled(plane, position, table), None)
     elif entry.do == "divide":
         pair = (what["daughters"][0], what["daughters"][1])
-        if entry.computed:  # older files do not count
-            positions = positions[: entry.written]
-        for masks in divide(labels, plane, positions, int(what["object"]), pair):
+        who = (int(what["object"]), pair, int(what.get("lines", 1)))
+        divided = divide(labels, plane, positions, *who)
+        # Older files do not count.
+        for masks in islice(divided, entry.written if entry.computed else None):
             history.write(labels, masks, None, Rules())
 
 

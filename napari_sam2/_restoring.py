@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_warning
 
+from napari_sam2 import _aside
 from napari_sam2._disk_labels import hear, on_disk, reopen
 from napari_sam2._elsewhere import missing
 from napari_sam2._history import History
@@ -15,8 +16,8 @@ from napari_sam2._image_reference import find_layer
 from napari_sam2._images import full_resolution
 from napari_sam2._jobs import LEFT
 from napari_sam2._labels import Patch
-from napari_sam2._ledger import count_plane
-from napari_sam2._record import Record
+from napari_sam2._ledger import count_plane, differences
+from napari_sam2._record import Lack, Record
 from napari_sam2._replay import Repeat
 from napari_sam2._saved_prompts import (
     answers_from_json,
@@ -98,7 +99,7 @@ def restore(
     stage, state, image = controller.stage, controller.state, controller.stage.image
     assert image is not None
     controller.runner.cancel(*LEFT)
-    _take_empty_labels(controller, np.dtype(session.labels["dtype"]))
+    _take_empty_labels(controller, session.labels)
     journal, data = session.journal, full_resolution(image)
     look = viewer_images(controller.viewer, known)
     journal.sources.find(look, session.image, data)
@@ -119,6 +120,7 @@ def restore(
         plane = (frame["plane"][0], frame["plane"][1])
         record.review.checked.add((plane, tuple(frame["position"])))
     record.divisions = answers_from_json(session.divisions)
+    record.lack = Lack(STOPPED, session.labels)
 
     history, repeat, edits = History(record), Repeat(journal), list[Patch]()
 
@@ -143,13 +145,15 @@ def restore(
 
     def end(reason: str) -> None:
         ignore()
-        lacking = missing(session, record.sums)
-        whole = not lacking or bool(on_disk(stage.labels))
+        edited = {at for edit in edits for at, *_ in differences(edit)}
+        lacking = missing(session, record.sums, edited)
+        whole = not reason and (not lacking or bool(on_disk(stage.labels)))
         if reason:  # else all is as it was, whatever was computed
             before = f"{lacking[:-1]}; " if lacking else ""
             lacking = f"{before}{reason}, so the labels stay in memory."
         elif whole:
             lacking = ""
+        record.lack = Lack(lacking, session.labels) if lacking else None
         if lacking:
             state.status = lacking
             show_warning(lacking)
@@ -167,15 +171,34 @@ def restore(
     controller.tasks.replay(data, repeat, finished, failed)
 
 
-def _take_empty_labels(controller: SegmentController, dtype: np.dtype[Any]) -> None:
-    """Have empty labels of the type of a session: those in use, or new ones."""
-    stage = controller.stage
+def is_stopped(history: History) -> bool:
+    """Whether this is a part of a session on which nobody has worked."""
+    lack = history.record.lack
+    return lack is not None and lack.text == STOPPED and not history.steps
+
+
+def _take_empty_labels(controller: SegmentController, saved: dict[str, Any]) -> None:
+    """Have empty labels as a session says: those in use, or new ones.
+
+    Those in use are emptied if they are what has come of this session when it was
+    stopped, and nobody has worked on them. Others that were made here are put aside.
+    """
+    stage, dtype = controller.stage, np.dtype(saved["dtype"])
     labels = stage.ensure()[3]
+    history, on = controller.history, on_disk(labels)
+    idle = controller.state.busy != "restore"  # else one that stops writes to its end
+    lack = history.record.lack if is_stopped(history) and idle and not on else None
+    if lack is not None and lack.labels == saved:
+        labels.data = np.zeros(labels.data.shape, dtype)
+        controller.use_history(History())
+        return
     places = np.ndindex(*labels.data.shape[:-2])
     used = controller.ledger.ids or any(count_plane(labels.data, at) for at in places)
-    ours = labels in stage._made and not on_disk(labels)
+    ours = labels in stage._made and not on
     if used or not (ours or labels.data.dtype == dtype):
         controller.choose_labels(None)
+        if labels in stage._made:
+            _aside.put([labels])
         labels = stage.ensure()[3]
     if labels.data.dtype != dtype:
         labels.data = np.zeros(labels.data.shape, dtype)

@@ -181,3 +181,23 @@ def least_certain(
                 worst[index] = min(worst.get(index, 1.0), facts.certainty)
     candidates = [i for i in worst if i in flagged] or list(worst)
     return min(candidates, key=lambda i: (worst[i], i), default=None)
+
+
+def least_certain_object(
+    line: Mapping[int, Mapping[int, Facts]], index: int, flagged: set[int]
+) -> int:
+    """Object to look at on a frame: one with a warning, or else the least certain.
+
+    Parameters
+    ----------
+    line : dict of int to dict of int to Facts
+        Per object and frame index.
+    index : int
+        A frame of which something is known.
+    flagged : set of int
+        Objects with a warning there.
+    """
+    found = {i: row[index] for i, row in line.items() if index in row}
+    # What the user prompted is as it should be.
+    some = flagged & found.keys() or {i for i in found if not found[i].prompted}
+    return min(some or found, key=lambda i: (found[i].certainty, i))

@@ -42,6 +42,14 @@ SETTINGS = (  # of the state
 )
 
 
+def named(path: str | Path) -> Path:
+    """A path as session files are called; one that ends with .json stays as it is."""
+    path = Path(path)
+    if path.suffix.lower() != ".json":
+        path = path.with_name(path.name + SUFFIX)
+    return path
+
+
 @dataclass
 class SessionFile:
     """What a session file holds.

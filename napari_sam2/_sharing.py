@@ -14,6 +14,7 @@ from napari_sam2._snapshots import emptied
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import napari.components
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam2._prompts import Key, MaskPrompt
@@ -163,8 +164,27 @@ def leave(stage: Stage, history: History) -> None:
     stage.companions.history = history
     # Nobody is there to look.
     with stage.layers_changed.blocked(), stage.hand.changed.blocked():
+        last = stage.image
         stage.set_image(None)
     _LEFT.update(stage.remembered)
+    if last is not None:
+        _LEFT[last] = _LEFT.pop(last)  # the order says which was in use last
+
+
+def first_image(viewer: napari.components.ViewerModel) -> Image | None:
+    """The image that a new dock begins with; None if there is none.
+
+    It is the active one, else that whose prompts or labels are active, else the last
+    that a dock has left, else the topmost, a visible one if there is any.
+    """
+    images = [layer for layer in viewer.layers if type(layer).__name__ == "Image"]
+    active = viewer.layers.selection.active
+    if active in images:
+        return active
+    left = [image for image in _LEFT if image in images]
+    theirs = [image for image in left if active and active in _LEFT[image].layers]
+    visible = [image for image in images if image.visible]
+    return next((found[-1] for found in (theirs, left, visible, images) if found), None)
 
 
 def arrive(stage: Stage) -> None:

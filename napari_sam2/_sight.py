@@ -10,6 +10,7 @@ from napari.layers import Image
 from napari_sam2._channels import Blend, channel_of, coincide
 from napari_sam2._image_reference import refer
 from napari_sam2._images import LayerFrames, frames_of
+from napari_sam2._layers import current_view
 from napari_sam2._region import Looked, around, extent
 from napari_sam2._screen import region_on_screen
 from sam2_core.config import VARIANTS
@@ -73,6 +74,12 @@ class Sight:
                 "one, or let the model see the layer alone."
             )
         return replace(frames, look=Blend(tuple(channel_of(each) for each in shown)))
+
+    def through(self, image: Image) -> LayerFrames:
+        """The planes that the one on display belongs to."""
+        view = current_view(self.viewer, image)
+        axis = None if self.state.axis in view.plane else self.state.axis
+        return self.frames(image, view.plane, view.position, axis)
 
     def shown(self, image: Image) -> tuple[list[Image], list[Image]]:
         """Visible images that make the picture, the lowest first, and those left out.

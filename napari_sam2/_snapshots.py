@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2._drawing import count_finished, finished_rows
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,13 +33,14 @@ class Snapshot:
 def snapshot(
     points: Points, shapes: Shapes, masks: Mapping[Key, MaskPrompt] | None = None
 ) -> Snapshot:
-    """Copy the content of both layers."""
+    """Copy the content of both layers, but for a shape that is being drawn."""
+    drawn = count_finished(shapes)
     return Snapshot(
         np.array(points.data),
         points.features.copy(),
-        tuple(np.array(v) for v in shapes.data),
-        tuple(str(kind) for kind in shapes.shape_type),
-        shapes.features.copy(),
+        tuple(np.array(v) for v in shapes.data[:drawn]),
+        tuple(str(kind) for kind in shapes.shape_type[:drawn]),
+        finished_rows(shapes).copy(),
         dict(masks or {}),
     )
 

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_sam2 import _layers
+from napari_sam2._carrying import Carrying
 from napari_sam2._clearing import erase
 from napari_sam2._flags import Flag, find_flags
 from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
-from napari_sam2._review import least_certain
+from napari_sam2._review import least_certain, least_certain_object
 from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
     from napari_sam2._facts import Facts
     from napari_sam2._images import LayerFrames
+    from napari_sam2._ledger import Ledger
+    from napari_sam2._prompts import Key
     from napari_sam2._record import Record
     from napari_sam2._review import Review
 
@@ -50,7 +53,7 @@ class StackTools:
         self._frames: LayerFrames | None = None
         self._line: dict[int, dict[int, Facts]] = {}
         self._known: set[int] = set()
-        self._corrected = False
+        self._carrying = Carrying(controller, self.frames)
         tasks, state = controller.tasks, controller.state
         tasks.history_changed.connect(self._on_record)
         tasks.ended.connect(self._on_ended)
@@ -129,48 +132,61 @@ class StackTools:
         Raises
         ------
         Sam2Error
-            If there is no stack on display.
+            If there is no stack on display, or nothing of the object anywhere.
         """
         controller = self.controller
         controller._take_object(object_id)
         controller.placing.check()
         frames = self.need_frames()
         view, object_id = controller._view(), controller.state.object_id
+        if self._is_nothing(object_id):
+            raise PromptError(
+                f"There is nothing of object {object_id} yet; choose another object, "
+                "or click on it first."
+            )
         here = index_on(frames, view.plane, view.position)
         assert here is not None
         prompted = self._prompted(frames, object_id)
-        if kind == ABSENT and here in prompted:
-            raise PromptError(
-                f"Object {object_id} has prompts on this frame; delete them first."
-            )
-        if kind == BEGIN and any(index < here for index in prompted):
-            raise PromptError(
-                f"Object {object_id} has prompts before this frame; delete them first."
-            )
         before = here < min(prompted, default=here)  # where an end is a beginning
-        if kind == END and not before and any(index > here for index in prompted):
+        denied = [
+            key
+            for index, key in prompted.items()
+            if (kind == ABSENT and index == here)
+            or (kind == BEGIN and index < here)
+            or (kind == END and index > here and not before)
+        ]
+        # Masks are painted over or erased, not deleted: this does it as well.
+        if controller.starts.prompts(with_masks=False).keys() & denied:
+            where = {ABSENT: "on", BEGIN: "before", END: "after"}[kind]
             raise PromptError(
-                f"Object {object_id} has prompts after this frame; delete them first."
+                f"Object {object_id} has prompts {where} this frame; delete them first."
             )
         step = controller.steps.begin("mark")
+        controller.starts.drop(denied, step)
+        controller.steps.look()
         mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
-            forward, review = kind != BEGIN and not before, self.record.review
+            forward = kind != BEGIN and not before
+            beyond = range(here + 1, len(frames)) if forward else range(here)
+            review, ledger = self.record.review, controller.ledger
 
-            def where() -> list[tuple[int, ...]]:
-                cut = [here]
+            def cut() -> list[tuple[int, ...]]:
+                there = [here]
                 if kind != ABSENT:
-                    cut = _beyond(review, frames, object_id, here, forward)
-                return [frames.position(index) for index in cut]
+                    there = _among(beyond, review, ledger, frames, object_id)
+                return [frames.position(index) for index in there]
 
-            erase(controller.tasks, view.plane, where, object_id, step)
+            erase(controller.tasks, view.plane, cut, object_id, step)
         else:
             controller.state.status = "Mark removed; propagate to fill the frames."
         return on
 
     def next_uncertain(self) -> int | None:
-        """Go to the least certain frame that was not looked at yet."""
+        """Go to the least certain frame that was not looked at yet, and its object.
+
+        What the user does next is meant for the object that is to be looked at.
+        """
         self.need_frames()
         seen, checked = self.settled()
         flagged = {flag.frame for flag in self.flags}
@@ -181,16 +197,19 @@ class StackTools:
                 "Every frame has been looked at." if known else "Propagate first."
             )
             return None
-        self.go_to(index)
-        reasons = [
-            f"{self.controller.notes.name(flag.object_id)} {flag.text}"
-            for flag in self.flags
-            if flag.frame == index
-        ]
-        self.controller.state.status = f"Frame {index}" + (
-            f": {', '.join(reasons)}" if reasons else ": least certain so far"
-        )
+        name = self.controller.notes.name
+        here = [flag for flag in self.flags if flag.frame == index]
+        object_id = least_certain_object(self._line, index, {f.object_id for f in here})
+        reasons = [f"{name(flag.object_id)} {flag.text}" for flag in here]
+        self.visit(index, object_id)
+        reasons = reasons or [f"{name(object_id)} is the least certain so far"]
+        self.controller.state.status = f"Frame {index}: {', '.join(reasons)}"
         return index
+
+    def visit(self, index: int, object_id: int) -> None:
+        """Show a frame of the line, and let what is done next count for an object."""
+        self.go_to(index)
+        self.controller.select_object(object_id)
 
     def check(self, on: bool | None = None) -> bool:
         """Mark the frame on display as checked, or not; None switches."""
@@ -250,14 +269,22 @@ class StackTools:
             raise PromptError("Choose a stack, and the axis to follow it along.")
         return frames
 
-    def _prompted(self, frames: LayerFrames, object_id: int) -> list[int]:
-        """Frames of the line on which an object has prompts."""
-        return [
-            index
+    def _is_nothing(self, object_id: int) -> bool:
+        """Whether an object has neither pixels nor prompts, nor marks to take away."""
+        ledger, pending = self.controller.tasks.ledger, self.controller.pending
+        if ledger.uncounted or ledger.extent(object_id):
+            return False
+        said = {thing.object_id for thing in (*pending.prompts(), *self.record.marks)}
+        return object_id not in said
+
+    def _prompted(self, frames: LayerFrames, object_id: int) -> dict[int, Key]:
+        """Frames of the line on which an object has prompts, and these."""
+        return {
+            index: key
             for key in self.controller.pending.prompts()
             if key.object_id == object_id
             and (index := index_on(frames, key.plane, key.position)) is not None
-        ]
+        }
 
     # -- events -------------------------------------------------------------------
 
@@ -314,7 +341,7 @@ class StackTools:
             return
         axis, step = self.controller.state.axis, self.controller.history.last
         self.record.contradict(prompts, axis, step)
-        self._corrected = True
+        self._carrying.corrected()
 
     def _on_ended(self, kind: str) -> None:
         known = len(self._line) * len(self._known)
@@ -327,24 +354,20 @@ class StackTools:
             many = f"{number} checked frames have changed: look at them again."
             said = self.controller.state.status
             self.controller.state.status = f"{said} {some if number == 1 else many}"
-        more = self.controller.runner.awaits("predict")
-        if kind != "predict" or more or not self._corrected:
-            return
-        self._corrected = False
-        frames = self.frames()
-        followed = frames is not None and self.record.journal.followed(frames)
-        if self.controller.state.follow_corrections and followed:
-            try:
-                self.controller.propagate(changes=True)
-            except Sam2Error as error:
-                self.controller.state.status = str(error)
+        self._carrying.on_ended(kind)
 
 
-def _beyond(
-    review: Review, frames: LayerFrames, object_id: int, here: int, forward: bool
+def _among(
+    indices: range,
+    review: Review,
+    ledger: Ledger,
+    frames: LayerFrames,
+    object_id: int,
 ) -> list[int]:
-    """Frames after frame ``here``, or before, that a mark on it cuts off."""
-    cut = range(here + 1, len(frames)) if forward else range(here)
+    """Those of some frames on which an object has pixels, wherever they come from."""
+    if frames.plane != (frames.ndim - 2, frames.ndim - 1):
+        return list(indices)  # of other planes the ledger does not know
     shown = review.shown(frames.plane, frames.fixed, frames.axis)
-    known = shown.get(object_id)
-    return list(cut) if known is None else [i for i in cut if i in known]
+    places = {*ledger.places(object_id), *ledger.uncounted}
+    there = {index_on(frames, frames.plane, place) for place in places}
+    return [i for i in indices if i in shown.get(object_id, ()) or i in there]

@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_sam2 import _aside
 from napari_sam2 import _layers as layers
 from napari_sam2._channels import coincide, one_picture
+from napari_sam2._drawing import Drawing, finished_rows
 from napari_sam2._hand import Hand
 from napari_sam2._label_colors import LabelColors
 from napari_sam2._prompts import keys_of
@@ -21,7 +22,7 @@ from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import napari.components
     from napari.layers import Image, Labels, Points, Shapes
@@ -63,6 +64,7 @@ class Stage:
         self._colors = LabelColors()
         self._resting = Resting(viewer)
         self.hand = Hand(viewer)
+        self.drawing = Drawing(viewer, self.quiet)
         self._held: tuple[int, str] | None = None  # until the layers are made
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
@@ -147,11 +149,8 @@ class Stage:
             belong(labels, image)  # before another dock takes them for nobody's
             self.set_labels(self._add(labels))
         if made:
-            shapes, points = self.shapes, self.points
-            if shapes is None:
-                shapes = self._add(layers.new_shapes(image))
-            if points is None:
-                points = self._add(layers.new_points(image))
+            shapes = self.shapes or self._add(layers.new_shapes(image))
+            points = self.points or self._add(layers.new_points(image))
             self._use(points, shapes)
         if made or held is not None:
             self.hand.go_on((self.points, self.shapes, self.labels), held)
@@ -209,6 +208,7 @@ class Stage:
     def add_shapes(self, outlines: Any, kind: str, positive: bool = True) -> None:
         """Add shapes with full data coordinates (N, ndim), as a drag would."""
         shapes = self.ensure()[2]
+        self.drawing.end()
         self._polarity_once = layers.POLARITIES[0 if positive else 1]
         shapes.add([np.asarray(xy, float) for xy in outlines], shape_type=kind)
 
@@ -221,6 +221,7 @@ class Stage:
     def restore(self, saved: Snapshot) -> None:
         """Put the content of the prompt layers back, without events of ours."""
         if self.points is not None and self.shapes is not None:
+            self.drawing.drop()
             with self.quiet():
                 restore(saved, self.points, self.shapes)
                 self.masks = dict(saved.masks)
@@ -230,7 +231,7 @@ class Stage:
         """Number of points, shapes and masks given for one object, in all frames."""
         masks = self.masks.items()
         return sum(m.given for key, m in masks if key.object_id == object_id) + sum(
-            int((layer.features["object_id"] == object_id).sum())
+            int((finished_rows(layer)["object_id"] == object_id).sum())
             for layer in (self.points, self.shapes)
             if layer is not None
         )
@@ -238,30 +239,28 @@ class Stage:
     def remove_prompts(self, object_id: int) -> None:
         """Delete all prompts of one object, without events of ours."""
         self.masks = {k: m for k, m in self.masks.items() if k.object_id != object_id}
-        with self.quiet():
-            for layer in (self.points, self.shapes):
-                if layer is None or len(layer.data) == 0:
-                    continue
-                ids = layer.features["object_id"].to_numpy()
-                layer.remove([int(i) for i in np.flatnonzero(ids == object_id)])
+        self._remove(lambda key: key.object_id == object_id)
 
     def remove_keys(self, keys: set[Key]) -> None:
         """Delete the points and shapes of some objects in some planes."""
+        self._remove(keys.__contains__)
+
+    def _remove(self, gone: Callable[[Key], bool]) -> None:
+        self.drawing.drop()
         with self.quiet():
             for layer in (self.points, self.shapes):
                 if layer is not None and len(layer.data):
-                    found = [i for i, key in enumerate(keys_of(layer)) if key in keys]
+                    found = [i for i, key in enumerate(keys_of(layer)) if gone(key)]
                     layer.remove(found)
 
     def move_prompts(self, sources: Sequence[int], target: int) -> None:
         """Let the points and shapes of some objects be another's; masks are dropped."""
         gone = {*sources, target}
         self.masks = {k: m for k, m in self.masks.items() if k.object_id not in gone}
-        with self.quiet():
-            for layer in (self.points, self.shapes):
-                if layer is not None and len(layer.data):
-                    ids = layer.features["object_id"]
-                    layer.features["object_id"] = ids.where(~ids.isin(sources), target)
+        for layer in (self.points, self.shapes):
+            if layer is not None:
+                ids = layer.features["object_id"]
+                layer.features["object_id"] = ids.where(~ids.isin(sources), target)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -288,12 +287,12 @@ class Stage:
         self.points, self.shapes = points, shapes
         self._resting.use(shapes)
         self.hand.use(points, shapes)
+        self.drawing.use(shapes)
         for layer in (points, shapes):
             if layer is not None:
                 layer.events.data.connect(self._on_data)
         if shapes is not None:
-            selected = shapes.selected_data.events.items_changed
-            selected.connect(self._on_shapes_selected)
+            shapes.selected_data.events.items_changed.connect(self._on_shapes_selected)
         if points is not None:
             points.events.feature_defaults.connect(self._on_defaults)
             points.mouse_drag_callbacks.append(self._on_press)
@@ -323,7 +322,9 @@ class Stage:
         action = str(getattr(event.action, "value", event.action))
         if self._quiet or action not in COMMITTED:
             return
-        layers.drop_stale_rows(event.source)
+        if layers.drop_stale_rows(event.source):
+            self.drawing.changed.emit()
+            return
         polarity, self._polarity_once = self._polarity_once, ""
         if polarity and len(event.source.data):
             features = event.source.features

@@ -14,7 +14,7 @@ from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts, collect
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from napari.layers import Labels
 
@@ -150,19 +150,23 @@ class Starts:
 
         Empty masks leave nothing of the prompts.
         """
-        history = self.steps.history
         self.stage.remove_keys(set(masks))
-        for key in masks:
-            self.stage.masks.pop(key, None)
-        empty = {key for key, mask in masks.items() if mask.bounds() is None}
+        empty = [key for key, mask in masks.items() if mask.bounds() is None]
+        self.drop(empty, step)
         self.keep({k: mask for k, mask in masks.items() if k not in empty}, step)
-        for key in masks:
-            if key in empty:
-                history.forget(key, step)
-                history.record.journal.note(key, ObjectPrompts(), step)
+
+    def drop(self, keys: Iterable[Key], step: Step | None) -> None:
+        """These masks are prompts no more, and the labels show nothing of them."""
+        history = self.steps.history
+        for key in keys:
+            self.stage.masks.pop(key, None)
+            history.forget(key, step)
+            history.record.journal.note(key, ObjectPrompts(), step)
 
     def keep(self, masks: Mapping[Key, PackedMask], step: Step | None) -> None:
         """Take masks for what the prompts of these keys lead to.
+
+        Marks that deny them are taken away.
 
         Parameters
         ----------
@@ -181,3 +185,6 @@ class Starts:
         for key in masks:
             history.note(key, prompts[key], step)
             history.record.journal.note(key, prompts[key], step)
+        objects = {key.object_id for key in masks}
+        told = [key for key in prompts if key.object_id in objects]
+        history.record.contradict(told, self.steps.state.axis, step)

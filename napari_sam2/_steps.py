@@ -143,8 +143,10 @@ class Steps:
     def undo(self) -> Moment | None:
         """Take back the newest step; returns where that leads, or None.
 
-        Prompts that wait go first, one by one.
+        A shape that is being drawn goes first, then prompts that wait, one by one.
         """
+        if self.stage.drawing.drop():
+            return None
         if self.ids.held:
             self.ids.drop()
             self.put_back()

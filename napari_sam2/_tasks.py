@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -26,6 +27,7 @@ from napari_sam2._messages import (
 )
 from napari_sam2._remedies import remedies
 from napari_sam2._settings import usable
+from napari_sam2._shortfall import shortfall
 from napari_sam2._starts import shown
 from sam2_core.errors import Cancelled, CheckpointError, OutOfMemoryError, Sam2Error
 
@@ -72,6 +74,8 @@ class Tasks:
 
     failed = Signal(Sam2Error)
     awaited = Signal(bool)  # whether the mask of a prompt is about to come
+    asking = Signal()  # prompts are to be answered next
+    downloaded = Signal()
     ended = Signal(str)  # kind of a job that is over
     history_changed = Signal()
     remedies_found = Signal(list)  # of Remedy: the device ran out of memory
@@ -95,6 +99,7 @@ class Tasks:
         self._unfinished: list[Callable[[], None]] = []  # sessions that are restored
         self._advised = ""
         state.events.tool.connect(self.renew)
+        stage.drawing.changed.connect(self.rest)
 
     @property
     def history(self) -> History:
@@ -143,13 +148,9 @@ class Tasks:
         self.submit("prepare", lambda stop: ahead(choice, frames, stop))
 
     def download(self) -> None:
-        """Fetch the chosen model on the user's request, then load it."""
-        name = self.state.model
-
-        def work(stop: Stop) -> Iterator[Any]:
-            return self.engine.download(name, stop)
-
-        self.submit("download", work, then=lambda: self.prepare(None))
+        """Fetch the chosen model on the user's request."""
+        name, fetch, then = self.state.model, self.engine.download, self.downloaded.emit
+        self.submit("download", lambda stop: fetch(name, stop), then=then)
 
     def predict(
         self,
@@ -174,8 +175,9 @@ class Tasks:
                 yield from watch(entry, self.engine, asked, stop)
 
         self.awaited.emit(True)
+        self.asking.emit()
         self.submit("predict", work, step, begin=begin, entries=entries)
-        if (busy := self.state.busy) in LATER:
+        if (busy := self.state.busy) in LATER and self.runner.awaits(busy):
             self.state.status = (
                 f"Your prompt is answered once {LATER[busy]}; Esc stops that."
             )
@@ -292,7 +294,7 @@ class Tasks:
 
         It writes into the labels in use now, also if others are when results come.
         """
-        began, asks = 0.0, kind in ASKING
+        began, asks, short = 0.0, kind in ASKING, ""
         labels, history = self.stage.labels, self.history
 
         def on_start() -> None:
@@ -302,11 +304,15 @@ class Tasks:
             self.state.update(busy=kind, done=0, total=total, seconds_left=None)
 
         def on_item(item: Any) -> None:
+            nonlocal short
             # What the user erases or divides goes; masks of the model are careful.
             rules = self.rules if asks else _labels.Rules()
+            rules = replace(rules, parts=kind == "propagate" and rules.keep_others)
             self._on_item(item, step, rules, labels, history)
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
+            if kind == "predict" and isinstance(item, PlaneMasks) and not short:
+                short = shortfall(labels, item, self.notes, self.state)
             counted = isinstance(item, PlaneMasks | Passed | _replay.Redo)
             if counted and (total or kind == "propagate"):
                 done = self.state.done + (not total or self.state.done < total)
@@ -328,7 +334,7 @@ class Tasks:
                 self.fail(error)
             else:
                 said = f"{done} frames in {seconds:.1f} s." if done else IDLE
-                self.rest(said if kind == "propagate" and (done or total) else "")
+                self.rest(said if kind == "propagate" and (done or total) else short)
                 then()
             if error is not None:
                 failed(error)

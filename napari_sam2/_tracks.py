@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRACKS_NAME = "SAM2 tracks"
+MADE_FROM = "napari_sam2_labels"  # in the metadata of tracks: id of the labels layer
 TAIL_WIDTH = 4  # napari's own, 2 pixels, is hardly seen on a mask
 
 
@@ -125,6 +126,7 @@ def make_tracks(
         features={"label": rows[order, 0].astype(np.uint32)},
         graph=graph,
         name=TRACKS_NAME,
+        metadata={MADE_FROM: str(labels.unique_id)},
         tail_width=TAIL_WIDTH,
         color_by="label",
         colormaps_dict={"label": labels.colormap},

@@ -15,7 +15,7 @@ from sam2_core.answers import Answer
 from sam2_core.close_following import TURNS, follow
 from sam2_core.closeups import CloseUps
 from sam2_core.memory import Memory, Outline, logits_of
-from sam2_core.pictures import picture_of
+from sam2_core.pictures import is_blank, picture_of
 from sam2_core.portraits import Portrait
 from sam2_core.prompts import SparsePrompt
 from sam2_core.questions import window_of_mask
@@ -60,6 +60,8 @@ class CloseMemory(Memory):
         The mask; of an absent object where it was last seen. None once forgotten.
     seen_on : int
         Frame of ``answer``.
+    blanks : int
+        Frames since then on which nothing at all was to be seen.
     frame_hw : tuple of int
         Height and width of the frames.
     trust : float
@@ -70,6 +72,7 @@ class CloseMemory(Memory):
 
     answer: Answer | None = None
     seen_on: int = 0
+    blanks: int = 0
     frame_hw: tuple[int, int] = (0, 0)
     trust: float = 0.0
     portrait: Portrait | None = None
@@ -204,8 +207,16 @@ class CloseTracker:
         found: dict[int, Memory] = {
             row: self._absent(memory, _trust(memory, 0.0))
             for row, memory in enumerate(before)
-            if memory.answer is None or abs(frame_index - memory.seen_on) > PATIENCE
+            if memory.answer is None
+            or abs(frame_index - memory.seen_on) - memory.blanks > PATIENCE
         }
+        looked_for = [memory for row, memory in enumerate(before) if row not in found]
+        if looked_for and self._is_blank(frame_index, looked_for[0]):
+            return [
+                found.get(row)
+                or self._absent(replace(memory, blanks=memory.blanks + 1), memory.trust)
+                for row, memory in enumerate(before)
+            ]
         alike: dict[int, list[int]] = {}
         for row, memory in enumerate(before):
             if row not in found:
@@ -224,6 +235,13 @@ class CloseTracker:
                 else:
                     found[row] = self._absent(before[row], trust)
         return [found[row] for row in range(len(before))]
+
+    def _is_blank(self, frame_index: int, memory: CloseMemory) -> bool:
+        """Whether a frame shows nothing, which says nothing of the objects."""
+        assert memory.answer is not None
+        picture = self[frame_index].image
+        x0, x1, y0, y1 = memory.answer.window.pixels(self.frames.shape)
+        return is_blank(picture, (slice(y0, y1), slice(x0, x1)))
 
     def _last(self, bank: MemoryBank, frame_index: int) -> CloseMemory:
         """The object on a frame it has been on, from its outline if need be."""

@@ -278,7 +278,8 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise ImageError(f"There is no folder {path.parent}: create it first.")
     if exists and not overwrite:
         raise ImageError(
-            f"{path} exists already: choose another name or allow to overwrite it."
+            f"{path} exists already: choose another name, or allow to overwrite it "
+            "(--overwrite, or overwrite=True in Python)."
         )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sam2_core.frames import FrameSource
 
 TILED_FROM = 1024**2  # pixels; frames up to that are read whole
+STRIP = 512  # rows that are compared at once
 
 
 class Picture(Protocol):
@@ -122,6 +123,29 @@ def picture_of(frames: FrameSource, index: int, device: torch.device) -> Picture
 def whole_picture(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     """An image (H, W, 3) uint8 as (3, H, W); grey ones have one channel, expanded."""
     return _planes(image, device).expand(3, -1, -1)
+
+
+def is_blank(picture: Picture, near: tuple[slice, slice]) -> bool:
+    """Whether all of a picture looks the same, as that of a dropped frame does.
+
+    Parameters
+    ----------
+    picture : Picture
+        A frame.
+    near : (slice, slice)
+        Rows and columns that are read in any case; they nearly always tell.
+    """
+    _, height, width = picture.shape
+    strips = [slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP)]
+    first: Tensor | None = None
+    for rows, columns in (near, *((strip, slice(0, width)) for strip in strips)):
+        if rows.start == rows.stop or columns.start == columns.stop:
+            continue
+        part = picture[:, rows, columns]
+        first = part[:, :1, :1] if first is None else first
+        if bool((part != first).any()):
+            return False
+    return True
 
 
 def _planes(image: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -61,7 +61,14 @@ class FramePrompt:
         """Box as the predictors take it, (4,) float32 xyxy; None without one."""
         return None if self.box_xyxy is None else np.array(self.box_xyxy, np.float32)
 
-    def check(self, shape: tuple[int, int], frames: int = 1) -> None:
+    @property
+    def positive(self) -> bool:
+        """Whether it says where the object is."""
+        return self.box_xyxy is not None or 1 in self.labels
+
+    def check(
+        self, shape: tuple[int, int], frames: int = 1, corrects: bool = False
+    ) -> None:
         """PromptError unless everything lies inside the image and makes sense.
 
         Parameters
@@ -70,6 +77,9 @@ class FramePrompt:
             Height and width in pixels.
         frames : int
             Number of frames.
+        corrects : bool
+            Whether another frame says where the object is, so that negative points
+            are enough.
         """
         height, width = shape
         size = f"the image is {width} x {height} pixels (x 0 to {width - 1}, y 0 to "
@@ -83,12 +93,12 @@ class FramePrompt:
         for x, y in self.points_xy:
             if min(x, y) < -0.5 or x > width - 0.5 or y > height - 0.5:
                 raise PromptError(f"Point {x:g},{y:g} of {who} lies outside: {size}.")
+        if not (self.positive or corrects):
+            raise PromptError(
+                f"{who.capitalize()} has no positive point and no box in frame "
+                f"{self.frame_index}: add one of them."
+            )
         if self.box_xyxy is None:
-            if 1 not in self.labels:
-                raise PromptError(
-                    f"{who.capitalize()} has no positive point and no box in frame "
-                    f"{self.frame_index}: add one of them."
-                )
             return
         x0, y0, x1, y1 = self.box_xyxy
         text = f"Box {x0:g},{y0:g},{x1:g},{y1:g} of {who}"

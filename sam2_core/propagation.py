@@ -10,7 +10,7 @@ from sam2_core.inference import inference
 from sam2_core.sweeps import Route, Sweep, whose_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from sam2_core.followed import FollowedObject
     from sam2_core.memory import Memory
@@ -181,9 +181,15 @@ class Propagation:
     def _whole_route(
         self, known: FollowedObject, reverse: bool, direction: str, changes: bool
     ) -> Route:
-        """Away from the first prompt, in the light of all; or from what has changed."""
+        """Away from the first prompt, in the light of all; or from what has changed.
+
+        Back alone, it begins at the last one unless forward has found what is between.
+        """
         if not changes:
-            return Route(known, {known.first})
+            last = max(known.prompts)
+            between = range(known.first + 1, last)
+            left = direction == "backward" and not _forward(known, between)
+            return Route(known, {last if left else known.first})
         starts = {
             # A frame whose prompts are gone is found again on the way forward.
             frame - 1 if reverse and frame not in known.bank.conditioning else frame
@@ -208,6 +214,8 @@ class Propagation:
         first = min(telling or prompted)
         if reverse:
             skipped = set(range(first, max(prompted))) - later - prompted
+            if direction == "backward":
+                skipped = _forward(known, skipped)
         elif direction == "both":
             skipped = later
         # Where prompts are gone, their whole surroundings are found again.
@@ -248,6 +256,11 @@ class Propagation:
         for known in swept.values():
             for reverse in course.ways:
                 known.settle(reverse)
+
+
+def _forward(known: FollowedObject, frames: Iterable[int]) -> set[int]:
+    """Those of some frames that were found on the way forward."""
+    return {t for t in frames if known.directions.get(t) is False}
 
 
 def tellers(reaches: Mapping[int, float]) -> dict[int, int]:

@@ -293,7 +293,8 @@ class VideoSession:
             unless ``passed``.
         direction : {"both", "forward", "backward"}
             "forward" goes from an object's first prompted frame to ``stop``, "backward"
-            from there to ``start``, "both" does one after the other, or both in turns
+            to ``start`` from there, or from the last one unless "forward" has found
+            what is between, "both" does one after the other, or both in turns
             (``around``).
         only_changed : bool
             Do only what prompts have changed since they were last carried in a

@@ -144,8 +144,9 @@ def track(
         check_not_input(out, stack)
     with open_stack(stack, value_range, channel_axis, select) as frames:
         length, shape = len(frames), frames.shape
+        seeds = {prompt.object_id for prompt in asked if prompt.positive}
         for prompt in asked:
-            prompt.check(shape, length)
+            prompt.check(shape, length, corrects=prompt.object_id in seeds)
         for index in sorted({prompt.frame_index for prompt in asked}):
             check_contrast(frames.frame(index), f"Frame {index} of {stack}")
         first, last = _limits(start, stop, length)
@@ -195,6 +196,17 @@ def _open_session(
     usual = "auto" if preset is None else find_preset(preset).dtype
     network = load_model(model, device, dtype or usual, compile=compile)
     session = VideoSession(network, frames, preset=preset, scope=scope, spill=spill)
+    _add(session, [prompt for prompt in prompts if prompt.positive])
+    corrections = [prompt for prompt in prompts if not prompt.positive]
+    if corrections:  # there must be a mask to take something away from
+        where = [prompt.frame_index for prompt in corrections]
+        for _ in session.propagate(min(where), max(where)):
+            pass
+        _add(session, corrections)
+    return session
+
+
+def _add(session: VideoSession, prompts: list[FramePrompt]) -> None:
     for prompt in prompts:
         session.add_prompts(
             prompt.frame_index,
@@ -203,7 +215,6 @@ def _open_session(
             point_labels=prompt.point_labels,
             box=prompt.box,
         )
-    return session
 
 
 def _limits(start: int | None, stop: int | None, length: int) -> tuple[int, int]:

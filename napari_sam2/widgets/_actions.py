@@ -79,7 +79,7 @@ class Actions:
             raise PromptError(f"{name!r} must be one of {', '.join(values)}.")
         setattr(self.state, name, value)
         if name in ("sees", "part", "preset"):
-            self.controller.prepare()
+            self.controller.look_again()
 
     def track_all(self) -> None:
         """Follow every label of this frame through the stack."""

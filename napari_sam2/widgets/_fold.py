@@ -12,6 +12,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+NARROWEST = 300  # of docks: below, the texts of buttons are cut
+
 
 class Fold(QWidget):
     """A title to click on, and what it shows or hides.

@@ -108,7 +108,9 @@ class ObjectPanel(QWidget):
         return [self.model.rows[row].object_id for row in sorted(rows)]
 
     def refresh(self) -> None:
-        """Show the objects as they are."""
+        """Show the objects as they are, once no name is being typed."""
+        if self.table.state() == QAbstractItemView.EditingState:
+            return
         chosen = self.selected
         self._quiet = True
         self.model.show(self._objects.rows())
@@ -181,6 +183,7 @@ class ObjectPanel(QWidget):
         self.new.clicked.connect(self._on_new)
         self.merge.clicked.connect(self._on_merge)
         self.track.clicked.connect(self._on_track)
+        self.table.itemDelegate().closeEditor.connect(self._on_change)
         self.table.rename_pressed.connect(self._on_rename_key)
         self.table.delete_pressed.connect(self._on_delete_key)
 
@@ -213,7 +216,7 @@ class ObjectPanel(QWidget):
 
     # -- slots --------------------------------------------------------------------
 
-    def _on_change(self) -> None:
+    def _on_change(self, *_: Any) -> None:
         self._drawing.ask()
 
     def _on_object(self, object_id: int) -> None:

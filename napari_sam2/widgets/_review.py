@@ -49,7 +49,8 @@ class ReviewPanel(QGroupBox):
         self.summary.setWordWrap(True)
         self.next = QPushButton("Next uncertain")
         self.next.setToolTip(
-            "Go to the least certain frame that was not looked at" + hint("uncertain")
+            "Go to the least certain frame that was not looked at, and to the object "
+            "to look at there" + hint("uncertain")
         )
         self.checked = QPushButton("Checked")
         self.checked.setCheckable(True)
@@ -66,7 +67,7 @@ class ReviewPanel(QGroupBox):
         self.no = QPushButton("No")
         self.no.setToolTip("Not a division; it is not asked again")
         self.show_it = QPushButton("Show")
-        self.show_it.setToolTip("Go to that frame")
+        self.show_it.setToolTip("Go to that frame, and choose that object")
         answers = QHBoxLayout()
         answers.setSpacing(4)
         for button in (self.show_it, self.yes, self.no):
@@ -134,7 +135,7 @@ class ReviewPanel(QGroupBox):
 
     def _on_show(self) -> None:
         if self._suspect is not None:
-            self._tools.go_to(self._suspect.frame)
+            self._tools.visit(self._suspect.frame, self._suspect.parent)
 
     def _on_yes(self) -> None:
         self.answer_requested.emit(self._suspect, True)

@@ -138,7 +138,8 @@ class SeeingPanel(QObject):
     def _on_look(self, event: Any = None) -> None:
         source = getattr(event, "source", None)
         alone = self._state.sees == "layer"
-        if alone and type(source) is Image and source is not self._state.image:
+        other = alone and type(source) is Image and source is not self._state.image
+        if other and event.type != "visible":  # it may cover the image
             return
         self.refresh()
         if type(getattr(event, "value", source)) is Image or type(source) is Image:

@@ -9,13 +9,14 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
+    QMessageBox,
     QPushButton,
     QSizePolicy,
     QWidget,
 )
 
 from napari_sam2._disk_labels import on_disk
-from napari_sam2._session_file import SUFFIX
+from napari_sam2._session_file import SUFFIX, named
 
 if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
@@ -79,8 +80,19 @@ class SessionPanel(QWidget):
         folder = Path(image.source.path).parent if image.source.path else Path.home()
         start = str(folder / f"{image.name}{SUFFIX}")
         path, _ = QFileDialog.getSaveFileName(self, "Save session", start, FILTER)
-        if path:
+        if path and self._may_write(path):
             self.save_requested.emit(path)
+
+    def _may_write(self, path: str) -> bool:
+        """Ask about the file that is written if the dialog has asked about another."""
+        file = named(path)
+        if file == Path(path) or not file.exists():
+            return True
+        text = f"{file.name} already exists.\nDo you want to replace it?"
+        answer = QMessageBox.warning(
+            self, "Save session", text, QMessageBox.Yes | QMessageBox.No, QMessageBox.No
+        )
+        return bool(answer == QMessageBox.Yes)
 
     def _on_tracks(self) -> None:
         self.tracks_requested.emit()

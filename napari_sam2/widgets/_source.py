@@ -9,6 +9,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
+from napari_sam2._channels import one_picture
+from napari_sam2._cover import why_unseen
 from napari_sam2._layers import why_not_labels
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
 from sam2_core.config import list_models
@@ -76,10 +78,12 @@ class SourcePanel(QWidget):
             state.events[name].connect(self.refresh)
         state.events.busy.connect(self.refresh)
         self._tool = ""  # that was in hand when an image came
+        # Layers may be on their way, and several may go at once.
         self._settled = QTimer(self, singleShot=True, interval=0)
         self._settled.timeout.connect(self._on_settled)
-        self._layers = viewer.layers
+        self._viewer = viewer
         viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removing.connect(self._on_removing)
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
@@ -146,10 +150,34 @@ class SourcePanel(QWidget):
             self._tool = self._state.tool
             self._settled.start()
 
+    def _on_removing(self, event: Any) -> None:
+        """Another image takes the place of the one in use.
+
+        A channel of the same picture goes on with its prompts and labels, as long as
+        all of them are there.
+        """
+        layers, image = self._viewer.layers, self._state.image
+        if image is None or layers[event.index] is not image:
+            return
+        self._settled.start()
+        others = [each for each in layers if _is_image(each) and each is not image]
+        channels = [each for each in others if one_picture(image, each, layers)]
+        if channels and self._state.labels in layers:
+            self.image_requested.emit(channels[-1])
+
     def _on_settled(self) -> None:
         """Once it is in the list, napari makes an image the active layer."""
         tool, self._tool = self._tool, ""
-        if _is_image(self._layers.selection.active) and not self._state.tool:
+        viewer, state = self._viewer, self._state
+        if state.image is None:
+            images = [layer for layer in reversed(viewer.layers) if _is_image(layer)]
+            images.sort(key=lambda layer: not layer.visible)
+            if images:
+                self.image_requested.emit(images[0])
+            return
+        if why_unseen(viewer, state, state.image):
+            return  # clicks are meant for the image that is seen
+        if _is_image(viewer.layers.selection.active) and not state.tool:
             self.tool_requested.emit(tool)
 
     def _on_labels(self, layer: Any) -> None:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 from napari_sam2.widgets._pulse import Drawing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,7 @@ LOW, HIGH = (206, 72, 48), (36, 92, 168)  # orange against blue, also for colour
 CERTAINTIES = 0.6, 0.75, 0.85, 0.91, 0.97  # most masks are between the last three
 COLORS = LOW, (238, 140, 70), (250, 214, 130), (142, 190, 220), HIGH
 GUTTER, FOOT, MIN_ROW, MAX_ROW = 14, 8, 4, 14
+ROOM = 8  # height of rows with triangles of their own; else they are above all rows
 UNKNOWN, EMPTY = np.nan, -1.0
 
 
@@ -67,8 +68,9 @@ def squeeze(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
 class Strip(QWidget):
     """One row per object, one column per frame.
 
-    White marks are prompts, triangles on top ask to look there, a line at the foot says
-    that a frame was checked. A click goes to the frame, and to the object of the row.
+    White marks are prompts, triangles ask to look there, a line at the foot says that a
+    frame was checked. The current object's row has a frame. A click goes to the frame,
+    and to the object of the row.
 
     Parameters
     ----------
@@ -101,6 +103,7 @@ class Strip(QWidget):
         tools.changed.connect(self.refresh)
         tools.measured.connect(self._on_measured)
         tools.moved.connect(self._on_moved)
+        tools.controller.state.events.object_id.connect(self._on_moved)
         self.refresh()
 
     def refresh(self) -> None:
@@ -150,8 +153,10 @@ class Strip(QWidget):
         track.setAlpha(18)
         painter.fillRect(area, track)  # where nothing is known yet
         painter.drawImage(area, self._image)
+        current = self._tools.controller.state.object_id
         for number, object_id in enumerate(self.ids):
-            swatch = QRectF(1, FOOT + number * row + 1, GUTTER - 6, max(2, row - 2))
+            wide = GUTTER if object_id == current else GUTTER - 6
+            swatch = QRectF(1, FOOT + number * row + 1, wide - 1, max(2, row - 2))
             painter.fillRect(swatch, _qcolor(self._label_color(object_id)))
         painter.setPen(QPen(QColor(0, 0, 0, 150), 1))  # they are on pale colours, too
         painter.setBrush(QColor(255, 255, 255, 230))
@@ -160,27 +165,42 @@ class Strip(QWidget):
             y = FOOT + (number + 0.5) * row
             size = min(5.0, row - 2)
             painter.drawEllipse(QPointF(x, y), size / 2, size / 2)
-        painter.setPen(Qt.NoPen)
-        self._draw_flags(painter, column)
         _, checked = self._tools.settled()
+        self._draw_flags(painter, checked)
+        painter.setPen(Qt.NoPen)
         painter.setBrush(QColor(60, 170, 90))
         foot = FOOT + row * len(self.ids) + 3
         for index in checked:
             painter.drawRect(QRectF(GUTTER + index * column, foot, max(1, column), 3))
         here = self._tools.here()
+        painter.setBrush(Qt.NoBrush)
+        if current in self.ids:
+            painter.setPen(QPen(text, 1))
+            top = FOOT + self.ids.index(current) * row
+            painter.drawRect(QRectF(0.5, top, self.width() - 1, row))
         if here is not None:
-            painter.setBrush(Qt.NoBrush)
             painter.setPen(QPen(text, 1.5))
             left, width = GUTTER + here * column, max(3.0, column)
             painter.drawRect(
                 QRectF(left - 0.5, FOOT - 1, width + 1, row * len(self.ids) + 2)
             )
 
-    def _draw_flags(self, painter: QPainter, column: float) -> None:
-        painter.setBrush(QColor(*LOW))
-        for index in {flag.frame for flag in self._tools.flags}:
-            x = GUTTER + (index + 0.5) * column
-            corners = [(x - 3.5, 0), (x + 3.5, 0), (x, 6)]
+    def _draw_flags(self, painter: QPainter, checked: Collection[int]) -> None:
+        """A triangle for each warning, but for frames that the user has checked."""
+        row, column = self._row(), self._column()
+        current = self._tools.controller.state.object_id
+        flags = {(flag.object_id == current, flag) for flag in self._tools.flags}
+        # Those of the current object come last, on top.
+        for own, flag in sorted(flags, key=lambda entry: entry[0]):
+            if flag.frame in checked or flag.object_id not in self.ids:
+                continue
+            roomy, color = row >= ROOM, QColor(*LOW)
+            top = FOOT + self.ids.index(flag.object_id) * row + 1 if roomy else 0.5
+            color.setAlpha(255 if own or roomy else 130)
+            painter.setBrush(color)
+            painter.setPen(QPen(QColor(255, 255, 255), 1) if roomy else Qt.NoPen)
+            x, tip = GUTTER + (flag.frame + 0.5) * column, min(7.0, row - 2)
+            corners = [(x - 4, top), (x + 4, top), (x, top + tip if roomy else 6)]
             painter.drawPolygon(QPolygonF([QPointF(*corner) for corner in corners]))
 
     def _redraw(self) -> None:

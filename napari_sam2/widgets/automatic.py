@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEventLoop, QSize
+from qtpy.QtCore import QEventLoop, QSize, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -31,9 +31,11 @@ from napari_sam2._state import SEES
 from napari_sam2.widgets._choosing import ChoicePanel
 from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts, pass_on
+from napari_sam2.widgets._fold import NARROWEST
 from napari_sam2.widgets._searching import SearchPanel, SearchProgress
 from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._source import SourcePanel
+from napari_sam2.widgets._tabs import join
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import PromptError, Sam2Error
 from sam2_core.registry import choose_cache_dir
@@ -106,6 +108,9 @@ class AutomaticWidget(QWidget):
         make_shortcuts(self, partial(_press, weakref.ref(self)))
         when_gone(self, _close, self.runner, engine)
         self._begin(viewer)
+        docked = QTimer(self, singleShot=True, interval=0)
+        docked.timeout.connect(self._on_docked)
+        docked.start()
 
     # -- for scripts --------------------------------------------------------------
 
@@ -228,7 +233,7 @@ class AutomaticWidget(QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
-        self.setMinimumWidth(260)
+        self.setMinimumWidth(NARROWEST)
 
     def sizeHint(self) -> QSize:
         """Narrow, and tall enough to need no scroll bar."""
@@ -264,6 +269,9 @@ class AutomaticWidget(QWidget):
         self._show_status()
 
     # -- slots --------------------------------------------------------------------
+
+    def _on_docked(self) -> None:
+        join(self, "napari-sam2-segment")
 
     def _try(self, method: str, *args: Any, **kwargs: Any) -> None:
         """Call a method for the user; what goes wrong becomes a notification."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QSize
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
@@ -21,12 +20,12 @@ from napari_sam2._layers import unwrap
 from napari_sam2._objects import Objects
 from napari_sam2._other_strokes import OtherStrokes
 from napari_sam2._settings import load_settings
-from napari_sam2._sharing import leave
+from napari_sam2._sharing import first_image, leave
 from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
 from napari_sam2.widgets._closing import when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts
-from napari_sam2.widgets._fold import Fold, scrolling_column
+from napari_sam2.widgets._fold import NARROWEST, Fold, scrolling_column
 from napari_sam2.widgets._holding import Hold
 from napari_sam2.widgets._object_table import ObjectPanel
 from napari_sam2.widgets._options import OptionsPanel
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari.viewer
+    from napari.layers import Image, Labels
 
     from napari_sam2._models import Backend
 
@@ -212,7 +212,9 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         """Add a point at world coordinates; clicks beside the image are ignored."""
         try:
             image = self.controller.stage.ensure()[0]
-            self.controller.add_point(image.world_to_data(world), positive)
+            at = image.world_to_data(world)
+            self.controller.placing.check_seen(at)
+            self.controller.add_point(at, positive)
         except Sam2Error as error:
             self.state.status = str(error)
 
@@ -301,7 +303,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.progress)
         outer.addWidget(self.status_line)
-        self.setMinimumWidth(260)
+        self.setMinimumWidth(NARROWEST)
 
     def sizeHint(self) -> QSize:
         """Narrow, and tall enough to need no scroll bar."""
@@ -318,7 +320,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
         self.seeing.option_requested.connect(self._on_option)
-        self.seeing.looks_changed.connect(controller.prepare)
+        self.seeing.looks_changed.connect(controller.look_again)
         self.table.requested.connect(self._on_objects)
         self.table.count_changed.connect(self._on_count)
         self.progress.cancel_requested.connect(self.cancel)
@@ -326,16 +328,14 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         controller.tasks.failed.connect(self._on_failed)
 
     def _begin(self, viewer: Any) -> None:
-        """Choose the selected image, else the newest, without being asked."""
-        images = [layer for layer in viewer.layers if type(layer) is Image]
-        active = viewer.layers.selection.active
-        image = active if active in images else next(reversed(images), None)
+        """Choose an image, without being asked."""
+        image = first_image(viewer)
         if image is None:
             self.controller.tasks.rest()
             self.controller.prepare()
         else:
             self._try("choose_image", image)
-        for layer in images:
+        for layer in list(viewer.layers):
             self._load_session_of(layer)
 
     # -- slots --------------------------------------------------------------------

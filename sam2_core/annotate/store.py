@@ -128,15 +128,17 @@ class ResultFolder:
             if existing is not None:
                 raise ImageError(
                     f"{existing} was there before: choose another folder for the "
-                    "results or allow to overwrite them."
+                    "results, or allow to overwrite them (--overwrite, or "
+                    "overwrite=True in Python)."
                 )
         elif is_other:
             changed = [k for k in self._settings if found.get(k) != self._settings[k]]
             key = changed[0] if changed else "settings"
             raise ImageError(
                 f"{self.folder} holds results of another {key} "
-                f"({found.get(key, 'unknown')}): choose another folder for the results "
-                "or allow to overwrite them."
+                f"({found.get(key, 'unknown')}): choose another folder for the "
+                "results, or allow to overwrite them (--overwrite, or "
+                "overwrite=True in Python)."
             )
         return any(self.record(path) is None for path in paths)
 

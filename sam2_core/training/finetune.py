@@ -224,7 +224,8 @@ def check_target(out: str | os.PathLike[str], overwrite: bool) -> Path:
         raise CheckpointError(f"{path.parent} cannot be written to: choose another.")
     if path.exists() and not overwrite:
         raise CheckpointError(
-            f"{path} exists already: choose another name or allow to overwrite it."
+            f"{path} exists already: choose another name, or allow to overwrite it "
+            "(--overwrite, or overwrite=True in Python)."
         )
     return path
 

@@ -109,6 +109,30 @@ class TestTrack:
         assert second[2].tolist() == [[9, 9], [20, 20]]
         assert second[3].tolist() == [1, 0]
 
+    def test_negative_points_correct_what_was_found_on_their_frame(
+        self, engine, stack, out, tmp_path, capfd
+    ) -> None:
+        file = tmp_path / "prompts.json"
+        entries = [
+            {"object": 1, "frame": 1, "points": [[9, 9]], "labels": [0]},
+            {"object": 1, "frame": 3, "points": [[5, 5]]},
+            {"object": 2, "frame": 3, "points": [[20, 9]], "labels": [0]},
+        ]
+        file.write_text(json.dumps(entries[:2]))
+        arguments = ("--prompts", file, "--out", out, "--quiet")
+        assert run(capfd, "track", stack, *arguments).code == 0
+        asked = [call for call in engine.calls if call[0] in ("prompt", "propagate")]
+        assert [call[0] for call in asked] == [
+            "prompt",
+            "propagate",
+            "prompt",
+            "propagate",
+        ]
+        assert [frame for frame, *_ in engine.named("prompt")] == [3, 1]
+        file.write_text(json.dumps(entries))
+        done = run(capfd, "track", stack, *arguments, "--overwrite")
+        assert_one_line_error(done, "Object 2 has no positive point")
+
     def test_folder_of_images(self, engine, out, tmp_path, capfd) -> None:
         folder = tmp_path / "frames"
         folder.mkdir()

@@ -31,6 +31,7 @@ def disc(t):
 def stack(gone=()):
     """(T, H, W, 3) uint8 of a disc that walks 5 pixels a frame."""
     frames = np.full((LENGTH, *HW, 3), 20, np.uint8)
+    frames[:, -1, -1] = 19  # something is to be seen without it, too
     for t in range(LENGTH):
         if t not in gone:
             frames[t][disc(t)] = 200
@@ -104,6 +105,44 @@ def test_an_object_lost_for_long_is_given_up(model):
     # A frame with it, looked at in two places because it moves, then as many as
     # patience lasts; nothing after that.
     assert len(model.closeup.calls) - calls == 2 + PATIENCE
+
+
+def test_a_frame_that_shows_nothing_tells_nothing(model):
+    """Dropped frames, more of them in a row than an object that is hidden is given."""
+    frames, blanks = stack(), range(3, 3 + PATIENCE + 2)
+    frames[blanks.start : blanks.stop] = 0
+    frames[blanks.stop :] = frames[blanks.start - 1]
+    results = list(prompted(model, frames).propagate(direction="forward"))
+    for t in blanks:
+        assert not results[t].masks[1].any()
+        assert results[t].object_scores[1] < 0.5
+        assert results[t].scores[1] == 0
+    shown = [t for t in range(LENGTH) if t not in blanks]
+    for t in shown:
+        assert iou(results[t].masks[1], disc(min(t, blanks.start - 1))) > 0.85
+    whole = np.delete(frames, blanks, axis=0)
+    expected = list(prompted(model, whole).propagate(direction="forward"))
+    for t, result in zip(shown, expected, strict=True):
+        assert results[t].object_scores[1] == pytest.approx(result.object_scores[1])
+
+
+class Stubborn(Bright):
+    """Sees the object where it was, whatever there is."""
+
+    def forward(self, maps):
+        seen = super().forward(maps)
+        known = maps[:, FRAME_BEFORE]
+        if known.any():
+            seen.logits, seen.present = 4 * known, torch.full_like(seen.present, 9.0)
+        return seen
+
+
+def test_an_object_is_not_invented_on_a_frame_that_shows_nothing(model):
+    model.closeup = Stubborn().eval()
+    frames = stack()
+    frames[3] = 7
+    results = list(prompted(model, frames).propagate(direction="forward"))
+    assert [bool(r.masks[1].any()) for r in results[1:6]] == [1, 1, 0, 1, 1]
 
 
 def test_doubts_add_up_along_the_way(model):
@@ -217,6 +256,17 @@ def test_forward_then_backward_is_the_same_as_both(model):
     apart |= masks_of(session.propagate(direction="backward"))
     for t, mask in masks_of(two_prompts(model).propagate()).items():
         np.testing.assert_array_equal(mask, apart[t])
+
+
+def test_backward_alone_leaves_no_hole_between_prompts(model):
+    """Nobody else finds what is nearer to the earlier one."""
+    session = prompted(model, stack(), at=2)
+    session.add_prompts(8, 1, point_coords=[[70, 50]], point_labels=[1])
+    for _ in range(2):  # what it has found itself it finds again
+        found = masks_of(session.propagate(direction="backward"))
+        assert sorted(found) == list(range(9))
+        for t, mask in found.items():
+            assert iou(mask, disc(t)) > 0.85
 
 
 def test_a_new_prompt_changes_its_surroundings_only(model):

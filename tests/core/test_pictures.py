@@ -15,7 +15,7 @@ from sam2_core.closeups import CloseUps
 from sam2_core.frame_arrays import TILE, tile_of
 from sam2_core.frames import open_frames
 from sam2_core.nn.closeup import SIDE
-from sam2_core.pictures import TiledPicture, picture_of, whole_picture
+from sam2_core.pictures import TiledPicture, is_blank, picture_of, whole_picture
 from sam2_core.questions import NEARBY
 from sam2_core.video import VideoSession
 from sam2_core.windows import Window, cut
@@ -195,3 +195,17 @@ def test_parts_of_arrays_have_the_values_of_the_frame():
     channels = open_frames(rng.random((2, 3, 60, 80)), channel_axis=1)
     part = channels.crop(0, slice(1, 4), slice(2, 9))
     np.testing.assert_array_equal(part, channels.frame(0)[1:4, 2:9])
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_picture_is_blank_if_no_pixel_differs(grey):
+    image = np.full((1100, 60, 3), (7, 7, 7) if grey else (7, 8, 9), np.uint8)
+    near = slice(10, 20), slice(30, 40)
+    nowhere = slice(0, 0), slice(0, 0)
+    for where in (near, nowhere):
+        assert is_blank(whole_picture(image, CPU), where)
+    for at in ((12, 32), (0, 0), (1099, 59)):
+        other = image.copy()
+        other[*at, 1] += 1
+        assert not is_blank(whole_picture(other, CPU), near)
+        assert not is_blank(whole_picture(other, CPU), nowhere)

@@ -131,6 +131,14 @@ def test_what_lies_inside_passes(prompt: FramePrompt) -> None:
     prompt.check((10, 20), frames=3)
 
 
+def test_a_correction_may_be_all_negative() -> None:
+    prompt = FramePrompt(4, 2, ((5, 5),), (0,))
+    assert not prompt.positive
+    prompt.check((10, 20), frames=3, corrects=True)
+    with pytest.raises(PromptError, match="outside"):
+        FramePrompt(4, 2, ((5, 15),), (0,)).check((10, 20), 3, corrects=True)
+
+
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [

@@ -56,6 +56,15 @@ def test_a_new_object_goes_all_the_way_and_others_are_left_alone(model, session)
         np.testing.assert_array_equal(mask, expected[key])
 
 
+def test_backward_alone_goes_over_what_is_between_prompts(session):
+    session.add_prompts(6, 1, **OTHER)
+    order, masks = run(session, direction="backward")
+    assert order == [6, 5, 4, 3, 2, 1, 0]
+    assert {frame for frame, _ in masks} == set(order)
+    run(session, direction="forward")
+    assert run(session, direction="backward")[0] == [2, 1, 0]
+
+
 def test_nothing_changed_is_nothing_to_do(session):
     run(session)
     assert run(session, only_changed=True) == ([], {})

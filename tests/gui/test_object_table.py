@@ -174,3 +174,24 @@ def test_folding(three):
     fold.header.click()
     assert not w.table.isVisible()
     assert not fold.is_open
+
+
+def test_a_name_that_is_typed_outlasts_what_happens_meanwhile(three, qtbot):
+    w = three
+    w.show()
+    table = w.table.table
+    click(w, qtbot, 1, columns.NAME)
+    qtbot.keyClick(table, Qt.Key_F2)
+    editor = table.findChild(QLineEdit)
+    qtbot.keyClicks(editor, "moth")
+    w.add_point((5, 30, 30))  # frames that come in
+    w.table.refresh()
+    w.add_point((1, 5, 5), object_id=7)  # an object more
+    w.table.refresh()
+    assert table.findChild(QLineEdit) is editor
+    qtbot.keyClicks(editor, "er")
+    qtbot.keyClick(editor, Qt.Key_Return)
+    qtbot.waitUntil(lambda: w.controller.notes.name(2) == "mother")
+    qtbot.waitUntil(lambda: w.table.model.rowCount() == 4)
+    assert text(w, 1, columns.NAME) == "mother"
+    assert text(w, 1, columns.FRAMES) == "2"

@@ -37,14 +37,31 @@ def test_images_that_are_opened_leave_the_tool_in_hand(segment, qtbot):
     w = segment()
     layers, points = w.viewer_model.layers, w.controller.stage
     w.viewer_model.add_image(FLAT)
-    w.viewer_model.add_image(FLAT)
+    w.viewer_model.add_image(FLAT, blending="additive")
     qtbot.waitUntil(lambda: layers.selection.active is points.points)
     assert lit(w) == ["point"]
     press(qtbot, w.prompts.tools["box"])
-    w.viewer_model.add_image(STACK)
+    w.viewer_model.add_image(STACK, opacity=0.5)
     assert lit(w) == []
     qtbot.waitUntil(lambda: layers.selection.active is points.shapes)
     assert lit(w) == ["box"]
+
+
+def test_an_image_that_covers_the_one_in_use_puts_the_tool_down(segment, qtbot):
+    w = segment(FLAT, name="A")
+    w.take_tool("box")
+    above = w.viewer_model.add_image(FLAT + 1, name="B")
+    qtbot.wait(50)
+    assert w.viewer_model.layers.selection.active is above
+    assert lit(w) == []
+    covered = "B covers A: choose B under Image and model, or hide it."
+    assert w.status.text() == covered
+    w.add_click((20, 30), True)
+    assert not w.labels.data.any()
+    above.visible = False
+    qtbot.waitUntil(lambda: w.status.text() != covered)
+    w.add_click((20, 30), True)
+    assert w.labels.data.any()
 
 
 def test_without_a_tool_an_image_that_is_opened_is_the_active_layer(segment, qtbot):
@@ -224,7 +241,10 @@ def test_a_single_plane_has_no_controls_of_stacks(segment):
 def test_errors_are_notifications_of_one_sentence(segment, qtbot):
     w = segment(STACK)
     press(qtbot, w.stack.propagate)
-    assert messages() == ["Click on an object in one of these frames first."]
+    assert messages() == [
+        "Click on an object in one of these frames first, or take all labels of one "
+        "with Track all."
+    ]
     with pytest.raises(PromptError):
         w.propagate()
 
@@ -358,3 +378,63 @@ def test_labels_made_before_or_after_the_dock_are_offered_below(segment):
     assert "cells" in [widget.source.labels.itemText(i) for i in range(3)]
     widget.add_point((3, 10, 20))
     assert "cells" not in widget.status.text()
+
+
+def test_what_could_not_be_seen_is_answered_once_it_is(segment, qtbot):
+    w = segment(FLAT)
+    w.choose_option("sees", "shown")
+    w.state.image.visible = False
+    w.add_point((20, 30))
+    assert not w.labels.data.any()
+    w.state.image.visible = True
+    qtbot.waitUntil(lambda: bool(w.labels.data.any()))
+    w.next_object()
+    w.state.image.visible = False
+    w.add_point((5, 5))
+    assert not (w.labels.data == 2).any()
+    w.choose_option("sees", "layer")
+    assert (w.labels.data == 2).any()
+
+
+def test_an_image_that_is_removed_is_followed_by_one_that_is_left(segment, qtbot):
+    w = segment(FLAT, name="raw")
+    layers, raw = w.viewer_model.layers, w.state.image
+    w.viewer_model.add_image(FLAT + 1, name="denoised")
+    hidden = w.viewer_model.add_image(FLAT + 2, name="hidden", visible=False)
+    w.take_tool("point")
+    w.add_point((20, 30))
+    points, labels = w.controller.stage.points, w.labels
+    layers.remove(raw)
+    qtbot.waitUntil(lambda: w.state.image is not None)
+    assert w.state.image.name == "denoised"
+    assert w.labels is not labels
+    assert labels.data.any()
+    assert str(points.mode) == "pan_zoom"
+    assert w.status.text() == "Click on object 1 in the image."
+    layers.remove(w.state.image)
+    qtbot.waitUntil(lambda: w.state.image is hidden)
+
+
+def test_another_channel_goes_on_with_the_labels(segment, qtbot):
+    w = segment(FLAT, name="DAPI", blending="additive")
+    w.viewer_model.add_image(FLAT + 1, name="GFP", blending="additive")
+    w.viewer_model.add_image(np.ones((9, 9)), name="other", blending="additive")
+    w.add_point((20, 30))
+    labels, number = w.labels, len(w.viewer_model.layers)
+    w.viewer_model.layers.remove(w.state.image)
+    assert w.state.image.name == "GFP"
+    assert w.labels is labels
+    assert len(w.viewer_model.layers) == number - 1
+    w.undo()
+    assert not labels.data.any()
+
+
+def test_all_layers_can_go_at_once(segment, qtbot):
+    w = segment(FLAT, blending="additive")
+    w.viewer_model.add_image(FLAT + 1, blending="additive")
+    w.add_point((20, 30))
+    w.viewer_model.layers.clear()
+    qtbot.wait(50)
+    assert len(w.viewer_model.layers) == 0
+    assert w.state.image is None
+    assert w.status.text().startswith("Open an image")

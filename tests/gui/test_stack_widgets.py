@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,16 @@ from qtpy.QtWidgets import QApplication
 from napari_sam2._autosaves import find_offer
 from napari_sam2._image_reference import checksum
 from napari_sam2.widgets._banners import describe
-from napari_sam2.widgets._strip import EMPTY, GUTTER, HIGH, LOW, colors, squeeze
+from napari_sam2.widgets._strip import (
+    EMPTY,
+    FOOT,
+    GUTTER,
+    HIGH,
+    LOW,
+    MAX_ROW,
+    colors,
+    squeeze,
+)
 
 STACK = np.zeros((8, 40, 60), np.float32)
 DEUTERANOPIA = np.array(  # Machado et al. 2009
@@ -29,8 +39,8 @@ DEUTERANOPIA = np.array(  # Machado et al. 2009
 def stack(segment):
     """A dock of fixed width on a stack with object 1 prompted on frame 3."""
 
-    def make(data=STACK):
-        w = segment(data, axis_labels=("z", "y", "x"))
+    def make(data=STACK, axis="z"):
+        w = segment(data, axis_labels=(axis, "y", "x"))
         w.resize(320, 900)
         w.show()
         at(w, 3)
@@ -209,6 +219,108 @@ def test_the_key_goes_from_uncertain_frame_to_uncertain_frame(stack, qtbot, back
         press(qtbot, w.review.next)
     assert w.tools.next_uncertain() is None
     assert "Every frame" in w.status.text()
+
+
+def color_at(strip, frame, y):
+    """RGB of the strip, in the middle of a frame's column."""
+    x = GUTTER + (frame + 0.5) * (strip.width() - GUTTER) / 8
+    grabbed = strip.grab().toImage()
+    ratio = grabbed.devicePixelRatio()
+    return grabbed.pixelColor(round(x * ratio), round(y * ratio)).getRgb()[:3]
+
+
+def lose(w, object_id, frame):
+    known = w.tools.record.review.facts[1, 2][object_id][(frame,)]
+    gone = replace(known, area=0, centre=None, iou=0.0)
+    w.tools.record.review.put([((1, 2), (frame,), object_id, gone)])
+    w.tools.refresh()
+
+
+def test_a_flag_is_in_the_row_of_its_object_until_the_frame_is_checked(stack, qtbot):
+    w = stack()
+    w.next_object()
+    w.add_point((3, 30, 40))
+    press(qtbot, w.stack.propagate)
+    strip = w.review.strip
+    rows = [FOOT + MAX_ROW * number + 3 for number in range(2)]
+    before = [color_at(strip, 6, y) for y in rows]
+    lose(w, 2, 6)
+    assert color_at(strip, 6, rows[1]) == LOW
+    assert [color_at(strip, 6, rows[0]), color_at(strip, 6, 3)] == [
+        before[0],
+        color_at(strip, 1, 3),
+    ]
+    at(w, 6)
+    w.check_frame(True)
+    at(w, 3)
+    assert color_at(strip, 6, rows[1]) != LOW
+
+
+def test_with_many_objects_those_of_the_current_one_are_brighter(stack, qtbot):
+    w = stack()
+    for number in range(2, 25):
+        w.next_object()
+        w.add_point((3, 2 + number, 40))
+    press(qtbot, w.stack.propagate)
+    lose(w, 2, 6)
+    w.choose_object(5)
+    dim = color_at(w.review.strip, 6, 2)
+    w.choose_object(2)
+    assert color_at(w.review.strip, 6, 2) == LOW != dim
+    assert dim != color_at(w.review.strip, 1, 2)
+
+
+def test_the_row_of_the_current_object_is_marked(stack, qtbot):
+    w = stack()
+    w.next_object()
+    w.add_point((3, 30, 40))
+    press(qtbot, w.stack.propagate)
+    strip, swatches = w.review.strip, []
+    for chosen in (1, 2):
+        w.choose_object(chosen)
+        picture = strip.grab().toImage()
+        x = round((GUTTER - 3) * picture.devicePixelRatio())
+        swatches.append(
+            [
+                picture.pixelColor(x, round(FOOT + (n + 0.5) * MAX_ROW)).getRgb()[:3]
+                for n in range(2)
+            ]
+        )
+    colors = [
+        tuple(round(255 * float(c)) for c in w.controller.stage.label_color(i)[:3])
+        for i in (1, 2)
+    ]
+    for chosen, (row, other) in enumerate(((0, 1), (1, 0))):
+        assert np.allclose(swatches[chosen][row], colors[row], atol=2)
+        assert not np.allclose(swatches[chosen][other], colors[other], atol=2)
+
+
+def test_the_keys_after_n_are_for_the_object_that_n_tells_of(stack, qtbot, backend):
+    w = stack()
+    w.next_object()
+    w.add_point((3, 30, 40))
+    press(qtbot, w.stack.propagate)
+    key(w, "M")
+    lose(w, 1, 6)
+    other = w.labels.data == 2
+    key(w, "N")
+    assert (shown_frame(w), w.object_id) == (6, 1)
+    key(w, "Shift+H")
+    np.testing.assert_array_equal(w.labels.data == 2, other)
+    assert [mark.object_id for mark in w.tools.record.marks] == [1]
+
+
+def test_show_goes_to_the_object_that_the_question_is_about(stack, qtbot, backend):
+    w = stack(axis="t")
+    press(qtbot, w.stack.propagate)
+    line = w.tools.line()[1]
+    parted = [((1, 2), (t,), 1, replace(line[t], parts=2)) for t in (5, 6)]
+    w.tools.record.review.put(parted)
+    w.tools.refresh()
+    key(w, "M")
+    assert w.object_id == 2
+    press(qtbot, w.review.show_it)
+    assert (shown_frame(w), w.object_id) == (5, 1)
 
 
 def test_colours_go_from_low_to_high_and_the_worst_frame_shows():

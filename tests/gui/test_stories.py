@@ -363,6 +363,7 @@ def test_boxes_are_drawn_in_one_field_after_another(open_window):
     inside[10:21, 10:31] = True
     for field in (image, other):
         dock.choose_image(field)
+        other.visible = field is other
         drag(viewer, viewer.layers.selection.active, (10, 10), (15, 20), (20, 30))
         dock.wait(30)
         np.testing.assert_array_equal(dock.labels.data > 0, inside)
@@ -374,9 +375,9 @@ def test_boxes_are_drawn_in_one_field_after_another(open_window):
 
 def test_a_dock_opened_again_shows_the_work_on_every_field(open_window, backend, qtbot):
     viewer, image, dock = open_window(np.zeros(SHAPE), name="one")
-    other = viewer.add_image(np.ones(SHAPE), name="two")
     click(viewer, dock.controller.stage.points, (20, 20))
     dock.wait(30)
+    other = viewer.add_image(np.ones(SHAPE), name="two")
     labels = dock.labels
     dock.choose_image(other)
     docks = [dock]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from dock import messages
 from mouse import click
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
 
 from sam2_core.registry import is_available
 
@@ -158,3 +160,28 @@ def test_two_lines_of_the_status_are_seen_whole(make_napari_viewer, fake, qtbot)
         return message.height() >= max(two, message.heightForWidth(message.width()))
 
     qtbot.waitUntil(is_whole, timeout=5000)
+
+
+def test_docks_lie_behind_each_other_and_cut_no_button(make_napari_viewer, fake, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(900, 800)
+    viewer.add_image(np.zeros((3, 40, 60)))
+    docks = []
+    for name in ("Segment", "Automatic"):
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-sam2", name)
+        docks.append((dock, getattr(widget, "__wrapped__", widget)))
+        widget.wait(30)
+    (first, _), (second, automatic) = docks
+    window = first.parent()
+    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(first) == [second])
+    qtbot.waitUntil(lambda: not automatic.visibleRegion().isEmpty())
+    assert automatic.height() > 400
+    for dock, widget in docks:
+        dock.raise_()
+        window.resizeDocks([dock], [100], Qt.Horizontal)
+        qtbot.waitUntil(lambda w=widget: not w.visibleRegion().isEmpty())
+        buttons = [b for b in widget.findChildren(QPushButton) if b.isVisible()]
+        assert len(buttons) > 2
+        for button in buttons:
+            text = button.fontMetrics().horizontalAdvance(button.text())
+            assert text < button.width(), button.text()

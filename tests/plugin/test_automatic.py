@@ -324,3 +324,34 @@ def test_script_without_a_window_needs_only_a_viewer():
     done = []
     a.runner.submit(Job("x", lambda stop: iter([1]), done.append, lambda error: None))
     assert done == [1]
+
+
+def test_the_frame_that_was_searched_is_named(automatic):
+    a = automatic(np.zeros((4, *SHAPE)))
+    a.viewer.dims.set_current_step(0, 1)
+    a.search()
+    a.viewer.dims.set_current_step(0, 3)
+    assert a.state.status.startswith("5 candidates on frame 1: ")
+    ids = a.add_to_labels()
+    assert a.state.status == "Added 3 objects to 'SAM2 labels' on frame 1."
+    assert set(np.unique(a.state.labels.data[1])) == {0, *ids}
+    assert not a.state.labels.data[3].any()
+
+
+def test_of_an_image_no_frame_is_named(automatic):
+    a = automatic()
+    a.search()
+    assert a.state.status.startswith("5 candidates: ")
+    a.add_to_labels()
+    assert a.state.status == "Added 3 objects to 'SAM2 labels'."
+
+
+def test_the_preview_moves_with_the_image(automatic):
+    a = automatic()
+    a.search()
+    layer = a.preview.layer
+    a.state.image.scale = (3, 2)
+    a.state.image.translate = (7, 8)
+    assert a.preview.layer is layer
+    corner = np.array([4.0, 5.0])
+    np.testing.assert_allclose(layer.data_to_world(corner), corner * (3, 2) + (7, 8))

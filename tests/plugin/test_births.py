@@ -121,11 +121,11 @@ def test_the_daughter_alone(lapse):
     check_question(lapse)
 
 
-def test_a_daughter_that_is_followed_by_herself(lapse):
+def test_a_daughter_of_whom_what_has_changed_is_carried(lapse):
     click_mother(lapse)
     lapse.propagate("both")
-    lapse.state.follow_corrections = True
     click_daughter(lapse)
+    lapse.propagate(changes={1, 2})
     check(lapse)
     check_question(lapse)
 

@@ -178,7 +178,6 @@ def test_prompts_take_nothing_of_an_object_deleted_during_a_restore(pair, tmp_pa
     t.tools.go_to(4)
     assert 1 in t.stage.labels.data[4]
     t.add_point((4, 10, 50), object_id=1)
-    t.objects.track_all()
     t.threads.run()
     clicked = disc(STACK.shape[1:], 50, 10)
     np.testing.assert_array_equal(t.stage.labels.data[4] == 1, clicked)

@@ -228,8 +228,22 @@ def test_missing_model_is_not_downloaded_by_itself(tool, backend):
     t.tasks.download()
     assert t.state.missing == {}
     assert backend.loaded[-1][0] == "sam2.1_hiera_tiny"
-    t.sync()
     assert plane(t)[10, 20] == 1
+
+
+def test_prompts_without_a_model_are_answered_by_the_next_that_is_there(tool, backend):
+    backend.absent = {"sam2.1_hiera_tiny": 156_000_000}
+    t = tool(FLAT)
+    nano = t.state.model
+    t.choose_model("sam2.1_hiera_tiny")
+    click(t, 10, 20)
+    t.choose_model("sam2.1_hiera_tiny", "cpu")
+    assert len(t.errors) == 1  # said once
+    t.choose_model(nano)
+    np.testing.assert_array_equal(plane(t) == 1, disc(FLAT.shape, 20, 10))
+    asked = backend.answers
+    t.look_again()
+    assert backend.answers == asked
 
 
 def test_points_outside_are_refused_in_scripts(tool):
@@ -334,7 +348,8 @@ def test_coming_back_asks_for_nothing_that_is_answered(tool, backend):
     t = tool(FLAT)
     click(t, 10, 20)
     first, asked = t.state.image, backend.answers
-    t.choose_image(t.viewer.add_image(FLAT + 1))
+    t.choose_image(second := t.viewer.add_image(FLAT + 1))
+    second.visible = False
     t.choose_image(first)
     assert backend.answers == asked
     assert t.state.status.startswith("Click")

@@ -7,7 +7,7 @@ from fakes import disc
 
 from napari_sam2._facts import Facts, measure
 from napari_sam2._flags import find_flags
-from napari_sam2._review import Review, least_certain
+from napari_sam2._review import Review, least_certain, least_certain_object
 
 SHAPE = (40, 60)
 
@@ -101,6 +101,18 @@ def test_the_next_frame_is_a_flagged_one_and_then_the_least_certain():
     assert least_certain(line, set(), {2}) == 2
     assert least_certain(line, {1}, set()) == 2
     assert least_certain(line, {0, 1, 2}, {2}) is None
+
+
+def test_the_object_to_look_at_is_a_flagged_one_and_then_the_least_certain():
+    line = {
+        1: row(facts(iou=0.9), facts(iou=0.3)),
+        2: row(facts(iou=0.9), facts(iou=0.9)),
+        3: row(facts(iou=0.9), facts(iou=0.2, prompted=True)),
+    }
+    assert least_certain_object(line, 1, set()) == 1
+    assert least_certain_object(line, 1, {2}) == 2
+    assert least_certain_object(line, 1, {1, 2}) == 1
+    assert least_certain_object({3: line[3]}, 1, set()) == 3
 
 
 def test_review_takes_facts_back():

@@ -53,6 +53,38 @@ def test_preview_shows_what_a_click_would_give(hovering):
     assert not layer.data.flags.writeable  # not offered as labels to write into
 
 
+def test_preview_is_gone_when_the_cursor_leaves_the_canvas(hovering):
+    t = hovering
+    t.viewer.mouse_over_canvas = True
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    assert ghost(t) is not None
+    t.viewer.mouse_over_canvas = False
+    assert ghost(t) is None
+
+
+@pytest.mark.parametrize(
+    "place", [{"scale": (4, 2, 2)}, {"translate": (8, 5, 5)}, {"shear": (0, 0, 0.5)}]
+)
+def test_preview_lies_where_the_image_is_by_now(hovering, place):
+    t, image = hovering, hovering.state.image
+    t.hover.look(image.data_to_world((3, 20, 30)))
+    for name, value in place.items():
+        setattr(image, name, value)
+    t.hover.hide()
+    t.hover.look(image.data_to_world((3, 20, 30)))
+    for corner in ((0, 0), (20, 30)):
+        np.testing.assert_allclose(
+            ghost(t).data_to_world((0, *corner)), image.data_to_world((3, *corner))
+        )
+
+
+def test_an_image_that_is_covered_is_not_previewed(hovering):
+    t = hovering
+    t.viewer.add_image(np.ones((40, 60)), scale=(0.5, 0.5), translate=(1, 2))
+    t.hover.look(t.state.image.data_to_world((3, 20, 30)))
+    assert ghost(t) is None
+
+
 def test_preview_follows_the_cursor_and_hides(hovering):
     t = hovering
     t.hover.look(t.state.image.data_to_world((3, 20, 30)))

@@ -216,8 +216,8 @@ def test_a_lock_while_masks_stream_in_is_repeated(kept, backend, tmp_path):
     t.propagate("forward")
     backend.on_answer = lambda: None
     rules = t.history.record.journal.entries[-1].rules
-    assert len(rules) == 1
-    assert rules[0][0] > 0
+    assert [r.locked for _, r in rules] == [frozenset(), {1}]
+    assert rules[1][0] > 0
     np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
 
 

@@ -7,9 +7,17 @@ import os
 
 import numpy as np
 import pytest
+from fakes import Stepper
+from napari.utils.notifications import notification_manager
 
+from napari_sam2._controller import SegmentController
+from napari_sam2._engine import Engine
+from napari_sam2._jobs import JobRunner
 from napari_sam2._keeping import APART, SessionKeeper
+from napari_sam2._restoring import STOPPED
+from napari_sam2._sharing import leave
 from napari_sam2._stacking import StackTools
+from napari_sam2._state import SegmentationState
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
 
@@ -58,7 +66,16 @@ def saved(t):
 
 
 def done(t):
-    return [step["do"] for step in saved(t)["steps"]]
+    return acts(saved(t))
+
+
+def acts(content):
+    """What was done; that it became a prompt is noted beside it."""
+    return [step["do"] for step in content["steps"] if step["do"] != "note"]
+
+
+def prompts(content):
+    return sum(len(thing["prompts"]) for thing in content["objects"])
 
 
 def test_strokes_alone_are_saved(kept):
@@ -91,10 +108,11 @@ def test_many_strokes_are_one_write(kept, monkeypatch):
 def test_undo_and_redo_are_saved(kept):
     stroke(kept, 1)
     kept.add_point((3, 30, 50))
+    assert prompts(saved(kept)) == 2
     kept.undo()
-    assert len(saved(kept)["objects"]) == 0
+    assert prompts(saved(kept)) == 1
     kept.redo()
-    assert len(saved(kept)["objects"]) == 1
+    assert prompts(saved(kept)) == 2
 
 
 def test_checked_frames_are_saved_and_offered(kept, tool):
@@ -111,7 +129,7 @@ def test_names_locks_and_marks_are_saved(kept):
     kept.notes.rename(1, "mother")
     kept.objects.lock(1, True)
     (thing,) = saved(kept)["objects"]
-    assert (thing["name"], thing["locked"]) == ("mother", True)
+    assert (thing["name"], thing.get("locked")) == ("mother", True)
     kept.objects.lock(1, False)
     kept.viewer.dims.set_current_step(0, 4)
     kept.tools.toggle_mark("ends")
@@ -168,9 +186,10 @@ def test_what_waits_is_saved_before_another_image_is_next(kept):
     kept.clock.tick()
     (content,) = files(kept).values()
     assert content["image"]["name"] == image.name
-    assert [step["do"] for step in content["steps"]].count("paint") == 2
-    (thing,) = content["objects"]
-    assert (thing["name"], thing["locked"]) == ("mother", True)
+    assert acts(content).count("paint") == 2
+    things = content["objects"]
+    known = {thing["id"]: (thing["name"], thing.get("locked")) for thing in things}
+    assert known == {1: ("mother", True), 3: ("", None)}
 
 
 def test_a_propagation_that_is_left_is_saved_as_far_as_it_came(kept, backend):
@@ -205,7 +224,7 @@ def test_each_labels_layer_has_its_own_autosave(kept, tool):
     kept.choose_labels(first)
     stroke(kept, 4)
     kept.clock.tick()
-    assert len(files(kept)[first.name]["steps"]) == 2  # the file it had
+    assert acts(files(kept)[first.name]) == ["paint"] * 2  # in the file it had
 
 
 def test_work_in_labels_that_are_removed_is_saved(kept):
@@ -213,7 +232,7 @@ def test_work_in_labels_that_are_removed_is_saved(kept):
     stroke(kept, 1)
     kept.viewer.layers.remove(labels)
     kept.clock.tick()
-    assert [step["do"] for step in files(kept)[labels.name]["steps"]] == ["paint"]
+    assert acts(files(kept)[labels.name]) == ["paint"]
 
 
 @pytest.fixture
@@ -305,3 +324,65 @@ def test_work_is_offered_again_if_restoring_it_is_stopped(kept, tool, backend):
     np.testing.assert_array_equal(other.stage.labels.data, kept.stage.labels.data)
     assert other.keeper.offer is None
     assert not path.exists()
+
+
+def test_a_restore_that_a_closed_dock_has_stopped_is_offered_to_the_next(
+    kept, tool, backend, tmp_path
+):
+    kept.add_point((3, 30, 50))
+    kept.propagate("both")
+    path, whole = kept.keeper._autosave.path, kept.stage.labels.data.copy()
+    kept.keeper._autosave.close()
+    threads = Stepper()
+    first = tool(STACK, start=threads.start)
+    first.keeper = SessionKeeper(first, kept.keeper.folder)
+    threads.run()
+    first.keeper.accept_offer()
+    while first.state.done < 2:
+        threads.step()
+    labels, image = first.stage.labels, first.stage.image
+    first.tasks.close()  # as a dock does that is closed
+    first.keeper.finish()
+    first.steps.leave()
+    leave(first.stage, first.history)
+    threads.run()
+    assert list(first.keeper.folder.glob("*.json")) == [path]  # nobody has worked on it
+    next_one = SegmentController(
+        first.viewer, SegmentationState(), JobRunner(threads.start), Engine(backend)
+    )
+    next_one.keeper = SessionKeeper(next_one, kept.keeper.folder)
+    notification_manager.records.clear()
+    next_one.choose_image(image)
+    threads.run()
+    assert next_one.stage.labels is labels
+    assert not np.array_equal(labels.data, whole)
+    assert next_one.state.status == STOPPED
+    assert [note.message for note in notification_manager.records] == [STOPPED]
+    assert next_one.keeper.offer.path == path
+    next_one.keeper.accept_offer()
+    threads.run()
+    assert next_one.stage.labels is labels
+    np.testing.assert_array_equal(labels.data, whole)
+    assert next_one.keeper.offer is None
+    assert not path.exists()
+
+
+def test_work_on_a_restore_that_was_stopped_is_saved(kept, tool, backend):
+    kept.add_point((3, 30, 50))
+    kept.propagate("both")
+    kept.keeper._autosave.close()
+    threads = Stepper()
+    other = tool(STACK, start=threads.start)
+    other.keeper = SessionKeeper(other, kept.keeper.folder)
+    threads.run()
+    other.keeper.accept_offer()
+    while other.state.done < 2:
+        threads.step()
+    other.cancel()
+    threads.run()
+    assert len(list(other.keeper.folder.glob("*.json"))) == 1
+    stroke(other, 1, label=7)
+    threads.run()
+    other.keeper.autosave()
+    other.keeper._autosave.flush()
+    assert len(list(other.keeper.folder.glob("*.json"))) == 2

@@ -87,6 +87,29 @@ def test_parts_become_daughters_that_keep_their_sides():
         np.testing.assert_array_equal(item.ids, as_before.ids)
 
 
+def test_on_other_slices_the_daughters_keep_their_sides_whoever_is_there():
+    class Labels:
+        data = np.zeros((3, 4, *SHAPE), np.uint16)
+
+    data, left, right = Labels.data, disc(SHAPE, 15, 20), disc(SHAPE, 45, 20)
+    data[:, 1][:, left | right] = 5
+    data[1:, 0][:, right] = 5  # from the second frame on, and one of them only
+    data[2, 0][left] = 5
+    data[:, 3, 18:23, 10:51] = 5  # not yet in two
+    positions = [(t, z) for z in (1, 0, 3) for t in range(3)]
+    for item in divide(Labels, (2, 3), positions, 5, (8, 9), 3):
+        data[item.position] = item.ids
+    assert not (data == 5).any()
+    one = data[0, 1, 20, 15]
+    other = 17 - one
+    for t, z in ((0, 1), (1, 1), (2, 1), (2, 0)):
+        np.testing.assert_array_equal(data[t, z], one * left + other * right)
+    np.testing.assert_array_equal(data[1, 0], other * right)
+    for t in range(3):
+        assert (data[t, 3, 18:23, 10:30] == one).all()
+        assert (data[t, 3, 18:23, 31:51] == other).all()
+
+
 def pull_apart(t):
     """Have object 1 in two pieces from frame 3 on."""
     step = t.steps.begin("test")
@@ -128,6 +151,46 @@ def test_a_division_makes_two_objects_and_undo_one_again(lapse):
     np.testing.assert_array_equal(lapse.stage.labels.data, before)
     assert lapse.lineage.suspects() == [suspect]
     assert len(lapse.history.record.marks) == 0
+
+
+def test_an_object_that_divides_does_so_on_all_slices(tool, tmp_path):
+    t = tool(np.zeros((7, 3, *SHAPE), np.float32))
+    t.tasks.engine = Engine(Splitting())
+    tools = StackTools(t)
+    lineage = LineageTools(tools)
+    keeper = SessionKeeper(t, tmp_path / "autosaves")
+    for z in (0, 1):
+        t.viewer.dims.set_current_step(1, z)
+        t.add_point((0, z, 20, 20), object_id=1)
+        t.add_point((5, z, 20, 12), object_id=1)
+        t.propagate("forward")
+    labels = t.stage.labels.data
+    before = labels.copy()
+    assert lineage.suspects() == [Suspect(1, 3)]
+    first, second = lineage.answer(Suspect(1, 3), divided=True)
+    for z in (0, 1):
+        np.testing.assert_array_equal(labels[:3, z], before[:3, z])
+        assert not (labels[3:, z] == 1).any()
+        np.testing.assert_array_equal(labels[3:, z] > 0, before[3:, z] > 0)
+    np.testing.assert_array_equal(labels[3:, 0] == first, labels[3:, 1] == first)
+    assert (labels[3:, 0] == second).any()
+    assert [key.position for key in t.pending.prompts()] == [(0, 0), (0, 1)]
+    marks = {(mark.object_id, mark.position, mark.kind) for mark in tools.record.marks}
+    assert marks == {(1, (2, 0), END), (1, (2, 1), END)}
+    for z in (0, 1):
+        t.viewer.dims.set_current_step(1, z)
+        assert lineage.suspects() == []
+    saved = read_session(keeper.save(tmp_path / "a"))
+    again = SimpleNamespace(name="labels", data=np.zeros(labels.shape, np.uint16))
+    history = History(Record(saved.journal))
+    engine = Engine(Splitting())
+    for item in rerun(saved.journal, t.stage.image.data, engine, lambda: False):
+        if isinstance(item, Redo):
+            apply(item, again, history)
+    np.testing.assert_array_equal(again.data, labels)
+    t.undo()
+    np.testing.assert_array_equal(labels, before)
+    assert len(tools.record.marks) == 0
 
 
 def test_a_daughter_is_fixed_by_a_click_that_takes_away(lapse):
@@ -376,6 +439,28 @@ def test_tracks_layer_with_the_division_as_graph(lapse):
     lapse.lineage.make_tracks()
     names = [layer.name for layer in lapse.viewer.layers]
     assert names.count("SAM2 tracks") == 1
+
+
+def test_tracks_of_a_dock_that_was_closed_are_replaced(lapse):
+    lapse.lineage.make_tracks()
+    others = lapse.viewer.add_tracks(np.array([[1, 0, 5, 5.0], [1, 1, 6, 6]]))
+    reopened = LineageTools(StackTools(lapse))
+    reopened.make_tracks()
+    kind = type(others)
+    tracks = [layer for layer in lapse.viewer.layers if isinstance(layer, kind)]
+    assert tracks == [others, reopened.tracks]
+    assert reopened.tracks.name == "SAM2 tracks"
+
+
+@pytest.mark.parametrize(("axis", "asks"), [("z", 0), ("Z", 0), ("t", 1), ("0", 1)])
+def test_along_z_nothing_divides(tool, axis, asks):
+    t = tool(STACK, axis_labels=(axis, "y", "x"))
+    lineage = LineageTools(StackTools(t))
+    t.add_point((0, 20, 20))
+    t.propagate("forward")
+    pull_apart(t)
+    lineage.tools.refresh()
+    assert len(lineage.suspects()) == asks
 
 
 def test_stopping_the_tracks_is_no_error(tool):

@@ -6,7 +6,7 @@ import gc
 
 import numpy as np
 import pytest
-from fakes import disc
+from fakes import Stepper, disc
 from napari.layers import Labels
 
 from napari_sam2._layers import current_view
@@ -304,3 +304,27 @@ def test_jumping_to_a_mask_shows_its_middle(tool):
     t.starts.adopt_plane(t.stage.labels, view, t.steps.begin("masks"))
     where = _first_prompt(t.stage.points, t.stage.shapes, t.stage.masks, 4)
     assert where.tolist() == [310, 520]
+
+
+@pytest.mark.parametrize("what", ["delete", "prompts", "merge"])
+def test_what_ends_a_propagation_says_so(tool, what):
+    threads = Stepper()
+    t = tool(STACK, start=threads.start)
+    threads.run()
+    for object_id, row in ((1, 8), (2, 20), (3, 32)):
+        t.add_point((0, row, 20), object_id=object_id)
+        threads.run()
+    t.propagate("forward", alone=False)
+    while t.state.done < 2:
+        threads.step()
+    assert t.state.busy == "propagate"
+    if what == "merge":
+        t.objects.merge([2, 3])
+    else:
+        t.objects.delete([3], "both" if what == "delete" else "prompts")
+    threads.run()
+    word = "Merging" if what == "merge" else "Deleting"
+    assert t.state.status.startswith(f"{word} has stopped the propagation")
+    t.objects.delete([2])
+    threads.run()
+    assert "stopped the propagation" not in t.state.status

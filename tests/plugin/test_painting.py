@@ -14,6 +14,7 @@ from napari_sam2._disk_labels import move_to_disk
 from napari_sam2._engine import Engine
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
+from napari_sam2._marks import ABSENT, END, Mark
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
 
@@ -85,6 +86,120 @@ def test_erasing_all_of_an_object_takes_its_prompts(brush):
     assert brush.stage.count_prompts(1) == 0
     brush.sync()
     assert not (labels.data[3] == 1).any()
+
+
+def test_what_is_erased_whole_stays_so(brush, tmp_path):
+    t, data = brush, brush.stage.labels.data
+    t.stage.labels.brush_size = 60
+    stroke(t, 5, 10, 22, label=0)
+    assert list(t.history.record.marks) == [Mark(1, (1, 2), (5,), ABSENT)]
+    assert "absent" in t.state.status
+    t.add_point((3, 30, 40), object_id=2)
+    t.propagate()
+    assert np.flatnonzero((data == 1).any((1, 2))).tolist() == [0, 1, 2, 3, 4, 6]
+    np.testing.assert_array_equal(repeated(t, tmp_path), data)
+    for _ in range(3):
+        t.undo()
+    assert (data[5] == 1).any()
+    assert not len(t.history.record.marks)
+
+
+def test_an_object_that_is_erased_everywhere_has_no_marks(tool):
+    t = tool(STACK)
+    t.add_point((3, 10, 20))
+    t.stage.labels.brush_size = 60
+    stroke(t, 3, 10, 20, label=0)
+    assert not (t.stage.labels.data == 1).any()
+    assert not len(t.history.record.marks)
+
+
+@pytest.mark.parametrize(("marked", "kind"), [(5, ABSENT), (4, END)])
+def test_painting_counts_more_than_marks(brush, tmp_path, marked, kind):
+    t, data = brush, brush.stage.labels.data
+    t.history.record.mark(Mark(1, (1, 2), (marked,), kind), t.steps.begin("mark"))
+    t.propagate()
+    assert kind == END or not (data[5] == 1).any()
+    stroke(t, 5, 30, 40)
+    painted = data[5] == 1
+    assert not len(t.history.record.marks)
+    t.propagate()
+    np.testing.assert_array_equal(data[5] == 1, painted)
+    np.testing.assert_array_equal(data[6] == 1, np.roll(painted, 1, 1))
+    np.testing.assert_array_equal(repeated(t, tmp_path), data)
+    t.undo()
+    t.undo()
+    assert [mark.kind for mark in t.history.record.marks] == [kind]
+    t.redo()
+    assert not len(t.history.record.marks)
+
+
+# -- labels that the plugin has not made -----------------------------------------------
+
+
+def painted_at(shape, row, column, size=4):
+    return ball((1, *shape), (0, row, column), size / 2)[0]
+
+
+def test_a_label_drawn_by_hand_is_followed(tool, tmp_path):
+    t = tool(STACK)
+    t._ensure()
+    t.stage.labels.brush_size = 4
+    stroke(t, 3, 30, 40, label=5)
+    assert t.stage.count_prompts(5) == 1
+    t.propagate()
+    data, drawn = t.stage.labels.data, painted_at((40, 60), 30, 40)
+    for frame in range(7):
+        np.testing.assert_array_equal(data[frame] == 5, np.roll(drawn, frame - 3, 1))
+    np.testing.assert_array_equal(repeated(t, tmp_path), data)
+    t.undo()
+    t.undo()
+    assert not data.any()
+    assert t.stage.count_prompts(5) == 0
+
+
+def test_frames_drawn_by_hand_are_kept_by_a_propagation(brush):
+    t, data = brush, brush.stage.labels.data
+    stroke(t, 6, 30, 20, label=5)
+    t.add_point((0, 30, 20), object_id=5)
+    t.propagate()
+    np.testing.assert_array_equal(data[6] == 5, painted_at((40, 60), 30, 20))
+    assert (data == 5).any((1, 2)).all()
+
+
+@pytest.mark.parametrize("label", [4, 0])
+def test_a_fix_of_a_label_from_elsewhere_is_kept(tool, label):
+    t = tool(STACK)
+    found = np.zeros(STACK.shape, np.uint16)
+    found[:, 10:20, 10:20] = 4
+    found[:, 10:20, 20:30] = 9
+    t.choose_labels(t.viewer.add_labels(found))
+    t.stage.labels.brush_size = 4
+    stroke(t, 4, 12, 19, label=label)
+    fixed = (found[4] == 4).copy()
+    assert t.stage.count_prompts(4) == 1
+    assert t.stage.count_prompts(9) == 0 or label == 0  # is only painted over
+    t.add_point((0, 14, 14), object_id=4)
+    t.propagate()
+    np.testing.assert_array_equal(t.stage.labels.data[4] == 4, fixed)
+
+
+def test_a_mask_split_by_hand_is_two_objects(brush):
+    t, labels = brush, brush.stage.labels
+    for row in range(0, 40, 2):
+        labels.paint(np.array((3, row, 20)), 0)
+    labels.fill((3, 10, 24), 7)
+    split = labels.data[3].copy()
+    t.propagate()
+    for frame in range(7):
+        np.testing.assert_array_equal(labels.data[frame], np.roll(split, frame - 3, 1))
+
+
+def test_planes_that_stand_alone_have_no_prompts_by_hand(tool):
+    t = tool(STACK)
+    t.choose_axis(None)
+    t._ensure()
+    stroke(t, 3, 30, 40, label=5)
+    assert t.stage.count_prompts(5) == 0
 
 
 def test_locked_objects_are_not_painted_over(brush):

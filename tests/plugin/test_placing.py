@@ -72,6 +72,19 @@ def test_a_click_with_the_box_tool_is_no_box(tool):
     assert len(shapes.data) == 1
 
 
+@pytest.mark.parametrize(
+    "place", [{"scale": (-1, -1)}, {"affine": np.diag([100.0, 100, 1])}]
+)
+def test_a_box_is_measured_where_it_is_drawn(tool, place):
+    t = tool(FLAT, **place)
+    enlarged = 100 if "affine" in place else 1
+    shapes = t.stage.shapes
+    for side, kept in ((2.0, 0), (4.0, 1)):  # pixels of the screen
+        camera_of(t.viewer).zoom = side / (5 * enlarged)
+        shapes.add([[10, 20], [10, 25], [15, 25], [15, 20]])
+        assert len(shapes.data) == kept
+
+
 def test_scripts_may_add_boxes_too_small_for_the_screen(tool):
     t = tool(FLAT)
     camera_of(t.viewer).zoom = 0.1

@@ -16,11 +16,12 @@ from napari_sam2._elsewhere import missing
 from napari_sam2._engine import Engine
 from napari_sam2._history import History
 from napari_sam2._jobs import run_inline
+from napari_sam2._plain_json import sums_as_json
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._restoring import STOPPED
 from napari_sam2._session_file import read_session
-from sam2_core import ImageError
+from sam2_core import ImageError, PromptError
 
 
 @pytest.fixture
@@ -281,3 +282,110 @@ def test_a_closed_dock_leaves_what_it_has_restored(going, tmp_path):
     begin(t, 1)
     t.tasks.close()
     assert_told(t, t.stage.labels, tmp_path)
+
+
+# -- while a session is restored -------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["merge", "track_all"])
+def test_no_prompts_are_made_of_labels_that_are_there_in_part(going, what):
+    t = going
+    begin(t, 1)
+    known = dict(t.stage.masks)
+    with pytest.raises(PromptError, match=r"A session is being restored; .* when its"):
+        t.objects.merge([1, 2]) if what == "merge" else t.objects.track_all()
+    assert t.stage.masks == known
+    t.threads.run()
+    np.testing.assert_array_equal(t.stage.labels.data, t.saved[1])
+    t.objects.merge([1, 2]) if what == "merge" else t.objects.track_all()
+
+
+def test_a_stroke_meanwhile_is_no_defect_of_the_session(going):
+    t = going
+    begin(t, 1)
+    labels = t.stage.labels
+    labels.mode, labels.brush_size = "paint", 3
+    labels.paint((4, 20, 5), 7)
+    t.threads.run()
+    assert "not those that were saved" not in t.state.status
+    assert t.history.record.lack is None
+    assert (labels.data[4] == 7).any()
+    np.testing.assert_array_equal(labels.data[:4], t.saved[1][:4])
+
+
+def test_a_stroke_hides_no_defect_of_other_planes(going):
+    t = going
+    session = read_session(t.files[1])
+    sums = session.checksums.copy()
+    sums[2] += 1
+    session.labels["checksums"] = sums_as_json(sums.tolist())
+    t.files[1].write_text(session.as_text())
+    begin(t, 1)
+    labels = t.stage.labels
+    labels.mode = "paint"
+    labels.paint((4, 20, 5), 7)
+    t.threads.run()
+    assert "1 of 5 planes (first: 2) differs" in t.state.status
+    assert t.history.record.lack.text == t.state.status
+
+
+def test_labels_that_a_session_leaves_are_put_aside(going):
+    t, left = going, going.stage.labels
+    t.keeper.load(t.files[0])
+    t.threads.run()
+    assert t.stage.labels is not left
+    assert (left.visible, t.stage.labels.visible) == (False, True)
+    t.choose_labels(left)
+    assert left.visible
+
+
+def test_labels_from_elsewhere_stay_on_display(going):
+    t = going
+    mine = t.viewer.add_labels(np.ones(RAMP.shape, np.int32), name="mine")
+    t.choose_labels(mine)
+    t.threads.run()
+    t.keeper.load(t.files[0])
+    t.threads.run()
+    assert t.stage.labels is not mine
+    assert mine.visible
+
+
+@pytest.mark.parametrize("worked", [False, True])
+def test_a_session_that_was_stopped_goes_on_in_its_labels(going, worked):
+    """Unless somebody has worked on them."""
+    t = going
+    begin(t, 1)
+    t.cancel()
+    t.threads.run()
+    part, layers = t.stage.labels, len(t.viewer.layers)
+    if worked:
+        t.add_point((4, 20, 50), object_id=3)
+        t.threads.run()
+    before = part.data.copy()
+    t.keeper.load(t.files[1])
+    t.threads.run()
+    np.testing.assert_array_equal(t.stage.labels.data, t.saved[1])
+    assert (t.stage.labels is part) is not worked
+    assert len(t.viewer.layers) == layers + worked
+    if worked:
+        np.testing.assert_array_equal(part.data, before)
+
+
+def test_another_session_does_not_go_on_in_labels_that_were_stopped(going):
+    t = going
+    begin(t, 1)
+    t.cancel()
+    t.threads.run()
+    part, before = t.stage.labels, t.stage.labels.data.copy()
+    t.keeper.load(t.files[0])
+    t.threads.run()
+    assert t.stage.labels is not part
+    np.testing.assert_array_equal(part.data, before)
+
+
+def test_a_session_that_is_opened_twice_at_once_is_whole(going):
+    t = going
+    begin(t, 1)
+    t.keeper.load(t.files[1])
+    t.threads.run()
+    np.testing.assert_array_equal(t.stage.labels.data, t.saved[1])

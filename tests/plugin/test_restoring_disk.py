@@ -100,11 +100,36 @@ def test_the_offer_after_a_crash_has_the_store_too(kept, tmp_path):
     assert not path.exists()
 
 
+def test_work_whose_store_has_newer_masks_is_offered_again(kept, tmp_path):
+    t, store = kept(), tmp_path / "labels.zarr"
+    t.add_point((3, 10, 20))
+    move_to_disk(t.tasks, t.stage.labels, store)
+    t.keeper._autosave.close()
+    path, known = t.keeper._autosave.path, content(store)
+    zarr.open_array(str(store), mode="r+")[4, :9, :9] = 1  # written before the crash
+    newer = content(store)
+    other = kept()
+    other.keeper.accept_offer()
+    assert on_disk(other.stage.labels) == ""
+    np.testing.assert_array_equal(other.stage.labels.data, known)
+    np.testing.assert_array_equal(content(store), newer)
+    assert f"{store} holds other labels now, newer ones" in other.state.status
+    assert other.keeper.offer.path == path
+    zarr.open_array(str(store), mode="r+")[4] = known[4]
+    other.keeper.accept_offer()
+    assert on_disk(other.stage.labels) == str(store)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [
         ("gone", "cannot be opened any more, so the labels stay in memory."),
-        ("changed", "holds other labels now, so the labels stay in memory."),
+        (
+            "changed",
+            "holds other labels now, newer ones if napari crashed (open it in napari "
+            "to see them), so the labels stay in memory.",
+        ),
         ("another", "holds other labels now, so the labels stay in memory."),
     ],
 )

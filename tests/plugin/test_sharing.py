@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from fakes import FLAT, click, disc
 
+from napari_sam2._sharing import first_image, leave
+
 
 def cells():
     """Labels 1 and 2 of somebody else's, as corners."""
@@ -129,3 +131,46 @@ def test_a_deleted_layer_of_prompts_takes_the_other_not_along(two):
     assert drawn(two) == [[], [2]]
     np.testing.assert_array_equal(two.own.data == 1, before == 1)
     assert (two.own.data == 2).any()
+
+
+# -- the image that a new dock begins with ---------------------------------------------
+
+
+def left_on(tool, name):
+    """Two images, the other one on top, and a dock that was closed on this one."""
+    t = tool()
+    images = {n: t.viewer.add_image(FLAT, name=n) for n in ("first", "second")}
+    for image in (*images.values(), images[name]):
+        t.choose_image(image)
+    click(t, 10, 20)
+    assert t.viewer.layers.selection.active is t.stage.points
+    leave(t.stage, t.history)
+    return t.viewer, images
+
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_a_new_dock_goes_on_where_the_last_was_left(tool, name):
+    viewer, images = left_on(tool, name)
+    viewer.layers.selection.active = None
+    images["first"].visible = images["second"].visible = False
+    assert first_image(viewer) is images[name]
+
+
+def test_a_new_dock_begins_with_what_is_active(tool):
+    viewer, images = left_on(tool, "first")
+    assert first_image(viewer) is images["first"]
+    for layer in (images["second"], viewer.layers["SAM2 labels (second)"]):
+        viewer.layers.selection.active = layer
+        assert first_image(viewer) is images["second"]
+    viewer.layers.remove(images["second"])
+    assert first_image(viewer) is images["first"]
+
+
+def test_a_first_dock_begins_with_the_topmost_image_that_is_visible(tool):
+    viewer = tool().viewer
+    assert first_image(viewer) is None
+    low, high = (viewer.add_image(FLAT, visible=i == 0) for i in range(2))
+    viewer.layers.selection.active = None
+    assert first_image(viewer) is low
+    low.visible = False
+    assert first_image(viewer) is high

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from napari_sam2._counting import count
 from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2._stacking import StackTools
 from sam2_core import PromptError, Sam2Error
@@ -136,6 +139,53 @@ def test_nothing_ends_before_its_last_prompt(stack):
     assert len(t.history.record.marks) == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "left"), [(ABSENT, [0, 1, 2, 4, 5, 6]), (BEGIN, [3, 4, 5, 6])]
+)
+def test_masks_by_hand_give_way_to_a_mark(stack, kind, left):
+    t = stack()
+    t.add_point((5, 10, 20))
+    t.propagate("both")
+    painted = 3 if kind == ABSENT else 1
+    t.stage.labels.paint(np.array((painted, 10, 30)), 1)
+    drawn = t.stage.labels.data.copy()
+    t.tools.go_to(3)
+    assert t.tools.toggle_mark(kind)
+    assert filled(t) == left
+    assert t.stage.count_prompts(1) == 1
+    t.propagate("both")
+    assert filled(t) == left
+    t.undo()
+    t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, drawn)
+    assert t.stage.count_prompts(1) == 2
+    assert not len(t.history.record.marks)
+    t.add_point((painted, 10, 30))
+    with pytest.raises(PromptError, match="delete them first"):
+        t.tools.toggle_mark(kind)
+
+
+@pytest.mark.parametrize(("kind", "left"), [(END, range(5)), (BEGIN, range(4, 7))])
+@pytest.mark.parametrize("prompted", [False, True])
+def test_marks_cut_off_labels_from_elsewhere(stack, kind, left, prompted):
+    t = stack()
+    found = np.zeros(STACK.shape, np.uint16)
+    found[:, 10:20, 10:20] = 4
+    found[:, 30:35, 10:20] = 9
+    t.choose_labels(t.viewer.add_labels(found))
+    t.ids.count()
+    t.select_object(4)
+    if prompted:
+        t.add_point((4, 12, 12))
+    t.tools.go_to(4)
+    t.tools.toggle_mark(kind)
+    data = t.stage.labels.data
+    assert np.flatnonzero((data == 4).any((1, 2))).tolist() == list(left)
+    assert (data == 9).any((1, 2)).all()
+    t.undo()
+    assert (data == 4).any((1, 2)).all()
+
+
 def test_a_click_after_the_end_is_kept(stack):
     t = stack()
     t.add_point((1, 10, 20))
@@ -187,6 +237,57 @@ def test_in_3d_the_tools_say_what_clicks_do(stack):
     t.viewer.dims.ndisplay = 2
     t.propagate("both")
     assert filled(t) == list(range(7))
+
+
+def lost_and_steady(t):
+    """Object 1 goes on, object 2 is lost on frame 5, and 3 is next."""
+    t.add_point((3, 10, 20))
+    t.next_object()
+    t.add_point((3, 30, 40))
+    t.propagate("both")
+    t.next_object()
+    known = t.tools.record.review
+    gone = replace(known.facts[1, 2][2][(5,)], area=0, centre=None, iou=0.0)
+    shaky = replace(known.facts[1, 2][1][(6,)], iou=0.5)
+    known.put([((1, 2), (5,), 2, gone), ((1, 2), (6,), 1, shaky)])
+    t.tools.refresh()
+    return t
+
+
+def test_the_next_frame_comes_with_the_object_to_look_at(stack):
+    t = lost_and_steady(stack())
+    assert t.state.object_id == 3
+    assert t.tools.next_uncertain() == 5  # flagged
+    assert t.state.object_id == 2
+    assert t.stage.labels.selected_label == 2
+    assert "Object 2 lost" in t.state.status
+    assert t.tools.next_uncertain() == 6
+    assert t.state.object_id == 1
+    assert t.state.status == "Frame 6: Object 1 is the least certain so far"
+
+
+@pytest.mark.parametrize("kind", [ABSENT, BEGIN, END])
+def test_of_an_object_of_which_there_is_nothing_nothing_is_said(stack, kind):
+    t = lost_and_steady(stack())
+    with pytest.raises(PromptError, match="nothing of object 3 yet"):
+        t.tools.toggle_mark(kind)
+    assert len(t.history.record.marks) == 0
+    t.stage.labels.data[2, 5, 5] = 3  # painted, and never clicked
+    count(t.tasks)
+    assert t.tools.toggle_mark(kind)
+
+
+def test_the_only_mask_that_was_marked_away_comes_back(stack):
+    """There are neither pixels nor prompts then, but the mark."""
+    t = stack()
+    drawn = np.zeros(STACK.shape, np.uint8)
+    drawn[3, 10:20, 10:20] = 4
+    t.choose_labels(t.viewer.add_labels(drawn))
+    t.select_object(4)
+    t.tools.go_to(3)
+    assert t.tools.toggle_mark(ABSENT)
+    assert not t.stage.labels.data.any()
+    assert not t.tools.toggle_mark(ABSENT)
 
 
 def test_clearing_an_object_forgets_what_is_known_of_it(stack):
@@ -305,7 +406,7 @@ def test_after_a_deletion_of_masks_a_correction_fills_all_frames(
     assert backend.asked[-1][1]  # what changes will do again
 
 
-def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, backend):
+def test_a_correction_does_not_carry_objects_that_were_not_followed(stack, backend):
     t = stack()
     t.add_point((3, 10, 20))
     t.propagate("both")
@@ -316,7 +417,9 @@ def test_of_what_one_object_was_propagated_alone_others_are_not_known(stack, bac
     t.propagate("both")
     t.state.update(alone=False, follow_corrections=True)
     t.add_point((5, 30, 42))
-    assert not backend.asked[-1][1]
+    assert backend.asked[-1][1]
+    data = t.stage.labels.data
+    assert np.flatnonzero((data == 1).any((1, 2))).tolist() == [3]
 
 
 def test_frames_gone_over_twice_count_twice(stack):
@@ -351,3 +454,13 @@ def test_frames_on_the_way_to_the_range_count(stack, direction, limits, total):
     t.state.events.total.connect(totals.append)
     t.propagate(direction, *limits)
     assert totals[0] == total
+
+
+def test_back_alone_is_counted_from_the_last_prompt(stack):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.add_point((5, 10, 20))
+    totals = []
+    t.state.events.total.connect(totals.append)
+    t.propagate("backward")
+    assert totals[0] == 6

@@ -32,6 +32,8 @@ def test_twenty_fields_of_view_one_after_another(tool):
     fields = [t.state.image]
     fields += [t.viewer.add_image(FLAT + i, name=str(i)) for i in range(1, 20)]
     for i, image in enumerate(fields):
+        for other in fields:
+            other.visible = other is image
         t.choose_image(image)
         click(t, 10 + i, 20)
     found = [np.argwhere(np.asarray(layer.data)).mean(0) for layer in _labels(t)]
@@ -54,6 +56,7 @@ def test_channels_share_labels_whichever_is_visible(tool):
         assert t.stage.labels is labels
         assert t.stage.points is points
         assert labels.visible
+    gfp.visible = True
     click(t, 10, 24)
     assert t.stage.count_prompts(1) == 2
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from fakes import disc
+from fakes import FakeBackend, disc
 from napari.layers import Labels
 
+from napari_sam2._engine import Engine
+from napari_sam2._history import History
+from napari_sam2._keeping import SessionKeeper
+from napari_sam2._marks import ABSENT, Mark
+from napari_sam2._replay import Redo, apply, rerun
+from napari_sam2._session_file import read_session
 from sam2_core import CheckpointError, PromptError
 
 FLAT = np.zeros((40, 60), np.float32)
@@ -88,6 +96,78 @@ def test_track_all_labels_of_a_frame(stack, backend):
     stack.redo()
     stack.redo()
     assert (data[6] == 4).any()
+
+
+def unlinked(shape, number=4):
+    """Two still squares whose labels are exchanged with every frame."""
+    data = np.zeros(shape, np.uint16)
+    for frame, plane in enumerate(data):
+        first = frame % 2
+        plane[5:15, 10:20], plane[25:35, 40:50] = number + first, number + 1 - first
+    return data
+
+
+def test_other_objects_of_the_same_label_stay(tool, tmp_path):
+    t = tool(STACK)
+    data = with_labels(t, unlinked(STACK.shape))
+    found = data.copy()
+    t.ids.count()
+    t.select_object(4)
+    t.add_point((0, 10, 13))
+    t.propagate()
+    other = np.zeros((40, 60), bool)
+    other[25:35, 40:50] = True
+    for frame in range(7):
+        np.testing.assert_array_equal(data[frame][other], found[frame][other])
+        np.testing.assert_array_equal(data[frame] == 5, found[frame] == 5)
+    # What was replaced does not come back where the next mask does not touch it.
+    t.add_point((0, 10, 30))
+    t.add_point((0, 10, 13), positive=False)
+    t.propagate()
+    assert not (data[2, 5:15, 10:14] == 4).any()
+    for frame in (1, 3, 5):
+        np.testing.assert_array_equal(data[frame][other], found[frame][other])
+    history, again = History(), SimpleNamespace(data=found.astype(np.uint32))
+    saved = SessionKeeper(t, tmp_path / "autosaves").save(tmp_path / "a.json")
+    journal = read_session(saved).journal
+    for redo in rerun(journal, STACK, Engine(FakeBackend()), lambda: False):
+        if isinstance(redo, Redo):
+            apply(redo, again, history)
+    np.testing.assert_array_equal(again.data, data)
+    for _ in range(5):
+        t.undo()
+    np.testing.assert_array_equal(data, found)
+
+
+def test_who_overwrites_replaces_all_of_a_label(tool):
+    t = tool(STACK)
+    data = with_labels(t, unlinked(STACK.shape))
+    t.ids.count()
+    t.state.writing = "overwrite"
+    t.select_object(4)
+    t.add_point((0, 10, 13))
+    t.propagate()
+    assert not (data[1, 25:35, 40:50] == 4).any()
+
+
+def test_tracking_all_links_labels(tool):
+    t = tool(STACK)
+    data = with_labels(t, unlinked(STACK.shape))
+    before = data[0].copy()
+    t.ids.count()
+    t.viewer.dims.set_current_step(0, 0)
+    t.objects.track_all()
+    for frame in range(7):
+        np.testing.assert_array_equal(data[frame], np.roll(before, frame, axis=1))
+
+
+def test_track_all_counts_more_than_a_mark(stack):
+    mark = Mark(4, (1, 2), (3,), ABSENT)
+    stack.history.record.mark(mark, stack.steps.begin("mark"))
+    before = stack.stage.labels.data[3].copy()
+    stack.objects.track_all()
+    np.testing.assert_array_equal(stack.stage.labels.data[3], before)
+    assert not len(stack.history.record.marks)
 
 
 def test_track_all_leaves_prompts_and_locked_objects_alone(stack):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from fakes import FLAT, STACK, click, plane
+import pytest
+from fakes import FLAT, STACK, Stepper, click, disc, plane
 
 
 def test_undo_goes_back_step_by_step(tool):
@@ -121,3 +122,53 @@ def test_a_propagation_with_a_locked_object_stays(tool):
     np.testing.assert_array_equal(t.stage.labels.data, before)
     assert "Object 2 is locked" in t.state.status
     assert t.state.undo_text == "propagation"
+
+
+@pytest.fixture
+def overtaken(tool):
+    """A click whose answer a negative one came before; the latter was taken back.
+
+    So the former was answered meanwhile.
+    """
+    threads = Stepper()
+    t = tool(FLAT, start=threads.start)
+    threads.run()
+    t.threads, t.click = threads, disc(FLAT.shape, 20, 10)
+    t.both = t.click & ~disc(FLAT.shape, 25, 10)
+    click(t, 10, 20)
+    t.add_point((10, 25), positive=False)
+    threads.run()
+    np.testing.assert_array_equal(plane(t), t.both)
+    t.undo()
+    threads.run()
+    np.testing.assert_array_equal(plane(t), t.click)
+    return t
+
+
+def test_redo_of_a_click_whose_forerunner_was_answered_meanwhile(overtaken):
+    t = overtaken
+    t.redo()
+    t.threads.run()
+    assert len(t.stage.points.data) == 2
+    np.testing.assert_array_equal(plane(t), t.both)
+    t.undo()
+    t.threads.run()
+    np.testing.assert_array_equal(plane(t), t.click)
+    t.undo()
+    t.threads.run()
+    assert not plane(t).any()
+
+
+def test_redo_of_all_clicks_is_what_there_was(overtaken):
+    t = overtaken
+    t.redo()
+    t.threads.run()
+    for _ in range(2):
+        t.undo()
+        t.threads.run()
+    t.redo()
+    np.testing.assert_array_equal(plane(t), t.click)
+    t.redo()
+    np.testing.assert_array_equal(plane(t), t.both)
+    t.threads.run()
+    np.testing.assert_array_equal(plane(t), t.both)

@@ -1,0 +1,89 @@
+"""A prompt of which the labels show little says why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import FLAT, RADIUS, click, disc
+
+from napari_sam2._messages import PlaneMasks
+from napari_sam2._prompts import ObjectPrompts
+from napari_sam2._shortfall import shortfall
+
+KEPT = (
+    "Object 2 lies in Object 1, whose pixels are kept: choose Object 1 to correct it, "
+    "or change Options > Other labels."
+)
+
+
+@pytest.fixture
+def inside(tool):
+    """Object 1 is there; what is next is Object 2."""
+    t = tool(FLAT)
+    click(t, 20, 30)
+    t.select_object(2)
+    return t
+
+
+def own(t):
+    return int((t.stage.labels.data == 2).sum())
+
+
+def test_a_click_in_another_object_names_it(inside):
+    t = inside
+    click(t, 20, 31)
+    assert 0 < own(t) < disc(FLAT.shape, 31, 20).sum() / 2
+    assert t.state.status == KEPT
+
+
+def test_nothing_is_said_where_the_most_is_written(inside):
+    t = inside
+    click(t, 20, 30 + RADIUS + 2)
+    assert disc(FLAT.shape, 38, 20).sum() / 2 < own(t)
+    assert t.state.status == "Object 2: 1 prompt."
+
+
+@pytest.mark.parametrize("writing", ["keep", "empty"])
+def test_boxes_that_are_objects_of_their_own(inside, writing):
+    t = inside
+    t.state.update(each=True, writing=writing)
+    t.add_shapes([[(18, 28), (18, 32), (22, 32), (22, 28)]])
+    assert own(t) == 0
+    assert t.state.status == KEPT
+
+
+def test_what_is_overwritten_is_no_shortfall(inside):
+    t = inside
+    t.state.writing = "overwrite"
+    click(t, 20, 31)
+    assert t.state.status == "Object 2: 1 prompt."
+
+
+def test_what_keeps_the_pixels_is_named(inside):
+    t = inside
+    ids = 2 * disc(FLAT.shape, 30, 20).astype(np.uint32)
+    masks = PlaneMasks((0, 1), (), ids, {2: ObjectPrompts()})
+
+    def said():
+        return shortfall(t.stage.labels, masks, t.notes, t.state)
+
+    assert said() == KEPT
+    t.state.update(writing="overwrite", neighbours=True)
+    assert said().endswith("change Options > Stay out of neighbours.")
+    t.notes.lock(1, True)
+    assert said().startswith("Object 2 lies in Object 1, which is locked")
+
+
+def test_an_object_that_is_not_found(tool, backend, monkeypatch):
+    t = tool(FLAT)
+
+    def nothing(_, coords=None, labels=None, **kwargs):
+        from types import SimpleNamespace
+
+        masks = np.zeros((1, *FLAT.shape), bool)
+        return SimpleNamespace(masks=masks, scores=np.array([0.9], np.float32))
+
+    monkeypatch.setattr("fakes.FakePredictor.predict", nothing)
+    t.add_shapes([[(18, 28), (18, 32), (22, 32), (22, 28)]])
+    assert not t.stage.labels.data.any()
+    assert t.state.status.startswith("The model found nothing there for Object 1: ")

@@ -176,12 +176,13 @@ class CloseUps:
         # Of an image that is read in parts, no more is read than is needed.
         nearby = isinstance(self.image, TiledPicture)
         asked = [first_questions(*prompt, self.hw, nearby) for prompt in prompts]
-        answers = iter(self.ask([question for row in asked for question in row]))
+        questions = [question for row in asked for question in row]
+        answers = iter(self.ask(questions, first=True))
         rows = [[next(answers) for _ in row] for row in asked]
         found = [by_agreement(row) for row in rows]
         for i, (best, *_) in enumerate(found if nearby else ()):
             if farther := farther_questions(best, *prompts[i], self.hw):
-                found[i] = by_agreement(rows[i] + self.ask(farther))
+                found[i] = by_agreement(rows[i] + self.ask(farther, first=True))
         # The scale of a clicked object is known only now; a box says it, but a large
         # object is worth a finer look.
         again = [
@@ -193,7 +194,7 @@ class CloseUps:
             for i, question in enumerate(again)
             if BOX_TOP_LEFT not in question.labels or question.size > SIDE
         ]
-        sharper = self.ask([again[i] for i in worthwhile])
+        sharper = self.ask([again[i] for i in worthwhile], first=True)
         for i, answer in zip(worthwhile, sharper, strict=True):
             first, *others = found[i]
             better = sorted((first, answer), key=lambda a: -a.score)
@@ -201,7 +202,7 @@ class CloseUps:
         # A box says how far its object reaches.
         clicked = [i for i, (_, told) in enumerate(prompts) if BOX_TOP_LEFT not in told]
         narrow = [found[i][0] for i in clicked]
-        wide = self._whole(narrow, [prompts[i] for i in clicked])
+        wide = self._whole(narrow, [prompts[i] for i in clicked], first=True)
         for i, answer in zip(clicked, wide, strict=True):
             found[i][0] = answer
         return [distinct(row) for row in found]
@@ -210,6 +211,7 @@ class CloseUps:
         self,
         answers: Sequence[Answer],
         prompts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]],
+        first: bool = False,
     ) -> list[Answer]:
         """Masks that their windows cut off, looked at in wider ones."""
         whole = list(answers)
@@ -218,7 +220,7 @@ class CloseUps:
             if not narrow:
                 break
             wider = [closer_look(whole[i], *prompts[i], self.hw) for i in narrow]
-            for i, answer in zip(narrow, self.ask(wider), strict=True):
+            for i, answer in zip(narrow, self.ask(wider, first), strict=True):
                 if bool((answer.logits > 0).any()):
                     whole[i] = answer
         return whole
@@ -295,15 +297,17 @@ class CloseUps:
         logits = torch.full((SIDE, SIDE), NOWHERE, device=self.image.device)
         return Answer(window, logits, 0.0, 0.0)
 
-    def ask(self, questions: Sequence[Question]) -> list[Answer]:
-        """Answers in the same order."""
+    def ask(self, questions: Sequence[Question], first: bool = False) -> list[Answer]:
+        """Answers in the same order, drawn as first ones or as what comes later."""
         answers: dict[int, Answer] = {}
         for size, rows in in_batches([question.size for question in questions]):
-            found = self._ask_together([questions[i] for i in rows], size)
+            found = self._ask_together([questions[i] for i in rows], size, first)
             answers.update(zip(rows, found, strict=True))
         return [answers[i] for i in range(len(questions))]
 
-    def _ask_together(self, questions: Sequence[Question], size: int) -> list[Answer]:
+    def _ask_together(
+        self, questions: Sequence[Question], size: int, first: bool
+    ) -> list[Answer]:
         device = self.image.device
         windows = [question.window for question in questions]
         count = max(len(question.labels) for question in questions)
@@ -324,11 +328,14 @@ class CloseUps:
             size,
         )
         pictures = cut(self.image, windows, size)
-        return self.answered(windows, window_maps(pictures, prompts))
+        return self.answered(windows, window_maps(pictures, prompts), first)
 
-    def answered(self, windows: Sequence[Window], maps: Tensor) -> list[Answer]:
+    def answered(
+        self, windows: Sequence[Window], maps: Tensor, first: bool = False
+    ) -> list[Answer]:
         """What the network says of prepared windows."""
-        seen: SeenObject = self.network(maps.to(self.dtype))
+        network = self.network.for_first_answers() if first else self.network
+        seen: SeenObject = network(maps.to(self.dtype))
         scores, present = seen.iou.sigmoid().tolist(), seen.present.sigmoid().tolist()
         return [
             Answer(window, logits, score, there)

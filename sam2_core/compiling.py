@@ -90,8 +90,8 @@ class Checked:
 def compile_parts(model: Sam2) -> dict[str, Checked]:
     """Let the expensive parts of a model run compiled from now on.
 
-    They are the trunk of the image encoder, the memory attention and, where there is
-    one, the network for close-ups. Each of them is compiled when it is first needed,
+    They are the trunk of the image encoder and the memory attention, or instead of that
+    the networks for close-ups. Each of them is compiled when it is first needed,
     which takes from seconds to minutes, once more for inputs of other sizes.
 
     Parameters
@@ -104,16 +104,16 @@ def compile_parts(model: Sam2) -> dict[str, Checked]:
     dict of str to Checked
         The parts by name.
     """
-    parts: dict[str, nn.Module | None] = {
-        "image encoder": model.image_encoder.trunk,
-        "memory attention": model.memory_attention,
-        "close-ups": model.closeup,
-    }
+    parts: dict[str, nn.Module] = {"image encoder": model.image_encoder.trunk}
+    if model.closeup is None:
+        parts["memory attention"] = model.memory_attention
+    else:
+        parts["first close-ups"] = model.closeup.for_first_answers()
+        parts["close-ups"] = model.closeup
     found = {}
     for name, part in parts.items():
-        if part is not None:
-            found[name] = Checked(name, part.forward, model.device)
-            part.forward = found[name]
+        found[name] = Checked(name, part.forward, model.device)
+        part.forward = found[name]
     return found
 
 

@@ -16,7 +16,7 @@ from sam2_core.devices import choose_device, choose_dtype
 from sam2_core.errors import CheckpointError, InferenceError
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.presets import with_image_size
-from sam2_core.recognition import check_fit, recognise
+from sam2_core.recognition import brought_up_to_date, check_fit, recognise
 from sam2_core.registry import find_checkpoint, is_available, model_path
 from sam2_core.verification import verify_once
 from sam2_core.weights import read_state_dict, read_variant
@@ -181,10 +181,10 @@ def _assemble(
 ) -> Sam2:
     with torch.device("meta"), _WithoutInit():
         model = Sam2(config)
-    template = model.state_dict()
-    check_fit(
-        state_dict, {key: tuple(t.shape) for key, t in template.items()}, config.name
-    )
+    shapes = {key: tuple(t.shape) for key, t in model.state_dict().items()}
+    if config.closeups:
+        state_dict = brought_up_to_date(state_dict, shapes)
+    check_fit(state_dict, shapes, config.name)
     buffers = {name for name, _ in model.named_buffers()}
     placed = {
         # A copy even where nothing changes: the tensors read are mapped from the file.

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 _TRUNK = "image_encoder.trunk."
 ANCHOR = f"{_TRUNK}patch_embed.proj.weight"  # every SAM 2 has it; its width says which
+_FIRST = "closeup.first."
+_MEMORIES = (
+    *("memory_attention.", "memory_encoder.", "maskmem_", "mask_downsample."),
+    *("obj_ptr_", "no_obj_", "no_mem_pos_enc"),
+)
 _ONLY_IN_V21 = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.weight")
 
 
@@ -100,6 +105,32 @@ def check_fit(
             f"The tensors do not fit {name}, the nearest known model: "
             f"{'; '.join(problems)}."
         )
+
+
+def brought_up_to_date(
+    state_dict: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """Weights of a model with close-ups, made by an earlier version, as they are now.
+
+    Such files have memories, which such models no longer use, and no changes for first
+    answers.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to Tensor
+        What was read; newer weights stay as they are.
+    expected : mapping of str to tuple of int
+        As for :func:`check_fit`.
+    """
+    some = state_dict[ANCHOR]
+    kept = {k: v for k, v in state_dict.items() if not k.startswith(_MEMORIES)}
+    if not any(key.startswith(_FIRST) for key in kept):
+        kept |= {
+            key: some.new_zeros(shape)
+            for key, shape in expected.items()
+            if key.startswith(_FIRST)
+        }
+    return kept
 
 
 def _features(state_dict: Mapping[str, Tensor]) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2_core.nn.changes import Changes
 from sam2_core.nn.layers import MLP
 from sam2_core.nn.prompt_encoder import BOX_TOP_LEFT, NEGATIVE, POSITIVE
 
@@ -32,6 +33,7 @@ NEAR, WIDE = 2.0, 10.0  # reach of a click in pixels, as a spot and as a glow
 LIMIT = 8.0  # of standardised grey levels
 EPS = 4.0  # grey levels; flat windows are not blown up to noise
 JUDGE = 40  # hidden channels
+FIRST_RANK = 40  # of what the bundled model changes for first answers
 
 
 @dataclass
@@ -75,13 +77,18 @@ class CloseUp(nn.Module):
         Channels at strides 2, 4, 8 and 16; the bundled model has the default.
     deep : int
         Pairs of convolutions that see the whole window.
+    first_rank : int
+        Rank of the changes of its weights (``first``) for first answers; 0 for none.
     """
+
+    first: Changes | None
 
     def __init__(
         self,
         learning: bool = False,
         widths: tuple[int, ...] = WIDTHS,
         deep: int = DEEP,
+        first_rank: int = 0,
     ) -> None:
         super().__init__()
         self.widths, self.deep = widths, deep
@@ -101,6 +108,13 @@ class CloseUp(nn.Module):
         self.full = nn.Conv2d(STEM, STEM, 3, padding=1)
         self.draw = nn.Conv2d(STEM, 1, 1)
         self.judge = MLP(widths[-1] + 2 * widths[0] + 2, JUDGE, 2, 3)
+        self.first = None
+        if first_rank:
+            self.first = Changes(self, first_rank)
+
+    def for_first_answers(self) -> CloseUp:
+        """The network that answers a click or box which nothing is known before."""
+        return self if self.first is None else self.first.applied(self)
 
     def forward(self, maps: Tensor) -> SeenObject:
         """See :class:`SeenObject`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from sam2_core.nn.closeup import CloseUp
+from sam2_core.nn.closeup import FIRST_RANK, CloseUp
 from sam2_core.nn.guide import Guide
 from sam2_core.nn.hiera import Hiera
 from sam2_core.nn.hints import DrawnHints, PromptHints, first_guess, hint_maps
@@ -77,12 +77,8 @@ class Sam2(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        dim, memory_dim = config.hidden_dim, config.memory_dim
+        dim = config.hidden_dim
         self.image_encoder = ImageEncoder(Hiera(config.trunk), Neck(config.trunk, dim))
-        self.memory_attention = MemoryAttention(
-            dim, memory_dim, config.memory_attention_ffn, config.memory_attention_layers
-        )
-        self.memory_encoder = MemoryEncoder(dim, memory_dim)
         self.sam_prompt_encoder = PromptEncoder(
             dim, config.image_size, config.grid_size
         )
@@ -91,13 +87,23 @@ class Sam2(nn.Module):
         )
         self.guide = Guide(dim) if config.guided else None
         self.prompt_hints = PromptHints(dim) if config.guided else None
-        self.closeup = CloseUp() if config.closeups else None
+        self.closeup = CloseUp(first_rank=FIRST_RANK) if config.closeups else None
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, dim))
+        if not config.closeups:  # which follow objects by themselves
+            self._add_memories()
+
+    def _add_memories(self) -> None:
+        config = self.config
+        dim, memory_dim = config.hidden_dim, config.memory_dim
+        self.memory_attention = MemoryAttention(
+            dim, memory_dim, config.memory_attention_ffn, config.memory_attention_layers
+        )
+        self.memory_encoder = MemoryEncoder(dim, memory_dim)
         self.obj_ptr_proj = MLP(dim, dim, dim, 3)
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.maskmem_tpos_enc = nn.Parameter(
             torch.zeros(config.num_maskmem, 1, 1, memory_dim)
         )
-        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, dim))
         # Part of every official file, read by no configuration in use.
         self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, dim))
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, dim))

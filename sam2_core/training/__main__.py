@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,10 +36,13 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     set_up(options)
     torch.manual_seed(options.seed)
-    model = Sam2(NANO)
+    # With memories, from which it learns too; they are not shipped.
+    model = Sam2(replace(NANO, closeups=False))
     initialise(model)
     if options.start_from:
-        model.load_state_dict(read_state_dict(options.start_from))
+        known = model.state_dict()
+        earlier = read_state_dict(options.start_from)
+        model.load_state_dict(known | {k: v for k, v in earlier.items() if k in known})
     schedule = Schedule(
         steps=options.steps,
         dense_steps=options.dense_steps,

@@ -9,6 +9,7 @@ did not run before, and the order of masks by score stays.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 (typer reads the annotations)
 from typing import TYPE_CHECKING, Annotated, cast
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from sam2_core.nn.closeup import CloseUp
     from sam2_core.nn.sam2 import Sam2
     from sam2_core.training.labelled_files import Labelled
 
@@ -87,6 +89,12 @@ class Answers:
             np.array([1 / len(p) for p, _ in kept for _ in p], float),
         )
 
+    @classmethod
+    def together(cls, parts: Sequence[Answers]) -> Answers:
+        """Several lots as one, each answer with the weight that it had."""
+        columns = ([getattr(part, name) for part in parts] for name in vars(parts[0]))
+        return cls(*(np.concatenate(column) for column in columns))
+
 
 @dataclass(frozen=True)
 class Line:
@@ -121,13 +129,14 @@ def _logit(probability: FloatArray) -> FloatArray:
 
 
 @torch.no_grad()
-def fold_iou_line(model: Sam2, line: Line) -> None:
+def fold_iou_line(model: Sam2, line: Line, first: Line | None = None) -> None:
     """Correct the predicted IoUs of a model, in place.
 
-    Where it has close-ups their judge is corrected, since they draw what is shown.
+    Where it has close-ups their judge is corrected, since they draw what is shown; what
+    they say of first answers by a line of its own, if there is one.
     """
     if model.closeup is not None:
-        _correct(_last(model.closeup.judge), line, row=0)
+        _correct_judge(model.closeup, 0, line, first or line)
         return
     _correct(_last(model.sam_mask_decoder.iou_prediction_head), line)
     if model.prompt_hints is not None:
@@ -141,9 +150,22 @@ def fold_iou_line(model: Sam2, line: Line) -> None:
 def fold_presence_line(model: Sam2, line: Line) -> None:
     """Correct the object scores of a model, in place."""
     if model.closeup is not None:
-        _correct(_last(model.closeup.judge), line, row=1)
+        _correct_judge(model.closeup, 1, line, line)
         return
     _correct(_last(model.sam_mask_decoder.pred_obj_score_head), line)
+
+
+def _correct_judge(closeup: CloseUp, row: int, line: Line, first: Line) -> None:
+    if closeup.first is None:
+        _correct(_last(closeup.judge), line, row)
+        return
+    changed = copy.deepcopy(closeup.for_first_answers())
+    _correct(_last(closeup.judge), line, row)
+    head = _last(changed.judge)
+    _correct(head, first, row)
+    number = len(changed.judge.layers) - 1
+    for kind, value in head.named_parameters():
+        closeup.first.put(closeup, f"judge.layers.{number}.{kind}", value)
 
 
 def _correct(head: nn.Linear, line: Line, row: int | None = None) -> None:
@@ -159,7 +181,7 @@ def _last(head: nn.Module) -> nn.Linear:
 
 def iou_answers(
     model: Sam2, folder: Path, objects: int = 14, seed: int = SEED
-) -> Answers:
+) -> tuple[Answers, Answers]:
     """Predicted and true IoUs on the 2D sets of a folder and on synthetic images.
 
     Parameters
@@ -171,6 +193,11 @@ def iou_answers(
         Objects of each set; as many of each layout of the generator.
     seed : int
         Of the draw and of the synthetic images.
+
+    Returns
+    -------
+    tuple of Answers
+        Of first answers, and of those after corrections.
     """
     from sam2_core.image import ImagePredictor
 
@@ -179,11 +206,15 @@ def iou_answers(
         files for files in find_sets(folder).values() if files[0].kind == "2d"
     ]
     sets += list(_synthetic_images(seed))
-    parts = []
-    for files in sets:
-        found = evaluate_set(files, predictor, (), objects, seed, noc=False)
-        parts.append(predicted_and_reached(found.objects))
-    return Answers.joined(parts)
+    found = [
+        evaluate_set(files, predictor, (), objects, seed, noc=False).objects
+        for files in sets
+    ]
+    first, later = (
+        Answers.joined([predicted_and_reached(records, kind) for records in found])
+        for kind in (True, False)
+    )
+    return first, later
 
 
 def _synthetic_images(seed: int) -> Iterator[Sequence[LabelledArrays]]:
@@ -254,6 +285,7 @@ def calibrate(
     objects: int = 14,
     presence: bool = True,
     seed: int = SEED,
+    later: bool = True,
 ) -> list[str]:
     """Fit both corrections and fold them into a model, in place.
 
@@ -268,6 +300,9 @@ def calibrate(
     presence : bool
         Correct object scores too.
     seed : int
+    later : bool
+        Correct the predicted IoUs of later answers too, where first ones have weights
+        of their own.
 
     Returns
     -------
@@ -276,10 +311,18 @@ def calibrate(
         answers before and after a fit on the other half.
     """
     lines = []
-    answers = iou_answers(model, folder, objects, seed)
-    line = fit_line(answers)
-    fold_iou_line(model, line)
-    lines.append(_summary("IoU scores", answers, line))
+    first, after = iou_answers(model, folder, objects, seed)
+    if model.closeup is None or model.closeup.first is None:  # one head for both
+        answers = Answers.together((first, after))
+        line = fit_line(answers)
+        fold_iou_line(model, line)
+        lines.append(_summary("IoU scores", answers, line))
+    else:
+        line = fit_line(after) if later else Line()
+        fold_iou_line(model, line, fit_line(first))
+        lines.append(_summary("IoU scores of first answers", first, fit_line(first)))
+        if later:
+            lines.append(_summary("IoU scores of later ones", after, line))
     if presence:
         answers = presence_answers(model, folder, seed=seed)
         absent = int((answers.reached == 0).sum())
@@ -312,6 +355,9 @@ def main(
     objects: Annotated[int, typer.Option(min=2, help="Objects per 2D set.")] = 14,
     presence: Annotated[bool, typer.Option(help="Correct object scores too.")] = True,
     seed: Annotated[int, typer.Option(help="Of objects and images.")] = SEED,
+    later: Annotated[
+        bool, typer.Option(help="Correct later answers, not only first ones.")
+    ] = True,
 ) -> None:
     """Calibrate the scores of a model and write its weights anew."""
     from sam2_core.models import load_model
@@ -321,7 +367,7 @@ def main(
         if out.suffix != ".safetensors":
             raise CheckpointError(f"Weights are safetensors: end {out} so.")
         net = load_model(model, device="cpu", dtype="float32")
-        for line in calibrate(net, data, objects, presence, seed):
+        for line in calibrate(net, data, objects, presence, seed, later):
             typer.echo(line)
         save_weights(out, net)
     except Sam2Error as error:

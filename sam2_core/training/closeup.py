@@ -171,14 +171,22 @@ def joined(base: Path, network: CloseUp) -> Sam2:
     base : Path
         Weights of the bundled model, with or without close-ups.
     network : CloseUp
-        As trained; it is folded.
+        As trained; it is folded, unless it is already. Without changes of its own for
+        first answers it has none: those of `base` are for other weights.
     """
     model = Sam2(NANO)
+    parts = dict(model.state_dict())
+    if network.first is None:
+        network = folded(network.cpu().eval())
     state = read_state_dict(base)
-    network = folded(network.cpu().eval())
-    state |= {f"closeup.{key}": value for key, value in network.state_dict().items()}
-    model.load_state_dict(state)
+    parts |= {k: v for k, v in state.items() if k in parts and not _of_closeups(k)}
+    parts |= {f"closeup.{key}": value for key, value in network.state_dict().items()}
+    model.load_state_dict(parts)
     return model
+
+
+def _of_closeups(key: str) -> bool:
+    return key.startswith("closeup.")
 
 
 def _parser() -> argparse.ArgumentParser:

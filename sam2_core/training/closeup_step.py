@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
-from sam2_core.nn.closeup import SIDE, frame_maps, prompt_maps, window_maps
+from sam2_core.nn.closeup import (
+    SIDE,
+    SeenObject,
+    frame_maps,
+    prompt_maps,
+    window_maps,
+)
 from sam2_core.portraits import signs
 from sam2_core.training.clicks import sample_error_clicks
 from sam2_core.training.image_step import StepResult
@@ -17,7 +24,7 @@ from sam2_core.training.losses import balanced_cross_entropy, dice_loss
 from sam2_core.training.window_batch import BOX, CLICK, FOLLOW
 
 if TYPE_CHECKING:
-    from sam2_core.nn.closeup import CloseUp, SeenObject
+    from sam2_core.nn.closeup import CloseUp
     from sam2_core.training.window_batch import WindowBatch
 
 NAMES = {CLICK: "click", BOX: "box", FOLLOW: "follow"}
@@ -37,7 +44,8 @@ class _Round:
     :func:`frame_maps` takes them, ``points``, ``labels`` and ``earlier`` as
     :func:`prompt_maps` does, and what is true: ``target``, ``known`` (N, S, S) bool,
     ``areas``, ``kinds``, ``strangers`` (N,). ``rows`` (N,) are places in the batch,
-    ``carried`` (N,) bool tells those that have gone on to the next frame.
+    ``carried`` (N,) bool tells those that have gone on to the next frame, ``first``
+    (N,) bool those that no correction and no other frame came before.
     """
 
     rows: Tensor
@@ -53,6 +61,7 @@ class _Round:
     kinds: Tensor
     strangers: Tensor
     carried: Tensor
+    first: Tensor
 
     def part(self, keep: Tensor) -> _Round:
         """Some of the windows."""
@@ -65,6 +74,7 @@ def closeup_step(
     generator: torch.Generator,
     rounds: int = 3,
     reported: bool = True,
+    unasked: float = UNASKED,
 ) -> StepResult:
     """Loss of one batch, and IoUs by kind of prompt.
 
@@ -81,6 +91,8 @@ def closeup_step(
         click, or on the next frame with the mask found on this one.
     reported : bool
         Without, no IoUs are told, and a GPU need not be waited for.
+    unasked : float
+        Share of the prompted windows that come again without another click.
     """
     # Around all rounds, so that weights are brought to bfloat16 once.
     with torch.autocast(batch.images.device.type, enabled=False):
@@ -94,14 +106,14 @@ def closeup_step(
             before = frame_maps(asked.images, asked.grey, asked.masks)
             maps = window_maps(asked.images, prompts, before)
             with torch.autocast(asked.images.device.type, torch.bfloat16):
-                seen = model(maps)
+                seen = _ask(model, maps, asked.first)
             part, iou = _loss(seen, asked)
             loss = loss + part * len(asked.rows) / len(batch.kinds)
             for kind, name in NAMES.items() if reported else ():
                 if bool((asked.kinds == kind).any()):
                     report[f"{name}{i + 1}"] = float(iou[asked.kinds == kind].mean())
             if i + 1 < rounds:
-                asked = _next_round(asked, seen, batch, generator)
+                asked = _next_round(asked, seen, batch, generator, unasked)
         return StepResult(loss, report)
 
 
@@ -122,11 +134,12 @@ def _first_round(model: CloseUp, batch: WindowBatch) -> _Round:
         kinds=batch.kinds,
         strangers=batch.strangers,
         carried=torch.zeros_like(batch.kinds, dtype=torch.bool),
+        first=batch.kinds != FOLLOW,
     )
     if side > SIDE:
         # A second look: what the first one saw is known.
-        still = batch.kinds != FOLLOW
-        asked.earlier[still] = _first_look(model, asked.part(still))
+        earlier = _first_look(model, asked.part(asked.first))
+        asked.earlier[asked.first] = earlier
     return asked
 
 
@@ -142,7 +155,8 @@ def _first_look(model: CloseUp, asked: _Round) -> Tensor:
     images = F.avg_pool2d(asked.images, factor)
     # Weights that were cast without gradients must not be those of the rounds.
     with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-        seen = model(window_maps(images, prompt_maps(points, asked.labels, None)))
+        maps = window_maps(images, prompt_maps(points, asked.labels, None))
+        seen = _ask(model, maps, asked.first)
     model.train(learning)
     drawn = F.interpolate(
         seen.logits[:, None], scale_factor=float(factor), mode="bilinear"
@@ -150,8 +164,35 @@ def _first_look(model: CloseUp, asked: _Round) -> Tensor:
     return torch.tanh(drawn[:, 0] / 2)
 
 
+def _ask(model: CloseUp, maps: Tensor, first: Tensor) -> SeenObject:
+    """What the network says of windows, with its changes of those that are first."""
+    if model.first is None or not bool(first.any()):
+        seen: SeenObject = model(maps)
+        return seen
+    changed = model.first.weights(model)
+    seen = functional_call(model, changed, (maps[first],))
+    if bool(first.all()):
+        return seen
+    others = model(maps[~first])
+
+    def joined(ones: Tensor, rest: Tensor) -> Tensor:
+        whole = ones.new_empty(len(maps), *ones.shape[1:])
+        whole[first], whole[~first] = ones, rest
+        return whole
+
+    return SeenObject(
+        joined(seen.logits, others.logits),
+        joined(seen.iou, others.iou),
+        joined(seen.present, others.present),
+    )
+
+
 def _next_round(
-    asked: _Round, seen: SeenObject, batch: WindowBatch, generator: torch.Generator
+    asked: _Round,
+    seen: SeenObject,
+    batch: WindowBatch,
+    generator: torch.Generator,
+    unasked: float,
 ) -> _Round:
     n = max(int(len(asked.rows) * CORRECTED), 1)
     device = asked.rows.device
@@ -163,7 +204,7 @@ def _next_round(
     on &= (chance < CARRIED) & ~part.carried
     at, clicked = sample_error_clicks(part.target, shown > 0, generator, margin=2)
     # A mask of its own with the same click is what a second look at it is.
-    again = (part.kinds != FOLLOW) & (chance < UNASKED)
+    again = (part.kinds != FOLLOW) & (chance < unasked)
     clicked = torch.where((on | again)[:, None], -1, clicked)
     points = torch.cat((part.points, at), 1)
     labels = torch.cat((part.labels, clicked), 1)
@@ -199,6 +240,7 @@ def _next_round(
         areas=moved(batch.then_areas[rows], part.areas),
         strangers=part.strangers & on,  # who is clicked on is meant
         carried=part.carried | on,
+        first=part.first & again,
     )
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sam2_core.training.image_step import StepResult
     from sam2_core.training.window_batch import WindowBatch
 
-WARMUP = 200
-EMA = 0.998
 SAVE_EVERY = 120  # seconds
 REPORT_EVERY = 20  # steps on a GPU, which would have to be waited for
 
@@ -56,6 +54,7 @@ class CloseUpTrainer(Resumable):
 
     model: CloseUp
     average: CloseUp
+    warmup, ema = 200, 0.998  # steps; decay of the average of the weights
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class CloseUpTrainer(Resumable):
         self.seconds_planned = 60 * minutes
         self.lr = lr
         self.device = torch.device(device)
-        self.model = CloseUp(learning=True, widths=widths, deep=deep).to(self.device)
+        self.model = self.new_network(widths, deep).to(self.device)
         if self.device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -83,8 +82,20 @@ class CloseUpTrainer(Resumable):
         self.generator = torch.Generator(self.device).manual_seed(own_seed)
         self.step = 0
         self.seconds = 0.0
-        self.optimizer = Muon(self.model, lr=lr, weight_decay=0.02)
+        self.optimizer = self.new_optimizer()
         resume(self)
+
+    def new_network(self, widths: tuple[int, ...], deep: int) -> CloseUp:
+        """What learns, before its first step."""
+        return CloseUp(learning=True, widths=widths, deep=deep)
+
+    def new_optimizer(self) -> torch.optim.Optimizer:
+        """What moves its weights."""
+        return Muon(self.model, lr=self.lr, weight_decay=0.02)
+
+    def loss(self, batch: WindowBatch, reported: bool) -> StepResult:
+        """Of a batch on the device of the trainer; see :func:`closeup_step`."""
+        return closeup_step(self.model, batch, self.generator, reported=reported)
 
     @property
     def weights(self) -> Path:
@@ -105,7 +116,7 @@ class CloseUpTrainer(Resumable):
         self.optimizer.zero_grad(set_to_none=True)
         results = []
         for batch in batches:
-            result = closeup_step(self.model, batch, self.generator, reported=reported)
+            result = self.loss(batch, reported)
             torch.autograd.backward(result.loss / len(batches))
             results.append(result)
         self._share_gradients()
@@ -146,13 +157,13 @@ class CloseUpTrainer(Resumable):
             file.write(json.dumps(entry) + "\n")
 
     def _rate(self) -> float:
-        rise = min((self.step + 1) / WARMUP, 1.0)
+        rise = min((self.step + 1) / self.warmup, 1.0)
         done = min(self.seconds / self.seconds_planned, 1.0)
         return self.lr * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
     @torch.no_grad()
     def _follow(self) -> None:
-        decay = min(EMA, (1 + self.step) / (10 + self.step))
+        decay = min(self.ema, (1 + self.step) / (10 + self.step))
         new = self.model.state_dict()
         floats: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         for name, kept in self.average.state_dict().items():

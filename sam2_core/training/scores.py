@@ -169,14 +169,27 @@ def summary(
 
 
 def predicted_and_reached(
-    records: Sequence[dict[str, Any]],
+    records: Sequence[dict[str, Any]], first: bool | None = None
 ) -> tuple[list[float], list[float]]:
-    """Predicted and true IoU of every answer, of clicks (five at most) and boxes."""
+    """Predicted and true IoU of answers to clicks (five at most) and boxes.
+
+    Parameters
+    ----------
+    records : sequence of dict
+        Of objects.
+    first : bool, optional
+        Only what was first answered, a click or a box; or only what came after
+        corrections.
+    """
     predicted, reached = [], []
     for record in records:
         if made := record.get("n_clicks"):
-            predicted += [*record["scores"][:made], record["box_score"]]
-            reached += [*record["ious"][:made], record["box_iou"]]
+            predicted_here = [*record["scores"][:made], record["box_score"]]
+            reached_here = [*record["ious"][:made], record["box_iou"]]
+            for i, answer in enumerate(zip(predicted_here, reached_here, strict=True)):
+                if first is None or first == (i in (0, made)):
+                    predicted.append(answer[0])
+                    reached.append(answer[1])
     return predicted, reached
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -65,6 +66,8 @@ def unfolded(
         With the same answers when it does not learn, on the device of `network`.
     """
     device = next(network.parameters()).device
+    network = copy.deepcopy(network)
+    network.first = None  # first answers are to be learned with all else
     spreads: dict[tuple[str, int], _Spread] = {}
     hooks = []
     for name, pair in network.named_modules():

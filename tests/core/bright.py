@@ -27,6 +27,9 @@ class Bright(nn.Module):
         self.maps = None
         self.present = 4.0
 
+    def for_first_answers(self):
+        return self
+
     def forward(self, maps):
         self.calls.append(len(maps))
         self.maps = maps

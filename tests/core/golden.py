@@ -80,6 +80,7 @@ def unit(key: str, n: int, seed: int = 0) -> np.ndarray:
 # First match wins: pattern, mean, deviation; a negative deviation is divided by the
 # root of the fan-in.
 RULES = [
+    (r"^closeup\.first\.", 0, 0),  # first answers like all others
     (r"positional_encoding_gaussian_matrix$", 0, 1),
     (r"(pos_embed|pos_embed_window)$", 0, 0.5),
     (r"(no_obj_ptr|no_obj_embed_spatial)$", 0, 3),

@@ -40,6 +40,35 @@ def network():
     return Bright().eval()
 
 
+class TwoFold(Bright):
+    """Another network for first answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = Bright()
+
+    def for_first_answers(self):
+        return self.other
+
+
+def test_first_answers_have_a_network_of_their_own():
+    network = TwoFold().eval()
+    close = CloseUps(network, picture("small", "large"))
+    found = close.answers(*click("small"))[0]
+    x, y, radius = DISCS["large"]
+    corners = np.array([[x - radius, y - radius], [x + radius, y + radius]], np.float32)
+    close.answers(corners, np.array([2, 3], np.int32))
+    asked = len(network.other.calls)
+    assert asked > 1
+    assert network.calls == []
+    xy, _ = click("small")
+    away = np.concatenate((xy, xy + 40))
+    close.answers(away, np.array([1, 0], np.int32))
+    close.answers(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), found)
+    assert len(network.other.calls) == asked
+    assert len(network.calls) == 2
+
+
 @pytest.mark.parametrize("name", ["small", "large"])
 def test_a_click_finds_the_scale_of_the_object(network, name):
     close = CloseUps(network, picture(name))

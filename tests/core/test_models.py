@@ -12,7 +12,8 @@ import torch
 from sam2_core import config, models, registry
 from sam2_core.errors import CheckpointError, InferenceError
 from sam2_core.models import build_model, load_model
-from sam2_core.weights import read_state_dict, save_weights
+from sam2_core.nn.sam2 import Sam2
+from sam2_core.weights import read_state_dict, save_state_dict, save_weights
 
 KEYS = Path(__file__).parents[1] / "data" / "keys"
 NANO = config.NANO.name
@@ -101,11 +102,10 @@ def test_parameters_are_cast_and_buffers_stay_exact(nano, nano_file, dtype):
     assert {parameter.dtype for parameter in model.parameters()} == {wanted}
     assert {buffer.dtype for buffer in model.buffers()} == {torch.float32}
     with torch.inference_mode():
-        pointer = model.object_pointer(
-            torch.ones(1, model.config.hidden_dim, dtype=wanted), torch.ones(1, 1) > 0
-        )
+        token = torch.ones(1, model.config.hidden_dim, dtype=wanted)
+        scores = model.sam_mask_decoder.iou_prediction_head(token)
         points = model.sam_prompt_encoder.points(*model.empty_points(1))
-    assert pointer.dtype == wanted
+    assert scores.dtype == wanted
     assert points.dtype == torch.float32
 
 
@@ -135,14 +135,14 @@ def test_checkpoint_of_pytorch_is_recognised(nano, tmp_path):
     torch.save({"model": nano.state_dict(), "epoch": 7}, path)
     model = load_model(path, device="cpu", dtype="float32")
     assert model.config.name == NANO
-    assert torch.equal(model.no_obj_ptr, nano.no_obj_ptr)
+    assert torch.equal(model.no_mem_embed, nano.no_mem_embed)
 
 
 def test_misfit_is_listed(nano, tmp_path):
     state_dict = nano.state_dict()
     del state_dict["no_mem_embed"]
     state_dict["extra.weight"] = torch.ones(1)
-    state_dict["no_obj_ptr"] = torch.ones(1, 7)
+    state_dict["sam_mask_decoder.iou_token.weight"] = torch.ones(1, 7)
     torch.save(state_dict, tmp_path / "mine.pt")
     with pytest.raises(CheckpointError) as caught:
         load_model(tmp_path / "mine.pt", device="cpu")
@@ -150,7 +150,10 @@ def test_misfit_is_listed(nano, tmp_path):
     assert str(tmp_path / "mine.pt") in message
     assert "1 missing (no_mem_embed)" in message
     assert "1 unexpected (extra.weight)" in message
-    assert "1 of another shape (no_obj_ptr (1, 7) instead of" in message
+    assert (
+        "1 of another shape (sam_mask_decoder.iou_token.weight (1, 7) instead"
+        in message
+    )
 
 
 def test_missing_checkpoint_says_what_to_do(monkeypatch, tmp_path):
@@ -228,7 +231,24 @@ def test_shipped_file_fits_the_shipped_configuration():
     # What it adds to the wheel, which is a zip file.
     assert len(zlib.compress(path.read_bytes())) <= 16e6
     assert set(read_state_dict(path)) == set(build_model(NANO).state_dict())
-    assert load_model(NANO, device="cpu", dtype="float32").config.name == NANO
+    model = load_model(NANO, device="cpu", dtype="float32")
+    assert model.config.name == NANO
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 8_000_000
+
+
+def test_files_of_earlier_versions_are_read(nano, tmp_path):
+    """With memories, which followed objects once, and one network for all answers."""
+    old = {k: v for k, v in nano.state_dict().items() if ".first." not in k}
+    with torch.device("meta"):
+        memories = Sam2(replace(config.NANO, closeups=False)).state_dict()
+    assert len(set(memories) - set(old)) > 20
+    old |= {k: torch.ones(v.shape) for k, v in memories.items() if k not in old}
+    path = save_state_dict(tmp_path / "mine.safetensors", old, NANO)
+    model = load_model(path, device="cpu", dtype="float32")
+    assert torch.equal(model.closeup.draw.weight, nano.closeup.draw.weight)
+    first = model.closeup.for_first_answers()
+    for name, value in first.named_parameters():
+        assert torch.equal(value, model.closeup.get_parameter(name)), name
 
 
 @pytest.mark.parametrize("name", [None, 5, ["sam2_nano"]])

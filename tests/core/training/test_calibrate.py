@@ -110,6 +110,23 @@ def test_close_ups_are_what_is_corrected_where_there_are_any() -> None:
     torch.testing.assert_close(new.logits, old.logits)
 
 
+def test_first_answers_are_corrected_by_a_line_of_their_own() -> None:
+    model = nano()
+    goal = nano().closeup
+    torch.manual_seed(3)
+    for value in goal.judge.parameters():
+        torch.nn.init.normal_(value, std=0.1)
+    model.closeup.first.approach(model.closeup, goal)
+    maps = torch.randn(2, MAPS, SIDE, SIDE)
+    first, later = model.closeup.for_first_answers()(maps), model.closeup(maps)
+    assert not torch.allclose(first.iou, later.iou)
+    fold_iou_line(model, Line(0.5, 1.0), Line(1.5, -0.5))
+    new = model.closeup.for_first_answers()(maps)
+    torch.testing.assert_close(new.iou, 1.5 * first.iou - 0.5, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(new.present, first.present, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(model.closeup(maps).iou, 0.5 * later.iou + 1)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "2d/discs").mkdir(parents=True)
@@ -132,7 +149,8 @@ def test_command_writes_weights_that_load(
     options = ["--model", str(start), "--data", str(folder), "--out", str(out)]
     result = CliRunner().invoke(app, options)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("IoU scores: ")
+    assert result.stdout.startswith("IoU scores of first answers: ")
+    assert "\nIoU scores of later ones: " in result.stdout
     assert "object scores: left alone, only 0 frames" in result.output
     before, after = (load_model(path, dtype="float32") for path in (start, out))
     changed = {
@@ -141,9 +159,25 @@ def test_command_writes_weights_that_load(
         if not torch.equal(tensor, before.state_dict()[key])
     }
     assert changed == {
-        "closeup.judge.layers.2.weight",
-        "closeup.judge.layers.2.bias",
+        f"closeup.{part}{kind}"
+        for part in ("judge.layers.2.", "first.whole.judge-layers-2-")
+        for kind in ("weight", "bias")
     }
+
+
+def test_later_answers_can_be_left_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_synthetic_images", lambda seed: iter(()))
+    model = nano()
+    maps = torch.randn(2, MAPS, SIDE, SIDE)
+    networks = model.closeup.for_first_answers, lambda: model.closeup
+    first, later = (network()(maps).iou for network in networks)
+    lines = calibrate(model, folder, objects=2, presence=False, later=False)
+    assert [line.split(":")[0] for line in lines] == ["IoU scores of first answers"]
+    new_first, new_later = (network()(maps).iou for network in networks)
+    assert torch.equal(new_later, later)
+    assert not torch.allclose(new_first, first)
 
 
 def test_bad_calls_are_one_line(folder: Path) -> None:
@@ -167,4 +201,8 @@ def test_presence_of_drawn_stacks_is_corrected(
     monkeypatch.setattr(module, "LAYOUTS", {"nuclei": None})
     monkeypatch.setattr(module, "MIN_ABSENT", 1)
     lines = calibrate(nano(), folder, objects=2)
-    assert [line.split(":")[0] for line in lines] == ["IoU scores", "object scores"]
+    assert [line.split(":")[0] for line in lines] == [
+        "IoU scores of first answers",
+        "IoU scores of later ones",
+        "object scores",
+    ]

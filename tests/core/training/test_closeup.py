@@ -15,7 +15,7 @@ from disc_windows import disc, disc_windows
 
 from sam2_core.nn.closeup import MAPS, CloseUp, SeenObject
 from sam2_core.training.closeup import joined, main, training_batches
-from sam2_core.training.closeup_step import _loss, closeup_step
+from sam2_core.training.closeup_step import _ask, _loss, closeup_step
 from sam2_core.training.object_windows import ObjectWindows
 from sam2_core.training.window_batch import CLICK, FOLLOW
 from sam2_core.weights import model_path, read_state_dict
@@ -53,6 +53,43 @@ def test_everything_learns_from_windows_of_twice_the_side():
         if name.endswith("weight"):
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
+
+
+def test_first_answers_are_learned_by_the_changes_and_corrections_are_not(windows):
+    torch.manual_seed(0)
+    model = CloseUp(first_rank=4)
+    batch = windows.draw(np.random.default_rng(0))
+
+    def learned(rounds, unasked):
+        model.zero_grad()
+        generator = torch.Generator().manual_seed(0)
+        closeup_step(model, batch, generator, rounds, unasked=unasked).loss.backward()
+        bias = model.first.whole["draw-bias"].grad
+        return float(bias), float(model.draw.bias.grad)
+
+    # What is added to a weight has its gradient: of first answers both have the same.
+    first, alike = learned(1, 0.0)
+    assert first == pytest.approx(alike) != 0
+    second, alike = learned(2, 1.0)  # second looks are first answers, too
+    assert second == pytest.approx(alike) != pytest.approx(first)
+    one, both = learned(2, 0.0)  # but corrections are not
+    assert one == pytest.approx(first)
+    assert both != pytest.approx(first)
+
+
+def test_answers_of_both_networks_lie_where_they_were_asked():
+    torch.manual_seed(0)
+    model = CloseUp(first_rank=4).eval()
+    model.first.approach(model, CloseUp())
+    maps = torch.randn(4, MAPS, 32, 32)
+    first = torch.tensor([False, True, True, False])
+    with torch.no_grad():
+        seen = _ask(model, maps, first)
+        later, changed = model(maps), model.for_first_answers()(maps)
+    for name in ("logits", "iou", "present"):
+        one, two, found = (getattr(s, name) for s in (changed, later, seen))
+        torch.testing.assert_close(found[first], one[first], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found[~first], two[~first], rtol=1e-4, atol=1e-5)
 
 
 def asked(target, known=None, area=0.0, followed=False, stranger=False):

@@ -22,7 +22,7 @@ from sam2_core.training.trainer import Schedule, Trainer
 
 def make_model() -> Sam2:
     torch.manual_seed(0)
-    model = Sam2(replace(NANO))
+    model = Sam2(replace(NANO, closeups=False))
     initialise(model)
     return model
 

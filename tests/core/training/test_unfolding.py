@@ -45,9 +45,9 @@ def test_answers_stay_and_folding_gives_the_network_back(network, batches):
     maps = torch.randn(4, MAPS, 96, 96, generator=torch.Generator().manual_seed(0))
     same(learning, network, maps, 1e-3)
     again = folded(learning)
-    for name, value in network.state_dict().items():
+    for name, value in again.state_dict().items():
         torch.testing.assert_close(
-            again.state_dict()[name], value, rtol=1e-3, atol=1e-4
+            value, network.state_dict()[name], rtol=1e-3, atol=1e-4
         )
 
 

@@ -183,12 +183,12 @@ class Propagation:
     ) -> Route:
         """Away from the first prompt, in the light of all; or from what has changed.
 
-        Back alone, it begins at the last one unless forward has found what is between.
+        Back alone, it begins at the last one unless forward finds what is between.
         """
         if not changes:
             last = max(known.prompts)
-            between = range(known.first + 1, last)
-            left = direction == "backward" and not _forward(known, between)
+            before = range(known.first, last)  # the first: forward may have just begun
+            left = direction == "backward" and not _forward(known, before)
             return Route(known, {last if left else known.first})
         starts = {
             # A frame whose prompts are gone is found again on the way forward.

@@ -62,6 +62,7 @@ class Painting:
         self._labels: Labels | None = None
         self._told: list[Any] = []  # of napari's atoms: what is about to be written
         self._called_off: set[str] = set()  # kinds of jobs
+        self.denied: set[Mark] = set()  # by erasing, which nobody has confirmed
         steps.state.events.labels.connect(self._on_labels)
         steps.tasks.ended.connect(self._on_ended)
 
@@ -171,8 +172,11 @@ class Painting:
         """What was painted or erased replaces the prompts of its objects in a plane.
 
         In a stack these are all that the brush was meant for, so that they are followed
-        from there; in planes that stand alone, those with masks of the plugin's.
+        from there; in planes that stand alone, those with masks of the plugin's. While
+        a session is being restored, planes are not whole yet, so they are no prompts.
         """
+        if self.steps.tasks.runner.awaits("restore"):
+            return
         prompted = {**self.steps.history.written, **self.starts.prompts()}
         masks, emptied = {}, []
         for patch in patches:
@@ -218,4 +222,5 @@ class Painting:
             there = ledger.extent(key.object_id) or ledger.uncounted
             if there and mark not in record.marks:
                 record.mark(mark, step)
+                self.denied.add(mark)
                 self.steps.state.status = ABSENT_NOW.format(key.object_id)

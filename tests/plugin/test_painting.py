@@ -479,9 +479,8 @@ def test_track_all_follows_what_was_touched_up(tool):
 
 
 def test_a_stroke_while_a_session_is_restored_is_no_prompt(brush, monkeypatch):
-    t, runner = brush, brush.runner
-    awaits = runner.awaits
-    monkeypatch.setattr(runner, "awaits", lambda kind: kind == "restore" or awaits(kind))
+    t = brush
+    monkeypatch.setattr(t.runner, "awaits", lambda kind: kind == "restore")
     stroke(t, 5, 30, 40)
     assert t.stage.labels.data[5, 30, 40] == 1
     assert t.state.undo_text == "painting"

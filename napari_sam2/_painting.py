@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 DRAWN = ("set_data", "labels_update")  # events of a layer whose pixels are new
 ABSENT_NOW = "Object {} is marked absent on this frame; paint it there to undo that."
+NO_PROMPT = (
+    "A session is being restored, so your stroke is no prompt; paint once more when "
+    "all masks are there to have it kept and followed."
+)
 STOPPED = (
     "Your stroke has stopped the propagation; what is done stays. Propagate again to "
     "go on."
@@ -176,6 +180,7 @@ class Painting:
         a session is being restored, planes are not whole yet, so they are no prompts.
         """
         if self.steps.tasks.runner.awaits("restore"):
+            self.steps.state.status = NO_PROMPT
             return
         prompted = {**self.steps.history.written, **self.starts.prompts()}
         masks, emptied = {}, []

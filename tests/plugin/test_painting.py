@@ -485,6 +485,7 @@ def test_a_stroke_while_a_session_is_restored_is_no_prompt(brush, monkeypatch):
     assert t.stage.labels.data[5, 30, 40] == 1
     assert t.state.undo_text == "painting"
     assert not t.stage.masks
+    assert "paint once more" in t.state.status
     monkeypatch.undo()
     stroke(t, 5, 30, 42)
     ((key, start),) = t.stage.masks.items()

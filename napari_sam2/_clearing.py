@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2._entry import Entry
 from napari_sam2._erasing import erase_at
 from napari_sam2._ledger import differences
+from napari_sam2._marks import index_on
 from napari_sam2._messages import Relabelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_sam2._history import Step
+    from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Stop
     from napari_sam2._labels import Patch
-    from napari_sam2._ledger import Place
+    from napari_sam2._ledger import Ledger, Place
+    from napari_sam2._review import Review
     from napari_sam2._tasks import Tasks
     from sam2_core.errors import Sam2Error
 
@@ -80,3 +83,19 @@ def erase(
         return erase_at(shape, plane, positions, object_id)
 
     tasks.submit("clear", work, step, begin=begin, entries=entries)
+
+
+def among(
+    indices: range,
+    review: Review,
+    ledger: Ledger,
+    frames: LayerFrames,
+    object_id: int,
+) -> list[int]:
+    """Those of some frames on which an object has pixels, wherever they come from."""
+    if frames.plane != (frames.ndim - 2, frames.ndim - 1):
+        return list(indices)  # of other planes the ledger does not know
+    shown = review.shown(frames.plane, frames.fixed, frames.axis)
+    places = {*ledger.places(object_id), *ledger.uncounted}
+    there = {index_on(frames, frames.plane, place) for place in places}
+    return [i for i in indices if i in shown.get(object_id, ()) or i in there]

@@ -273,8 +273,10 @@ class SegmentController:
         limits = _plan.check_range(span[0], span[1], len(frames))
         line = Key(frames.plane, frames.position(0), 0)
         prompts = _plan.on_line(self.pending.told(), line, self.state.axis)
+        spared = self.pending.touched_up(frames) if alone is None else ()
         alone = self.state.alone if alone is None else alone
-        going = _plan.going(self.state, prompts, alone, self.notes.locked, changes)
+        told = self.state, prompts, alone, self.notes.locked, changes, spared
+        going = _plan.going(*told)
         self.tasks.check_model()
         some = alone or len(going) < len(prompts)
         given = self.state, frames, going, self.history.record, span

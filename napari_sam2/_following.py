@@ -177,12 +177,20 @@ def _plane(
     ious = dict(getattr(result, "scores", {}))
     scores = dict(getattr(result, "object_scores", {}))
     shown = {}
+    drawn = {  # masks alone: they are kept to the pixel, whoever comes near
+        i: ask.start.mask.unpack()
+        for (at, i), ask in seeds.items()
+        if at == index and ask.start is not None and not replace(ask, start=None)
+    }
     for object_id, mask in masks.items():
         denied = presence.denied(index, object_id)
         if denied or presence.ended(index, reverse, object_id):
             mask = np.zeros_like(mask)
         elif (index, object_id) in seeds:  # the session knows nothing of cuts
-            mask = seeds[index, object_id].cut(mask)
+            mask = drawn.get(object_id, seeds[index, object_id].cut(mask))
+        else:
+            for other in drawn.values():
+                mask = mask & ~other
         if denied:  # the user has said so, or is asked about it
             ious[object_id] = scores[object_id] = 1.0
         present = mask.any() and scores.get(object_id, 1.0) >= LOST_SCORE

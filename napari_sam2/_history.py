@@ -196,7 +196,7 @@ class History:
         ids = masks.ids
         if len(objects) < len(masks.prompts):
             ids = np.where(np.isin(ids, list(rules.locked)), np.uint32(0), ids)
-        new = ids > 0
+        new = ids
         for object_id, ask in objects.items():
             key = Key(plane, position, object_id)
             entry = self._entry(labels, key, ask)

@@ -74,7 +74,7 @@ class Rules:
         Labels that neither lose nor gain pixels.
     parts : bool
         Whether parts of the object itself that others drew stay where it is followed,
-        if no new mask touches them: labels that are not linked are other objects there.
+        unless new masks take their place: labels not linked are other objects there.
     """
 
     keep_others: bool = True
@@ -147,14 +147,16 @@ def untouched(
     position: tuple[int, ...],
     object_id: int,
     mask: PackedMask,
-    new: NDArray[np.bool_],
+    ids: NDArray[np.integer[Any]],
 ) -> PackedMask | None:
-    """Parts of an object's mask that a plane still has and nothing ``new`` touches.
+    """Parts of an object's mask that a plane still has and new masks leave to it.
+
+    A part goes where the object's own new mask meets it, or new masks take half of it.
 
     Parameters
     ----------
-    new : (H, W) bool array
-        Masks that are about to be written.
+    ids : (H, W) integer array
+        Masks that are about to be written, as object ids.
 
     Returns
     -------
@@ -170,8 +172,12 @@ def untouched(
     rows, columns = slice(high[0], high[-1] + 1), slice(wide[0], wide[-1] + 1)
     now = np.asarray(labels.data[box_index(plane, position, rows, columns)])
     left = whole[rows, columns] & (now == object_id)
-    parts = label(left)[0]
-    left &= ~np.isin(parts, np.unique(parts[new[rows, columns]]))
+    parts, number = label(left)
+    new = ids[rows, columns]
+    taken = np.bincount(parts[new > 0], minlength=number + 1)
+    gone = 2 * taken >= np.bincount(parts.ravel(), minlength=number + 1)
+    gone[np.unique(parts[new == object_id])] = True
+    left &= ~gone[parts] & (new == 0)
     corner = int(high[0]), int(wide[0])
     return PackedMask.of(left, corner, mask.shape) if left.any() else None
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 DRAWN = ("set_data", "labels_update")  # events of a layer whose pixels are new
 ABSENT_NOW = "Object {} is marked absent on this frame; paint it there to undo that."
+NO_PROMPT = (
+    "A session is being restored, so your stroke is no prompt; paint once more when "
+    "all masks are there to have it kept and followed."
+)
 STOPPED = (
     "Your stroke has stopped the propagation; what is done stays. Propagate again to "
     "go on."
@@ -62,6 +66,7 @@ class Painting:
         self._labels: Labels | None = None
         self._told: list[Any] = []  # of napari's atoms: what is about to be written
         self._called_off: set[str] = set()  # kinds of jobs
+        self.denied: set[Mark] = set()  # by erasing, which nobody has confirmed
         steps.state.events.labels.connect(self._on_labels)
         steps.tasks.ended.connect(self._on_ended)
 
@@ -171,8 +176,12 @@ class Painting:
         """What was painted or erased replaces the prompts of its objects in a plane.
 
         In a stack these are all that the brush was meant for, so that they are followed
-        from there; in planes that stand alone, those with masks of the plugin's.
+        from there; in planes that stand alone, those with masks of the plugin's. While
+        a session is being restored, planes are not whole yet, so they are no prompts.
         """
+        if self.steps.tasks.runner.awaits("restore"):
+            self.steps.state.status = NO_PROMPT
+            return
         prompted = {**self.steps.history.written, **self.starts.prompts()}
         masks, emptied = {}, []
         for patch in patches:
@@ -218,4 +227,5 @@ class Painting:
             there = ledger.extent(key.object_id) or ledger.uncounted
             if there and mark not in record.marks:
                 record.mark(mark, step)
+                self.denied.add(mark)
                 self.steps.state.status = ABSENT_NOW.format(key.object_id)

@@ -116,13 +116,17 @@ def going(
     alone: bool,
     locked: Collection[int],
     only: Collection[int] | None = None,
+    spared: Collection[int] = (),
 ) -> dict[Key, ObjectPrompts]:
-    """Prompts of the objects that are to be followed; PromptError without any."""
+    """Prompts of the objects that are to be followed; PromptError without any.
+
+    ``spared``: labels from elsewhere that are only followed alone.
+    """
     one = state.object_id
     asked = {
         key: ask
         for key, ask in prompts.items()
-        if (not alone or key.object_id == one)
+        if (key.object_id == one if alone else key.object_id not in spared)
         and (only is None or key.object_id in only)
     }
     found = unlocked(asked, locked)
@@ -132,7 +136,10 @@ def going(
             what = "All objects with prompts are locked; unlock those"
         raise PromptError(f"{what} to propagate.")
     if not found:
-        if alone:
+        if spared and not alone:
+            what = "a label that you touched up to have it followed, or take all "
+            what += "labels of a frame with Track all."
+        elif alone:
             what = f"object {one}, or choose another in one of these frames first."
         else:
             what = "an object in one of these frames first, or take all labels of one "

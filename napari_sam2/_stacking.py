@@ -8,20 +8,21 @@ from psygnal import Signal
 
 from napari_sam2 import _layers
 from napari_sam2._carrying import Carrying
-from napari_sam2._clearing import erase
+from napari_sam2._clearing import among, erase
 from napari_sam2._flags import Flag, find_flags
+from napari_sam2._labels import read_mask
 from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
+from napari_sam2._masks import PackedMask
+from napari_sam2._prompts import Key
 from napari_sam2._review import least_certain, least_certain_object
+from napari_sam2._spared import tell
 from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
     from napari_sam2._facts import Facts
     from napari_sam2._images import LayerFrames
-    from napari_sam2._ledger import Ledger
-    from napari_sam2._prompts import Key
     from napari_sam2._record import Record
-    from napari_sam2._review import Review
 
 
 DIMS = ("current_step", "order", "ndisplay")
@@ -146,8 +147,13 @@ class StackTools:
             )
         here = index_on(frames, view.plane, view.position)
         assert here is not None
+        mark = Mark(object_id, view.plane, view.position, kind)
+        if self._confirms(mark):
+            return True
         prompted = self._prompted(frames, object_id)
-        before = here < min(prompted, default=here)  # where an end is a beginning
+        touched_up = bool(controller.pending.touched_up(frames, {object_id}))
+        # Where an end is a beginning; strokes on labels do not say where to look from.
+        before = here < min(prompted, default=here) and not touched_up
         denied = [
             key
             for index, key in prompted.items()
@@ -161,10 +167,13 @@ class StackTools:
             raise PromptError(
                 f"Object {object_id} has prompts {where} this frame; delete them first."
             )
+        first: dict[Key, PackedMask] = {}
+        if kind == BEGIN and denied and len(denied) == len(prompted) and not touched_up:
+            first = self._first_mask(view, object_id)
         step = controller.steps.begin("mark")
         controller.starts.drop(denied, step)
+        controller.starts.keep(first, step)
         controller.steps.look()
-        mark = Mark(object_id, view.plane, view.position, kind)
         on = self.record.mark(mark, step)
         if on:
             forward = kind != BEGIN and not before
@@ -174,7 +183,7 @@ class StackTools:
             def cut() -> list[tuple[int, ...]]:
                 there = [here]
                 if kind != ABSENT:
-                    there = _among(beyond, review, ledger, frames, object_id)
+                    there = among(beyond, review, ledger, frames, object_id)
                 return [frames.position(index) for index in there]
 
             erase(controller.tasks, view.plane, cut, object_id, step)
@@ -277,6 +286,27 @@ class StackTools:
         said = {thing.object_id for thing in (*pending.prompts(), *self.record.marks)}
         return object_id not in said
 
+    def _confirms(self, mark: Mark) -> bool:
+        """Whether a mark only says what erasing the object has said already."""
+        denied = self.controller.painting.denied
+        confirms = mark in denied and mark in self.record.marks
+        denied.discard(mark)
+        if confirms:
+            name = self.controller.notes.name(mark.object_id)
+            self.controller.state.status = f"{name} is marked absent here already."
+        return confirms
+
+    def _first_mask(self, view: _layers.View, object_id: int) -> dict[Key, PackedMask]:
+        """An object's mask on display, as its prompt instead of all on its line."""
+        labels = self.controller.stage.ensure()[3]
+        mask = read_mask(labels, view.plane, view.position, object_id)
+        if not mask.any():
+            raise PromptError(
+                f"All prompts of object {object_id} are before this frame; "
+                "click on it here first."
+            )
+        return {Key(view.plane, view.position, object_id): PackedMask.of(mask)}
+
     def _prompted(self, frames: LayerFrames, object_id: int) -> dict[int, Key]:
         """Frames of the line on which an object has prompts, and these."""
         return {
@@ -349,25 +379,12 @@ class StackTools:
             kind == "predict" and known < QUICK
         ):
             self.refresh()
+        if kind == "propagate" and (frames := self.frames()) is not None:
+            pending, alone = self.controller.pending, self.controller.state.alone
+            tell(self.controller.tasks, () if alone else pending.touched_up(frames))
         if kind == "propagate" and (number := len(self.record.review.doubted)):
             some = "1 checked frame has changed: look at it again."
             many = f"{number} checked frames have changed: look at them again."
             said = self.controller.state.status
             self.controller.state.status = f"{said} {some if number == 1 else many}"
         self._carrying.on_ended(kind)
-
-
-def _among(
-    indices: range,
-    review: Review,
-    ledger: Ledger,
-    frames: LayerFrames,
-    object_id: int,
-) -> list[int]:
-    """Those of some frames on which an object has pixels, wherever they come from."""
-    if frames.plane != (frames.ndim - 2, frames.ndim - 1):
-        return list(indices)  # of other planes the ledger does not know
-    shown = review.shown(frames.plane, frames.fixed, frames.axis)
-    places = {*ledger.places(object_id), *ledger.uncounted}
-    there = {index_on(frames, frames.plane, place) for place in places}
-    return [i for i in indices if i in shown.get(object_id, ()) or i in there]

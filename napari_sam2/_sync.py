@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam2 import _layers, _plan
+from napari_sam2._marks import index_on
+from napari_sam2._prompts import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
-    from napari_sam2._prompts import Key, ObjectPrompts
+    from napari_sam2._images import LayerFrames
+    from napari_sam2._prompts import ObjectPrompts
     from napari_sam2._sight import Sight
     from napari_sam2._starts import Starts
     from napari_sam2._tasks import Tasks
@@ -50,6 +54,41 @@ class Sync:
         """Whether a prompt of the image has no answer: the work on it was stopped."""
         image = self.starts.stage.image
         return image is not None and bool(self.tasks.history.stale(self.prompts()))
+
+    def touched_up(
+        self, frames: LayerFrames, among: Collection[int] | None = None
+    ) -> set[int]:
+        """Labels from elsewhere that were painted on or erased, and never followed.
+
+        Their strokes are all that was given of them on a line of frames, and other
+        frames of it have pixels that neither the plugin nor the user has made since.
+
+        Parameters
+        ----------
+        frames : LayerFrames
+            The line.
+        among : collection of int, optional
+            Look at these objects only.
+        """
+        history, ledger = self.tasks.history, self.tasks.ledger
+        if frames.plane != (frames.ndim - 2, frames.ndim - 1):
+            return set()  # of other planes the ledger does not know
+
+        def here(at: Key) -> bool:
+            return index_on(frames, at.plane, at.position) is not None
+
+        prompts = {k: ask for k, ask in self.starts.prompts().items() if here(k)}
+        asked = {k.object_id for k, ask in prompts.items() if replace(ask, start=None)}
+        for key, known in history.written.items():
+            if not known.prompts and here(key):
+                asked.add(key.object_id)
+        found = {key.object_id for key in prompts} - asked
+        return {
+            i
+            for i in (found if among is None else found.intersection(among))
+            for place in (*ledger.places(i), *ledger.uncounted)
+            if (key := Key(frames.plane, place, i)) not in history.written and here(key)
+        }
 
     def groups(self, image: Image, labels: Labels) -> list[_plan.Group]:
         """Show what was there before prompts that are gone; returns what to compute."""

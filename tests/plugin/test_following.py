@@ -11,8 +11,9 @@ from fakes import disc
 from napari_sam2._following import Plan, follow
 from napari_sam2._images import LayerFrames
 from napari_sam2._marks import ABSENT, BEGIN, END, Bounds, Mark, Marks
+from napari_sam2._masks import PackedMask
 from napari_sam2._messages import Passed
-from napari_sam2._prompts import ObjectPrompts
+from napari_sam2._prompts import MaskPrompt, ObjectPrompts
 
 SHAPE = (40, 60)
 FRAMES = LayerFrames(np.zeros((10, *SHAPE)), 0, 3, (1, 2), 0, (), (0.0, 1.0))
@@ -81,6 +82,20 @@ def test_the_frame_on_screen_is_where_both_ways_begin(here):
     positions = [m.position[0] for m in items]
     assert sorted(positions) == list(range(10))
     assert positions[0] == 4
+
+
+def test_a_mask_by_hand_is_kept_to_the_pixel():
+    drawn = disc(SHAPE, 20, 14)
+    start = ObjectPrompts(start=MaskPrompt(PackedMask.of(drawn)))
+    seeds = {(4, 1): ObjectPrompts(), (6, 2): start}
+    found = follow(Session(), FRAMES, seeds, Plan(), lambda: False)
+    planes = {plane.position: plane.ids for plane in found}
+    one, two = disc(SHAPE, 20, 10), disc(SHAPE, 40, 30)
+    assert (one & drawn).any()
+    np.testing.assert_array_equal(planes[(6,)] == 2, drawn)
+    np.testing.assert_array_equal(planes[(6,)] == 1, one & ~drawn)
+    np.testing.assert_array_equal(planes[(7,)] == 1, one)
+    np.testing.assert_array_equal(planes[(7,)] == 2, two & ~one)
 
 
 def test_one_way_begins_at_the_prompts():

@@ -136,3 +136,22 @@ def test_propagated_masks_are_known_but_answer_no_prompts():
     assert key in history.written
     assert history.orphans({}) == []
     assert history.stale({key: ASK}) == [key]
+
+
+def test_a_part_stays_unless_new_masks_take_its_place():
+    labels = Labels(np.zeros((2, 60, 60), np.uint16))
+    there = labels.data[1]
+    there[5:25, 5:25] = 1  # met by another object's mask in a corner
+    there[30:40, 30:40] = 1  # half of it is another object's now
+    there[45:55, 30:40] = 1  # met by its own new mask
+    there[5:10, 50:55] = 1  # met by none
+    ids = np.zeros((60, 60), np.uint32)
+    ids[24:30, 24:30] = ids[30:35, 30:40] = 2
+    ids[54:58, 30:40] = 1
+    asked = {1: ObjectPrompts(), 2: ObjectPrompts()}
+    expected = ids.copy()
+    expected[5:25, 5:25] = expected[5:10, 50:55] = 1
+    expected[24, 24] = 2
+    rules = Rules(parts=True)
+    History().write(labels, PlaneMasks(PLANE, (1,), ids, asked, {}), None, rules)
+    np.testing.assert_array_equal(there, expected)

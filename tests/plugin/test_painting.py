@@ -17,6 +17,8 @@ from napari_sam2._keeping import SessionKeeper
 from napari_sam2._marks import ABSENT, END, Mark
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
+from napari_sam2._stacking import StackTools
+from sam2_core.errors import PromptError
 
 STACK = np.zeros((7, 40, 60), np.float32)
 
@@ -425,3 +427,84 @@ def test_only_changed_pixels_are_remembered(brush):
     pixels = int(ball(brush.stage.labels.data.shape, (3, 30, 40), 2).sum())
     patches = brush.history.last.patches
     assert sum(len(patch.old) for patch in patches) == pixels
+
+
+def from_elsewhere(t, *ids):
+    """Labels of another program on all frames, each 10 pixels high and wide."""
+    found = np.zeros(STACK.shape, np.uint16)
+    for n, object_id in enumerate(ids):
+        found[:, 10:20, 5 + 15 * n : 15 + 15 * n] = object_id
+    t.choose_labels(t.viewer.add_labels(found))
+    t.ids.count()
+    t.stage.labels.brush_size = 4
+    return t.stage.labels.data
+
+
+@pytest.mark.parametrize("label", [1, 0])
+def test_a_touched_up_label_from_elsewhere_is_not_followed_unasked(tool, label):
+    t = tool(STACK)
+    t.tools = StackTools(t)
+    data = from_elsewhere(t, 1, 2)
+    stroke(t, 6, 10, 6, label=label)
+    before = data.copy()
+    with pytest.raises(PromptError, match="touched up"):
+        t.propagate()
+    t.add_point((0, 32, 40), object_id=4)
+    t.propagate()
+    for i in (1, 2):
+        np.testing.assert_array_equal(data == i, before == i)
+    assert (data == 4).any((1, 2)).all()
+    assert "Object 1 was only touched up by hand" in t.state.status
+    t.select_object(1)
+    t.propagate(alone=True)
+    moved = np.roll(before[6] == 1, -1, 1)
+    np.testing.assert_array_equal(data[5] == 1, moved)
+    np.testing.assert_array_equal(data[6] == 1, before[6] == 1)
+    stroke(t, 3, 30, 20, label=1)
+    t.propagate()  # it has been followed, so it goes on
+    assert (data[2] == 1)[30, 19]
+
+
+def test_track_all_follows_what_was_touched_up(tool):
+    t = tool(STACK)
+    data = from_elsewhere(t, 1)
+    stroke(t, 6, 10, 6, label=0)
+    trimmed = data[6] == 1
+    t.viewer.dims.set_current_step(0, 0)
+    t.objects.track_all()
+    square = np.zeros((40, 60), bool)
+    square[10:20, 5:15] = True
+    np.testing.assert_array_equal(data[3] == 1, np.roll(square, 3, 1))
+    np.testing.assert_array_equal(data[6] == 1, trimmed)
+
+
+def test_a_stroke_while_a_session_is_restored_is_no_prompt(brush, monkeypatch):
+    t = brush
+    monkeypatch.setattr(t.runner, "awaits", lambda kind: kind == "restore")
+    stroke(t, 5, 30, 40)
+    assert t.stage.labels.data[5, 30, 40] == 1
+    assert t.state.undo_text == "painting"
+    assert not t.stage.masks
+    assert "paint once more" in t.state.status
+    monkeypatch.undo()
+    stroke(t, 5, 30, 42)
+    ((key, start),) = t.stage.masks.items()
+    assert key.position == (5,)
+    np.testing.assert_array_equal(start.mask.unpack(), t.stage.labels.data[5] == 1)
+
+
+def test_saying_that_what_was_erased_is_absent_confirms_it(brush):
+    t = brush
+    t.tools = StackTools(t)
+    t.viewer.dims.set_current_step(0, 5)
+    t.stage.labels.brush_size = 60
+    stroke(t, 5, 10, 22, label=0)
+    t.select_object(1)
+    mark = Mark(1, (1, 2), (5,), ABSENT)
+    assert t.tools.toggle_mark(ABSENT)
+    assert list(t.history.record.marks) == [mark]
+    assert t.state.status == "Object 1 is marked absent here already."
+    assert not t.tools.toggle_mark(ABSENT)
+    assert not len(t.history.record.marks)
+    assert t.tools.toggle_mark(ABSENT)
+    assert not t.tools.toggle_mark(ABSENT)

@@ -186,6 +186,66 @@ def test_marks_cut_off_labels_from_elsewhere(stack, kind, left, prompted):
     assert (data == 4).any((1, 2)).all()
 
 
+def test_a_touched_up_label_ends_where_the_user_says(stack):
+    t = stack()
+    found = np.zeros(STACK.shape, np.uint16)
+    found[:, 10:20, 10:20] = 4
+    t.choose_labels(t.viewer.add_labels(found))
+    t.stage.labels.paint(np.array((6, 10, 24)), 4)
+    t.select_object(4)
+    t.tools.go_to(4)
+    t.tools.toggle_mark(END)
+    assert filled(t) == [0, 1, 2, 3, 4]
+
+
+def test_what_begins_after_its_only_mask_is_followed_from_there(stack):
+    t = stack()
+    found = np.zeros(STACK.shape, np.uint16)
+    found[0, 10:20, 10:20] = 1
+    t.choose_labels(t.viewer.add_labels(found))
+    t.tools.go_to(0)
+    t.objects.track_all()
+    t.select_object(1)
+    before = t.stage.labels.data.copy()
+    t.tools.go_to(3)
+    t.tools.toggle_mark(BEGIN)
+    assert [key.position for key in t.stage.masks] == [(3,)]
+    t.propagate()
+    assert filled(t) == [3, 4, 5, 6]
+    np.testing.assert_array_equal(t.stage.labels.data[3:], before[3:])
+    t.tools.toggle_mark(BEGIN)
+    t.propagate()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    for _ in range(4):
+        t.undo()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    assert [key.position for key in t.stage.masks] == [(0,)]
+
+
+def test_nothing_begins_where_it_is_not_after_its_only_mask(stack):
+    t = stack()
+    t._ensure()
+    t.stage.labels.paint(np.array((1, 10, 24)), 4)
+    t.select_object(4)
+    t.tools.go_to(3)
+    with pytest.raises(PromptError, match="before this frame; click on it here"):
+        t.tools.toggle_mark(BEGIN)
+    assert filled(t) == [1]
+    assert t.stage.count_prompts(4) == 1
+
+
+def test_parts_that_a_propagation_has_kept_are_told(stack):
+    t = stack()
+    found = np.zeros(STACK.shape, np.uint16)
+    found[4:, 28:38, 40:50] = 1
+    t.choose_labels(t.viewer.add_labels(found))
+    t.tools.go_to(0)
+    t.add_point((0, 10, 20), object_id=1)
+    t.propagate()
+    assert (t.stage.labels.data[4:, 28:38, 40:50] == 1).all()
+    assert t.state.status.endswith("Object 1 has other parts on 3 frames, which stay.")
+
+
 def test_a_click_after_the_end_is_kept(stack):
     t = stack()
     t.add_point((1, 10, 20))

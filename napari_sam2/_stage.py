@@ -152,6 +152,7 @@ class Stage:
             shapes = self.shapes or self._add(layers.new_shapes(image))
             points = self.points or self._add(layers.new_points(image))
             self._use(points, shapes)
+            self._renew_defaults()
         if made or held is not None:
             self.hand.go_on((self.points, self.shapes, self.labels), held)
         elif active is not None and active in self.viewer.layers:
@@ -163,8 +164,7 @@ class Stage:
 
     def activate(self, tool: str) -> None:
         """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""
-        self.ensure()
-        self.hand.take(tool)
+        self.hand.take(tool, self.ensure()[3])
 
     # -- prompts ------------------------------------------------------------------
 

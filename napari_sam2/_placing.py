@@ -163,7 +163,7 @@ class Placing:
 
     def _on_begun(self, at: NDArray[Any]) -> None:
         """What nobody would see is not drawn to its end; what was begun may be."""
-        unseen = self._why_unseen(at)
+        unseen = self._why_unseen(at.tolist())
         self._seen = None if unseen else at
         if unseen and self.stage.drawing.drop():
             self.state.status = unseen

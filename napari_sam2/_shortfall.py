@@ -47,6 +47,8 @@ def shortfall(
             if not prompts.positive:
                 continue
             values = _values_at(plane, prompts)  # neighbours may hold all of the mask
+            if state.writing == "overwrite" and not state.neighbours:
+                values = values[np.isin(values, list(notes.locked))]
         else:
             values = here[mask]
         own = values == object_id

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
@@ -191,9 +192,11 @@ class SourcePanel(QWidget):
     def _on_image(self, layer: Any) -> None:
         """Whoever chooses an image here wants to see it."""
         self.image_requested.emit(layer)
-        if layer is not None and layer is self._state.image:
-            if hidden := uncover(self._viewer, self._state, layer):
-                self._state.status = hidden
+        viewer, state = self._viewer, self._state
+        chosen = layer is not None and layer is state.image
+        if chosen and (hidden := uncover(viewer, state, layer)):
+            state.status = hidden
+            show_info(hidden)  # the status gives way as soon as the image is encoded
 
     def _on_labels(self, layer: Any) -> None:
         self.labels_requested.emit(layer)

@@ -414,10 +414,11 @@ def test_a_download_that_fails(make_napari_viewer, fake, monkeypatch, tmp_path):
 
 
 def test_a_closed_dock_leaves_its_autosave_to_others(
-    make_napari_viewer_proxy, fake, qtbot
+    make_napari_viewer_proxy, fake, qtbot, tmp_path
 ):
     viewer = make_napari_viewer_proxy()
     segment = open_stack(viewer)
+    segment.keeper.folder = tmp_path
     click(segment.controller.stage.points, (3, 10, 20), viewer)
     segment.wait(30)
     keeper = segment.keeper  # as the last job does

@@ -14,6 +14,7 @@ from mouse import click
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
+from napari_sam2._autosaves import autosave_folder
 from napari_sam2._backend import Sam2Backend
 from sam2_core import Sam2Error, registry
 from sam2_core.errors import OutOfMemoryError
@@ -414,23 +415,28 @@ def test_a_download_that_fails(make_napari_viewer, fake, monkeypatch, tmp_path):
 
 
 def test_a_closed_dock_leaves_its_autosave_to_others(
-    make_napari_viewer_proxy, fake, qtbot, tmp_path
+    make_napari_viewer_proxy, fake, qtbot
 ):
+    folder = autosave_folder()
+    earlier = set(folder.glob("*"))
+
+    def new(pattern):
+        return len(set(folder.glob(pattern)) - earlier)
+
     viewer = make_napari_viewer_proxy()
     segment = open_stack(viewer)
-    segment.keeper.folder = tmp_path
     click(segment.controller.stage.points, (3, 10, 20), viewer)
     segment.wait(30)
-    keeper = segment.keeper  # as the last job does
+    keeper = segment.keeper  # kept alive, as by the last job
     keeper.autosave()
-    qtbot.waitUntil(lambda: len(list(keeper.folder.glob("*.lock"))) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: new("*.lock") == 1, timeout=5000)
     dock = segment.parent()
     while not hasattr(dock, "destroyOnClose"):
         dock = dock.parent()
     dock.destroyOnClose()
-    del segment, dock
-    qtbot.waitUntil(lambda: not list(keeper.folder.glob("*.lock")), timeout=5000)
-    assert len(list(keeper.folder.glob("*.json"))) == 1
+    qtbot.waitUntil(lambda: new("*.lock") == 0, timeout=5000)
+    assert new("*.json") == 1
+    assert keeper.folder == folder
 
 
 @pytest.fixture

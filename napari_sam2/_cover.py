@@ -11,7 +11,7 @@ from napari_sam2._channels import COVERS, coincide
 from napari_sam2._layers import image_shape, unit_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import napari.components
     from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
 HIDDEN = "{0} is hidden: show it, or choose another under Image and model."
+UNCOVERED = "{1} {2} hidden now, to show {0}."
 COVERED = "{1} covers {0}: choose {1} under Image and model, or hide it."
 
 
@@ -52,12 +53,40 @@ def why_unseen(
     if getattr(viewer, "canvas", viewer).grid.enabled:  # napari 0.9 moved it
         return ""
     place = (np.array(image_shape(image)) - 1) / 2 if at is None else np.asarray(at)
-    for layer in reversed(layers[layers.index(image) + 1 :]):
-        if not _is_opaque(layer) or not _reaches(viewer, layer, image, place):
+    cover = next(_covers(viewer, image, place, alone), None)
+    return "" if cover is None else COVERED.format(image.name, cover.name)
+
+
+def uncover(
+    viewer: napari.components.ViewerModel, state: SegmentationState, image: Image
+) -> str:
+    """Show an image that the user has chosen, and hide those that cover it.
+
+    Returns what was hidden, in a sentence; "" for nothing.
+    """
+    if viewer.dims.ndisplay != 2 or not why_unseen(viewer, state, image):
+        return ""
+    image.visible = True
+    if not why_unseen(viewer, state, image):  # the grid shows all
+        return ""
+    middle = (np.array(image_shape(image)) - 1) / 2
+    covers = list(_covers(viewer, image, middle, state.sees == "layer"))
+    for layer in covers:
+        layer.visible = False
+    *others, last = [layer.name for layer in covers] or [""]
+    names = " and ".join(filter(None, [", ".join(others), last]))
+    return names and UNCOVERED.format(image.name, names, "are" if others else "is")
+
+
+def _covers(
+    viewer: napari.components.ViewerModel, image: Image, at: NDArray[Any], alone: bool
+) -> Iterator[Image]:
+    """Images that hide a place of another, the topmost first."""
+    for layer in reversed(viewer.layers[viewer.layers.index(image) + 1 :]):
+        if not _is_opaque(layer) or not _reaches(viewer, layer, image, at):
             continue
         if alone or not coincide(layer, image):
-            return COVERED.format(image.name, layer.name)
-    return ""
+            yield layer
 
 
 def _is_opaque(layer: Any) -> bool:

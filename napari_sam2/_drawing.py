@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_sam2._layers import adding_aside
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # Of napari, in which the mouse goes on drawing after its button is released.
 OUTLINE, SCRIBBLE = "add_polygon", "add_path"
+BOX = "add_rectangle"
 DOT = 1.0  # pixels; a path of no length would not be seen
 
 
@@ -45,6 +48,7 @@ class Drawing:
     """
 
     changed = Signal()  # a shape is begun, or gone before it was one
+    begun = Signal(object)  # an outline, whose first corner is at these coordinates
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Drawing:
         self._quiet = quiet
         self._layer: Shapes | None = None
         self._mode: Any = None  # in which the shape was begun
+        self._still = False  # whether the mouse has not moved since it began a box
         viewer.layers.selection.events.active.connect(self._on_active)
 
     def use(self, layer: Shapes | None) -> None:
@@ -75,6 +80,11 @@ class Drawing:
         """Whether an outline waits for its next corner."""
         layer = self._layer
         return _is_unfinished(layer) and str(getattr(layer, "mode", "")) == OUTLINE
+
+    def was_click(self) -> bool:
+        """Whether the mouse stood still for the box that has come; asked once of it."""
+        still, self._still = self._still, False
+        return still
 
     def end(self, event: Any = None, but_for: int | None = None) -> None:
         """Finish the shape as it is; napari drops one of too few corners.
@@ -113,13 +123,17 @@ class Drawing:
     def _on_press(self, layer: Shapes, event: Any) -> Any:
         """A click is all of a scribble; other shapes go on after it."""
         self._mode = layer._mode
+        self._still = str(layer.mode) == BOX
         yield
         while event.type == "mouse_move":
+            self._still = False
             yield
         if not _is_unfinished(layer):
             return
         vertices = np.array(layer.data[-1])
         if str(layer.mode) != SCRIBBLE or len(vertices) > 2:
+            if len(vertices) == 2:  # the second one goes with the cursor
+                self.begun.emit(vertices[0])
             self.changed.emit()
             return
         self.drop()
@@ -129,7 +143,8 @@ class Drawing:
         layer.add(dot, shape_type="path")
 
     def _on_active(self, event: Any = None) -> None:
-        if self._viewer.layers.selection.active is not self._layer:
+        other = self._viewer.layers.selection.active is not self._layer
+        if other and not adding_aside():
             self.end()
 
     def _on_data(self, event: Any) -> None:

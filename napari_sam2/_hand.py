@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari.components
-    from napari.layers import Points, Shapes
+    from napari.layers import Labels, Points, Shapes
 
 MODES = {
     "point": "add",
@@ -57,11 +57,17 @@ class Hand:
             if layer is not None:
                 layer.mode = "pan_zoom"
 
-    def take(self, tool: str) -> None:
-        """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""
+    def take(self, tool: str, labels: Labels) -> None:
+        """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso".
+
+        napari lets nobody draw on what is hidden; a click on an eye with Alt hides all
+        layers but one, and so the labels, too.
+        """
         layer = self._points if tool == "point" else self._shapes
         if layer is not None:
             self._viewer.layers.selection.active = layer
+            if not layer.visible:
+                layer.visible = labels.visible = True
             layer.mode = MODES[tool]
 
     def held(self, layers: Sequence[Any]) -> tuple[int, str] | None:

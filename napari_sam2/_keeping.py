@@ -161,6 +161,10 @@ class SessionKeeper:
         if self._waiting or self.controller.state.busy in ("propagate", "clear"):
             self.autosave()
 
+    def close(self) -> None:
+        """Nothing will be written any more: others may find what was."""
+        _close(self._open)
+
     def describe(self, at_once: bool = False) -> SessionFile:
         """The session as it is now; ImageError without an image.
 

@@ -35,6 +35,7 @@ ON_CANVAS = (5, 20)  # screen pixels of a point, however far one has zoomed in
 FADED = 0.3  # opacity of prompts of other objects
 IN_3D = "Switch the viewer to 2D display to place prompts."
 POLARITIES = ("positive", "negative")
+_ASIDE: list[Layer] = []  # on their way into a viewer
 
 
 def spatial(layer: Any) -> dict[str, Any]:
@@ -65,11 +66,23 @@ def _features() -> pd.DataFrame:
 
 
 def add_aside(viewer: napari.components.ViewerModel, layer: Layer) -> None:
-    """Add a layer that does not become the active one."""
+    """Add a layer that does not become the active one.
+
+    napari makes it that for a moment, see :func:`adding_aside`.
+    """
     active = viewer.layers.selection.active
-    viewer.add_layer(layer)
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
+    _ASIDE.append(layer)
+    try:
+        viewer.add_layer(layer)
+        if active is not None and active in viewer.layers:
+            viewer.layers.selection.active = active
+    finally:
+        _ASIDE.remove(layer)
+
+
+def adding_aside() -> bool:
+    """Whether the active layer changes for a moment only, and not by the user."""
+    return bool(_ASIDE)
 
 
 def new_points(image: Image) -> Points:

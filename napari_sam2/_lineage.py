@@ -11,7 +11,7 @@ from napari_sam2._divisions import Suspect, divide, find_suspects
 from napari_sam2._entry import Entry
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._layers import axis_name
+from napari_sam2._layers import add_aside, axis_name
 from napari_sam2._marks import BEGIN, END, Mark
 from napari_sam2._masks import PackedMask
 from napari_sam2._tracks import MADE_FROM, collect_rows, make_tracks
@@ -206,9 +206,8 @@ class LineageTools:
         viewer = self.controller.viewer
         for old in [layer for layer in viewer.layers if _replaces(tracks, layer)]:
             viewer.layers.remove(old)
-        active = viewer.layers.selection.active
-        self.tracks = viewer.add_layer(tracks)
-        viewer.layers.selection.active = active
+        self.tracks = tracks
+        add_aside(viewer, tracks)
         number = len(np.unique(tracks.data[:, 0]))
         self.controller.state.status = f"{number} tracks."
 

@@ -20,6 +20,8 @@ from sam2_core.errors import ImageError, PromptError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from napari_sam2._free_ids import FreeIds
     from napari_sam2._layers import View
     from napari_sam2._object_notes import ObjectNotes
@@ -31,8 +33,7 @@ if TYPE_CHECKING:
 
 OUTSIDE = "That was outside the image; click or draw inside it."
 CLICKED = "That was a click: drag to draw a box, or press P to click points."
-# napari makes a click with the tool for rectangles one of 2.5 pixels on the screen.
-CLICK_PIXELS = 3.0
+CLICK_PIXELS = 3.0  # on the screen; a hand that drags less meant to click
 
 
 class Placing:
@@ -52,6 +53,8 @@ class Placing:
         self.notes = notes
         self._told = False  # which object the shapes on their way are for
         self._scripted = False  # whether prompts on their way were not drawn by hand
+        self._seen: Any = None  # first corner of an outline begun on what is seen
+        stage.drawing.begun.connect(self._on_begun)
 
     def point(self, position: Sequence[float], positive: bool | None) -> None:
         """Add a point at (row, column) of the plane shown or at nD data coordinates."""
@@ -154,8 +157,16 @@ class Placing:
         if self._scripted:
             return ""
         places = [*now.points[len(last.points) :]]
-        places += [shape.mean(0) for shape in now.shapes[len(last.shapes) :]]
+        new = now.shapes[len(last.shapes) :]
+        places += [xy.mean(0) for xy in new if not np.array_equal(xy[0], self._seen)]
         return next(filter(None, map(self._why_unseen, places)), "")
+
+    def _on_begun(self, at: NDArray[Any]) -> None:
+        """What nobody would see is not drawn to its end; what was begun may be."""
+        unseen = self._why_unseen(at.tolist())
+        self._seen = None if unseen else at
+        if unseen and self.stage.drawing.drop():
+            self.state.status = unseen
 
     def _why_unseen(self, at: Sequence[float]) -> str:
         image = self.stage.ensure()[0]
@@ -166,9 +177,12 @@ class Placing:
         shapes = self.stage.shapes
         if self._scripted or shapes is None or count_finished(shapes) <= before:
             return False
+        clicked = self.stage.drawing.was_click()
+        if str(shapes.shape_type[-1]) != "rectangle":
+            return False
         extent = np.ptp([shapes.data_to_world(xy) for xy in shapes.data[-1]], axis=0)
         on_screen = extent.max() * camera_of(self.stage.viewer).zoom
-        return str(shapes.shape_type[-1]) == "rectangle" and on_screen < CLICK_PIXELS
+        return clicked or bool(on_screen < CLICK_PIXELS)
 
 
 def _outside(prompts: Snapshot, shape: tuple[int, ...]) -> set[bytes]:

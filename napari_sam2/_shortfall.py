@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from napari_sam2._layers import plane_index
 
 if TYPE_CHECKING:
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
     from napari_sam2._messages import PlaneMasks
     from napari_sam2._object_notes import ObjectNotes
+    from napari_sam2._prompts import ObjectPrompts
     from napari_sam2._state import SegmentationState
 
 NOTHING = (
@@ -42,12 +44,17 @@ def shortfall(
     for object_id, prompts in masks.prompts.items():
         mask = masks.ids == object_id
         if not mask.any():
-            if prompts.positive:
-                return NOTHING.format(notes.name(object_id))
-            continue
-        values = here[mask]
+            if not prompts.positive:
+                continue
+            values = _values_at(plane, prompts)  # neighbours may hold all of the mask
+            if state.writing == "overwrite" and not state.neighbours:
+                values = values[np.isin(values, list(notes.locked))]
+        else:
+            values = here[mask]
         own = values == object_id
         numbers, counts = np.unique(values[~own & (values > 0)], return_counts=True)
+        if not numbers.size and not mask.any():
+            return NOTHING.format(notes.name(object_id))
         if own.mean() >= ENOUGH or not numbers.size:
             continue
         other = int(numbers[counts.argmax()])
@@ -57,3 +64,15 @@ def shortfall(
         only = state.writing == "overwrite"  # else that is what keeps them
         return KEPT.format(*names, "Stay out of neighbours" if only else "Other labels")
     return ""
+
+
+def _values_at(plane: NDArray[Any], prompts: ObjectPrompts) -> NDArray[Any]:
+    """Labels under the positive points and in the middle of the box."""
+    labels = prompts.point_labels
+    spots = [xy for xy, on in zip(prompts.points_xy, labels, strict=True) if on]
+    if prompts.box_xyxy is not None:
+        x0, y0, x1, y1 = prompts.box_xyxy
+        spots.append(((x0 + x1) / 2, (y0 + y1) / 2))
+    at = np.array([(y, x) for x, y in spots]).reshape(-1, 2).round()
+    rows, columns = np.clip(at, 0, np.array(plane.shape) - 1).astype(int).T
+    return np.asarray(plane[rows, columns])

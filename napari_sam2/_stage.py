@@ -69,6 +69,7 @@ class Stage:
         self._defaults: dict[str, Any] = {}
         self._made: WeakSet[Any] = WeakSet()
         self.companions = Companions()
+        self._gone = Companions()  # of an image that no other has replaced yet
         self.remembered: WeakKeyDictionary[Image, Companions] = WeakKeyDictionary()
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -88,28 +89,27 @@ class Stage:
                 if name in former.events:
                     former.events[name].disconnect(self._on_moved)
         self._held = self.hand.held(old.layers)
-        same = (
-            image is not None
-            and former is not None
-            and one_picture(former, image, present)
-        )
         self.image = image
         if image is None:
-            self.companions, self.masks = Companions(), {}
+            self.companions, self.masks, self._gone = Companions(), {}, old
             self._use(None, None)
             self._use_labels(None)
             return False
         for name in layers.SPATIAL:
             if name in image.events:
                 image.events[name].connect(self._on_moved)
+        same = former is not None and one_picture(former, image, present)
+        if former is None:
+            old, self._gone = self._gone, Companions()
         now = self.remembered.setdefault(image, old if same else Companions())
         self.companions, self.masks = now, now.masks
         there = [layer if layer in present else None for layer in now.layers]
         self._use(*there[:2])
         self._use_labels(there[2])
-        if not same:
+        if not same and old is not now:
             self._drop_empty(old)
-            if former is not None and coincide(former, image):
+            there_before = old.labels if former is None else former
+            if there_before is not None and coincide(there_before, image):
                 _aside.put(old.layers)
         _aside.bring_back(there)
         return now.lost(present)
@@ -152,6 +152,7 @@ class Stage:
             shapes = self.shapes or self._add(layers.new_shapes(image))
             points = self.points or self._add(layers.new_points(image))
             self._use(points, shapes)
+            self._renew_defaults()
         if made or held is not None:
             self.hand.go_on((self.points, self.shapes, self.labels), held)
         elif active is not None and active in self.viewer.layers:
@@ -163,8 +164,7 @@ class Stage:
 
     def activate(self, tool: str) -> None:
         """Take a tool in hand: "point", "box", "scribble", "polygon", "lasso"."""
-        self.ensure()
-        self.hand.take(tool)
+        self.hand.take(tool, self.ensure()[3])
 
     # -- prompts ------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ PART_TIP = (
     "What is followed through a stack is always looked at as a whole."
 )
 LOOKS = ("visible", "contrast_limits", "gamma", "colormap", "opacity", "blending")
+HIDING = ("visible", "opacity", "blending")  # by which one image may hide another
 SETTLED_MS = 400  # after a change of how things look, before they are encoded
 
 
@@ -139,10 +140,11 @@ class SeeingPanel(QObject):
         source = getattr(event, "source", None)
         alone = self._state.sees == "layer"
         other = alone and type(source) is Image and source is not self._state.image
-        if other and event.type != "visible":  # it may cover the image
+        if other and event.type not in HIDING:
             return
         self.refresh()
-        if type(getattr(event, "value", source)) is Image or type(source) is Image:
+        values = getattr(event, "value", source), source
+        if event.type == "reordered" or Image in map(type, values):
             self._settle.start()
 
     def _on_sees(self, index: int) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
 from napari_sam2._channels import one_picture
-from napari_sam2._cover import why_unseen
+from napari_sam2._cover import uncover, why_unseen
 from napari_sam2._layers import why_not_labels
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
 from sam2_core.config import list_models
@@ -64,12 +65,13 @@ class SourcePanel(QWidget):
         form.addRow("Image", self.image)
         if seeing is not None:
             seeing.lay_out(form)
+            seeing.looks_changed.connect(self._on_looks)
         form.addRow("Labels", self.labels)
         form.addRow("Model", self.model)
         form.addRow("", self.download)
         form.addRow("Device", self.device)
 
-        self.image.layer_chosen.connect(self.image_requested)
+        self.image.layer_chosen.connect(self._on_image)
         self.labels.layer_chosen.connect(self._on_labels)
         self.model.activated.connect(self._on_model)
         self.device.activated.connect(self._on_device)
@@ -163,7 +165,13 @@ class SourcePanel(QWidget):
         others = [each for each in layers if _is_image(each) and each is not image]
         channels = [each for each in others if one_picture(image, each, layers)]
         if channels and self._state.labels in layers:
+            channels.sort(key=lambda layer: layer.visible)
             self.image_requested.emit(channels[-1])
+
+    def _on_looks(self) -> None:
+        """The image may be seen now, for which a tool waits."""
+        if self._tool:
+            self._on_settled()
 
     def _on_settled(self) -> None:
         """Once it is in the list, napari makes an image the active layer."""
@@ -176,9 +184,19 @@ class SourcePanel(QWidget):
                 self.image_requested.emit(images[0])
             return
         if why_unseen(viewer, state, state.image):
-            return  # clicks are meant for the image that is seen
+            self._tool = tool  # clicks are meant for the image that is seen
+            return
         if _is_image(viewer.layers.selection.active) and not state.tool:
             self.tool_requested.emit(tool)
+
+    def _on_image(self, layer: Any) -> None:
+        """Whoever chooses an image here wants to see it."""
+        self.image_requested.emit(layer)
+        viewer, state = self._viewer, self._state
+        chosen = layer is not None and layer is state.image
+        if chosen and (hidden := uncover(viewer, state, layer)):
+            state.status = hidden
+            show_info(hidden)  # the status gives way as soon as the image is encoded
 
     def _on_labels(self, layer: Any) -> None:
         self.labels_requested.emit(layer)

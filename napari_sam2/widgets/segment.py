@@ -395,3 +395,4 @@ def _close(runner: JobRunner, controller: Any, keeper: Any, *others: Any) -> Non
         controller.tasks.engine.close()
     controller.steps.leave()
     leave(controller.stage, controller.history)
+    keeper.close()

@@ -228,3 +228,29 @@ def test_new_labels_of_one_channel_are_the_others_too(channels):
     t.choose_image(t.dapi)
     assert t.stage.labels is new
     np.testing.assert_array_equal(new.data, expected(1, 3))
+
+
+def test_layers_of_a_removed_image_give_way_to_the_next(fields):
+    t = fields[0]
+    click(t, 10, 20)
+    image, labels, points = t.state.image, t.stage.labels, t.stage.points
+    t.viewer.layers.remove(image)
+    assert t.state.image is None
+    assert labels.visible  # nothing is in their place
+    t.choose_image(t.viewer.add_image(FLAT + 2))
+    assert not labels.visible
+    assert not points.visible
+    assert t.stage.labels.visible
+    t.choose_labels(labels)
+    assert labels.visible
+
+
+def test_an_image_that_was_let_go_and_comes_back_has_its_layers(tool):
+    t = tool(FLAT)
+    t.stage.points.visible = True
+    image, before = t.state.image, t.stage.points
+    t.choose_image(None)
+    t.choose_image(image)
+    assert t.stage.points is before
+    assert before in t.viewer.layers
+    assert t.stage.labels.visible

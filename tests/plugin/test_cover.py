@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import FLAT, STACK, click
 
-from napari_sam2._cover import why_unseen
+from napari_sam2._cover import uncover, why_unseen
 
 COVERED = "B covers A: choose B under Image and model, or hide it."
 HIDDEN = "A is hidden: show it, or choose another under Image and model."
@@ -112,3 +112,24 @@ def test_a_stack_covers_on_its_own_frames(tool):
         t.viewer.dims.set_current_step(0, frame)
         where = frame, 10, 10
         assert why_unseen(t.viewer, t.state, t.state.image, where) == expected
+
+
+def test_an_image_is_uncovered(two):
+    t = two
+    third = t.viewer.add_image(FLAT + 2, name="C")
+    see_through = t.viewer.add_image(FLAT + 3, name="D", opacity=0.5)
+    elsewhere = t.viewer.add_image(FLAT, name="E", translate=(0, 500))
+    image = t.state.image
+    image.visible = False
+    assert uncover(t.viewer, t.state, image) == ("C and B are hidden now, to show A.")
+    assert image.visible
+    assert not third.visible
+    assert not t.above.visible
+    assert see_through.visible
+    assert elsewhere.visible
+    assert uncover(t.viewer, t.state, image) == ""
+    third.visible = True
+    assert uncover(t.viewer, t.state, image) == "C is hidden now, to show A."
+    image.visible = False
+    assert uncover(t.viewer, t.state, image) == ""
+    assert image.visible

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes import FLAT, click, disc, plane
+from napari.layers import Labels
 from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import (
     mouse_move_callbacks,
     mouse_press_callbacks,
     mouse_release_callbacks,
 )
+
+from napari_sam2._layers import add_aside
 
 SHAPE = FLAT.shape
 SQUARE = (20, 30), (20, 50), (36, 50), (36, 30)
@@ -272,3 +275,70 @@ def test_a_negative_dot_and_its_undo(tool):
     np.testing.assert_array_equal(plane(t) == 1, expected)
     t.undo()
     assert state_of(t)[:2] == before[:2]
+
+
+def test_an_outline_goes_on_when_layers_of_ours_are_added(tool):
+    t = tool(FLAT)
+    t.stage.activate("polygon")
+    corners(t, *SQUARE[:3])
+    active = t.viewer.layers.selection.active
+    add_aside(t.viewer, Labels(np.zeros(SHAPE, np.uint8)))
+    assert t.viewer.layers.selection.active is active
+    assert t.stage.drawing.outlining
+    assert not plane(t).any()
+    corners(t, SQUARE[3])
+    finish(t)
+    assert outlined(t, 1)
+
+
+def test_an_outline_is_not_begun_on_an_image_that_is_covered(tool):
+    t = tool(FLAT, name="A")
+    held = t.viewer.layers.selection.active
+    above = t.viewer.add_image(FLAT + 1, name="B")
+    t.viewer.layers.selection.active = held
+    t.stage.activate("polygon")
+    corners(t, SQUARE[0])
+    assert len(t.stage.shapes.data) == 0
+    assert t.state.status.startswith("B covers A")
+    above.visible = False
+    corners(t, *SQUARE)
+    above.visible = True  # what was begun while the image was seen is kept
+    finish(t)
+    assert outlined(t, 1)
+    t.next_object()
+    corners(t, SQUARE[0])
+    assert len(t.stage.shapes.data) == 1
+
+
+def test_an_image_that_is_opened_does_not_cost_an_outline(tool):
+    t = tool(FLAT, name="A")
+    t.stage.activate("polygon")
+    corners(t, *SQUARE)
+    t.viewer.add_image(FLAT + 1, name="B")
+    assert outlined(t, 1)
+
+
+def test_a_click_with_the_box_tool_is_none_at_any_scale(tool):
+    t = tool(FLAT, affine=np.diag([100.0, 100, 1]))
+    t.stage.activate("box")
+    drag(t, [(1000.0, 2000.0)])
+    assert len(t.stage.shapes.data) == 0
+    assert t.state.status.startswith("That was a click")
+    drag(t, [(1000.0, 2000.0), (1500.0, 2500.0), (2000.0, 3000.0)])
+    assert len(t.stage.shapes.data) == 1
+    # One that another way than the mouse brings is not taken for a click.
+    drag(t, [(1000.0, 2000.0)])
+    t.stage.shapes.add([[22, 2], [22, 9], [30, 9], [30, 2]])
+    assert len(t.stage.shapes.data) == 2
+
+
+def test_an_outline_in_a_new_layer_is_for_the_object_in_use(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    t.next_object()
+    t.viewer.layers.remove(t.stage.shapes)
+    t.stage.activate("polygon")
+    corners(t, *SQUARE)
+    finish(t)
+    assert t.state.object_id == 2
+    assert outlined(t, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import FLAT, STACK
+from fakes import FLAT, STACK, click
 
 MODE = {  # of napari, in which a click starts the shape
     "point": "add",
@@ -129,3 +129,20 @@ def test_a_brush_stays_in_hand_when_other_labels_are_chosen(tool):
     t.stage.activate("box")
     t.choose_labels(mine)
     assert t.state.tool == "box"
+
+
+@pytest.mark.parametrize("name", ["point", "box"])
+def test_a_tool_shows_what_alt_and_the_eye_have_hidden(tool, name):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    t.add_shapes([[(20, 20), (20, 30), (30, 30), (30, 20)]])
+    for layer in t.viewer.layers:
+        layer.visible = layer is t.state.image
+    t.stage.activate(name)
+    assert t.state.tool == name
+    used = t.stage.points if name == "point" else t.stage.shapes
+    assert used.visible
+    assert t.stage.labels.visible
+    t.stage.labels.visible = False  # by itself: the user looks at the image below
+    t.stage.activate(name)
+    assert not t.stage.labels.visible

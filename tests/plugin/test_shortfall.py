@@ -87,3 +87,26 @@ def test_an_object_that_is_not_found(tool, backend, monkeypatch):
     t.add_shapes([[(18, 28), (18, 32), (22, 32), (22, 28)]])
     assert not t.stage.labels.data.any()
     assert t.state.status.startswith("The model found nothing there for Object 1: ")
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_mask_that_lies_in_another_as_a_whole_was_found(inside, locked):
+    t = inside
+    t.objects.lock(1, locked)
+    here = np.zeros(FLAT.shape, int)  # nothing of it is left
+    point = {2: ObjectPrompts(points_xy=((31, 20),), point_labels=(1,))}
+    box = {2: ObjectPrompts(box_xyxy=(26.0, 16, 34, 24))}
+    beside = {2: ObjectPrompts(points_xy=((55, 5),), point_labels=(1,))}
+    said = [
+        shortfall(
+            t.stage.labels,
+            PlaneMasks((0, 1), (), here, prompts=prompts),
+            t.notes,
+            t.state,
+        )
+        for prompts in (point, box, beside)
+    ]
+    assert said[0] == said[1]
+    assert ("locked" in said[0]) == locked
+    assert said[0].startswith("Object 2 lies in Object 1, wh")
+    assert said[2].startswith("The model found nothing there")

@@ -248,9 +248,12 @@ def test_the_click_finds_what_the_press_has_asked(axis, monkeypatch):
     viewer.layers.selection.active = t.stage.points
     t.stage.points.mode = "add"
     windows, ask = [], CloseUps.ask
-    monkeypatch.setattr(
-        CloseUps, "ask", lambda self, q: windows.extend(q) or ask(self, q)
-    )
+
+    def counted(self, questions, first=False):
+        windows.extend(questions)
+        return ask(self, questions, first)
+
+    monkeypatch.setattr(CloseUps, "ask", counted)
     x, y = next(iter(CLICKS_XY.values()))
     given = t.stage.points
     # The object, then a correction of it; in stacks that is asked for when it is there.

@@ -9,12 +9,8 @@ import os
 import shutil
 import sys
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _VIEWER_FIXTURES = {"make_napari_viewer", "make_napari_viewer_proxy"}
 
@@ -54,9 +50,12 @@ def _own_home(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Keep the tests away from the user's checkpoints, except those that need one."""
+    """Keep the tests away from the user's checkpoints, except those that need one.
+
+    And from each other's unsaved work.
+    """
     if request.node.get_closest_marker("checkpoint") is None:
-        home: Path = tmp_path_factory.getbasetemp() / "napari-sam2-home"
+        home = tmp_path_factory.mktemp("napari-sam2-home")
         monkeypatch.setenv("NAPARI_SAM2_HOME", str(home))
 
 

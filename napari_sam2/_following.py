@@ -184,10 +184,13 @@ def _plane(
     }
     for object_id, mask in masks.items():
         denied = presence.denied(index, object_id)
-        if denied or presence.ended(index, reverse, object_id):
+        gone = denied or presence.ended(index, reverse, object_id)
+        if gone:
             mask = np.zeros_like(mask)
         elif (index, object_id) in seeds:  # the session knows nothing of cuts
-            mask = drawn.get(object_id, seeds[index, object_id].cut(mask))
+            mask = seeds[index, object_id].cut(mask)
+        if object_id in drawn and not gone:
+            mask = drawn[object_id]
         else:
             for other in drawn.values():
                 mask = mask & ~other

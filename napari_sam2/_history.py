@@ -201,7 +201,8 @@ class History:
             key = Key(plane, position, object_id)
             entry = self._entry(labels, key, ask)
             own = entry.foreign
-            if rules.parts and not (rules.only_empty or entry.prompts) and own:
+            by_model = bool(replace(entry.prompts, start=None))
+            if rules.parts and not (rules.only_empty or by_model) and own:
                 own = _labels.untouched(labels, plane, position, object_id, own, new)
                 entry = replace(entry, foreign=own)
             elif not rules.only_empty:

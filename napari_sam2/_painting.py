@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
+from scipy.ndimage import label
 
 from napari_sam2 import _labels, _layers
 from napari_sam2._jobs import ASKING
@@ -201,7 +202,7 @@ class Painting:
             index = _layers.plane_index(patch.plane, patch.position)
             now = np.asarray(labels.data[index])
             for i, key in keys.items():
-                here = now == i
+                here = self._without_parts(key, now == i)
                 masks[key] = PackedMask.of(here)
                 if followed and not here.any():
                     emptied.append(key)
@@ -210,6 +211,15 @@ class Painting:
             self._deny(emptied, step)
             self.steps.stage.style(self.steps.state.object_id)
             self.prompted.emit()
+
+    def _without_parts(self, key: Key, here: NDArray[Any]) -> NDArray[Any]:
+        """A followed object without what others drew of its label: other objects."""
+        known = self.steps.history.written.get(key)
+        if known is None or known.prompts or known.foreign is None:
+            return here
+        parts = label(here)[0]
+        rest = here & np.isin(parts, np.unique(parts[~known.foreign.unpack()]))
+        return rest if rest.any() else here
 
     def _is_followed(self, plane: tuple[int, int]) -> bool:
         """Whether objects are followed from such planes to others."""

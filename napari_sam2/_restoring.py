@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from napari_sam2._images import full_resolution
 from napari_sam2._jobs import LEFT
 from napari_sam2._labels import Patch
 from napari_sam2._ledger import count_plane, differences
+from napari_sam2._masks import PackedMask
 from napari_sam2._record import Lack, Record
 from napari_sam2._replay import Repeat
 from napari_sam2._saved_prompts import (
@@ -130,6 +132,7 @@ def restore(
 
     def finished() -> None:
         journal.sources.release()
+        _forget_strokes(history, edits)
         if controller.history is not history:  # something else was chosen just now
             ignore()
             then(False)
@@ -169,6 +172,21 @@ def restore(
     controller.use_history(history)
     ignore = hear(controller.tasks, stage.ensure()[3], on_patch)
     controller.tasks.replay(data, repeat, finished, failed)
+
+
+def _forget_strokes(history: History, edits: list[Patch]) -> None:
+    """What was painted before a mask had come is nothing that was there before it."""
+    for edit in edits:
+        for key, known in list(history.written.items()):
+            there = (key.plane, key.position) == (edit.plane, edit.position)
+            if not there or known.foreign is None or known.prompts:
+                continue
+            mask = known.foreign.unpack().copy()
+            changed = edit.changed()
+            changed[changed] = edit.new == key.object_id
+            mask[edit.rows, edit.columns] &= ~changed
+            left = PackedMask.of(mask) if mask.any() else None
+            history._set(key, replace(known, before=left, foreign=left), None)
 
 
 def is_stopped(history: History) -> bool:

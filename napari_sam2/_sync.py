@@ -83,11 +83,13 @@ class Sync:
             if not known.prompts and here(key):
                 asked.add(key.object_id)
         found = {key.object_id for key in prompts} - asked
+        made = history.record.review.facts.get(frames.plane, {})  # also merged ones
         return {
             i
             for i in (found if among is None else found.intersection(among))
             for place in (*ledger.places(i), *ledger.uncounted)
             if (key := Key(frames.plane, place, i)) not in history.written and here(key)
+            if place not in made.get(i, ())
         }
 
     def groups(self, image: Image, labels: Labels) -> list[_plan.Group]:

@@ -98,6 +98,17 @@ def test_a_mask_by_hand_is_kept_to_the_pixel():
     np.testing.assert_array_equal(planes[(7,)] == 2, two & ~one)
 
 
+def test_a_mask_by_hand_stays_beside_a_click_on_the_same_frame():
+    drawn = disc(SHAPE, 20, 14)
+    start = ObjectPrompts(start=MaskPrompt(PackedMask.of(drawn)))
+    seeds = {(6, 1): ObjectPrompts(), (6, 2): start}
+    found = follow(Session(), FRAMES, seeds, Plan(), lambda: False)
+    planes = {plane.position: plane.ids for plane in found}
+    one = disc(SHAPE, 20, 10)
+    np.testing.assert_array_equal(planes[(6,)] == 2, drawn)
+    np.testing.assert_array_equal(planes[(6,)] == 1, one & ~drawn)
+
+
 def test_one_way_begins_at_the_prompts():
     session = Session()
     run(session, Plan(direction="backward", here=1))

@@ -465,6 +465,45 @@ def test_a_touched_up_label_from_elsewhere_is_not_followed_unasked(tool, label):
     assert (data[2] == 1)[30, 19]
 
 
+def test_a_correction_is_not_for_another_cell_of_the_same_number(tool):
+    """Labels made frame by frame: on odd frames 1 is another cell, too."""
+    t = tool(STACK)
+    data = np.zeros(STACK.shape, np.uint16)
+    data[0, 5:15, 10:20] = 1
+    data[1::2, 25:35, 40:50] = 1
+    t.choose_labels(t.viewer.add_labels(data))
+    t.ids.count()
+    t.stage.labels.brush_size = 4
+    data, other = t.stage.labels.data, data[1] == 1
+    t.viewer.dims.set_current_step(0, 0)
+    t.add_point((0, 10, 15), object_id=1)
+    t.propagate()
+    t.viewer.dims.set_current_step(0, 3)
+    mask = data[3] == 1
+    row, column = np.argwhere(mask & ~other)[0]
+    stroke(t, 3, row - 1, column)
+    painted = data[3] == 1
+    assert (painted & ~mask).any()
+    (ask,) = [a for key, a in t.starts.prompts().items() if key.position == (3,)]
+    np.testing.assert_array_equal(ask.start.mask.unpack(), painted & ~other)
+    t.propagate()
+    for frame in (1, 3, 5):
+        assert (data[frame] == 1)[other].all()
+    np.testing.assert_array_equal(data[3] == 1, painted)
+    np.testing.assert_array_equal(
+        (data[4] == 1) & ~other, np.roll(painted & ~other, 1, 1) & ~other
+    )
+
+
+def test_what_was_followed_goes_on_without_its_first_prompts(brush):
+    data = brush.stage.labels.data
+    brush.objects.delete([1], "prompts")
+    stroke(brush, 3, 10, 28)
+    painted = data[3] == 1
+    brush.propagate()
+    np.testing.assert_array_equal(data[4] == 1, np.roll(painted, 1, 1))
+
+
 def test_track_all_follows_what_was_touched_up(tool):
     t = tool(STACK)
     data = from_elsewhere(t, 1)

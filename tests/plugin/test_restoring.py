@@ -189,6 +189,7 @@ def test_stopping_says_that_masks_are_missing(going):
 
 def assert_told(t, labels, tmp_path):
     """A session saved now leads to these labels again, and to no others."""
+    tmp_path.mkdir(exist_ok=True)
     file, shown = t.keeper.save(tmp_path / "after"), np.array(labels.data)
     session, repeated = read_session(file), np.zeros_like(shown)
     history = History(Record(session.journal))
@@ -311,6 +312,21 @@ def test_a_stroke_meanwhile_is_no_defect_of_the_session(going):
     assert t.history.record.lack is None
     assert (labels.data[4] == 7).any()
     np.testing.assert_array_equal(labels.data[:4], t.saved[1][:4])
+
+
+def test_a_stroke_meanwhile_is_told_as_it_was_done(going, tmp_path):
+    """Painted before its mask had come, it is nothing that the mask has to spare."""
+    t = going
+    begin(t, 1)
+    labels = t.stage.labels
+    labels.mode, labels.brush_size = "paint", 3
+    labels.paint((4, 20, 5), 1)
+    t.threads.run()
+    assert labels.data[4, 20, 5] == 1
+    assert_told(t, labels, tmp_path / "1")
+    t.propagate("both")
+    t.threads.run()
+    assert_told(t, labels, tmp_path / "2")
 
 
 def test_a_stroke_hides_no_defect_of_other_planes(going):

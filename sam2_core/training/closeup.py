@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +10,19 @@ from torch.utils.data import DataLoader
 
 from sam2_core.config import NANO
 from sam2_core.devices import choose_device
-from sam2_core.errors import CheckpointError, Sam2Error
+from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.training import together
 from sam2_core.training.closeup_trainer import CloseUpTrainer, train
 from sam2_core.training.object_windows import ObjectWindows
-from sam2_core.training.options import images_and_stacks, set_up, training_parser
+from sam2_core.training.options import (
+    images_and_stacks,
+    run,
+    set_up,
+    training_parser,
+)
 from sam2_core.training.unfolding import unfolded
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
@@ -42,12 +46,7 @@ MEASURED = 12  # batches from which normalisation is made anew
 
 def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and write the weights."""
-    options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        _train(options)
-    except Sam2Error as error:
-        raise SystemExit(str(error)) from error
+    run(_train, _parser().parse_args(argv))
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -6,7 +6,6 @@ low-rank changes for the first answer to a click or a box are learned.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,19 @@ import torch
 
 from sam2_core.config import NANO
 from sam2_core.devices import choose_device
-from sam2_core.errors import CheckpointError, Sam2Error
+from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, FIRST_RANK, WIDTHS, CloseUp, folded
 from sam2_core.training import together
 from sam2_core.training.closeup import OF_PROCESS, joined, training_batches
 from sam2_core.training.closeup_step import closeup_step
 from sam2_core.training.closeup_trainer import CloseUpTrainer, train
-from sam2_core.training.options import images_and_stacks, set_up, training_parser
+from sam2_core.training.options import (
+    images_and_stacks,
+    run,
+    set_up,
+    training_parser,
+)
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
@@ -61,12 +65,7 @@ class FirstAnswersTrainer(CloseUpTrainer):
 
 def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and write the weights."""
-    options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        _train(options)
-    except Sam2Error as error:
-        raise SystemExit(str(error)) from error
+    run(_train, _parser().parse_args(argv))
 
 
 def _train(options: argparse.Namespace) -> None:

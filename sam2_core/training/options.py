@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from sam2_core.errors import Sam2Error
 from sam2_core.training.dataset import load_split, stack_slices
 from sam2_core.training.synthetic import generate_pool
 from sam2_core.training.synthetic_stacks import generate_stack_pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sam2_core.training.dataset import LabelledImage, LabelledStack
 
 
@@ -60,6 +64,17 @@ def set_up(options: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)  # denormals in dying units make a CPU crawl
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True  # windows come in few sizes
+
+
+def run(
+    work: Callable[[argparse.Namespace], None], options: argparse.Namespace
+) -> None:
+    """Do the work of a command with a log; an error of ours is one sentence."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        work(options)
+    except Sam2Error as error:
+        raise SystemExit(str(error)) from error
 
 
 def images_and_stacks(

@@ -319,7 +319,7 @@ def test_labels_that_are_there_are_offered_in_a_sentence(tool):
     )
     own = t.stage.labels
     t.choose_labels(cells)
-    t.stage.hand.take("point")
+    t.stage.activate("point")
     assert t.state.status == "Click on object 2 in the image."
     t.choose_labels(own)
     t.add_point((1, 20, 30))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from napari_sam2._marks import index_on
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Carrying:
         frames = self.frames()
         if frames is None or not controller.state.follow_corrections:
             return
-        followed = self._followed(frames)
+        followed = controller.pending.followed(frames)
         changed = set[int]()
         if step is not None and step not in self._dealt and step.text != "propagation":
             self._dealt.add(step)
@@ -82,13 +81,3 @@ class Carrying:
         except Sam2Error as error:
             self._running = False
             controller.state.status = str(error)
-
-    def _followed(self, frames: LayerFrames) -> set[int]:
-        """Objects that were propagated along a line of frames."""
-        found = set[int]()
-        for key, known in self.controller.history.written.items():
-            if known.prompts or key.object_id in found:
-                continue
-            if index_on(frames, key.plane, key.position) is not None:
-                found.add(key.object_id)
-        return found

@@ -79,10 +79,10 @@ class Sync:
 
         prompts = {k: ask for k, ask in self.starts.prompts().items() if here(k)}
         asked = {k.object_id for k, ask in prompts.items() if replace(ask, start=None)}
-        for key, known in history.written.items():
-            if not known.prompts and here(key):
-                asked.add(key.object_id)
         found = {key.object_id for key in prompts} - asked
+        if not found:
+            return found
+        found -= self.followed(frames)
         made = history.record.review.facts.get(frames.plane, {})  # also merged ones
         return {
             i
@@ -91,6 +91,16 @@ class Sync:
             if (key := Key(frames.plane, place, i)) not in history.written and here(key)
             if place not in made.get(i, ())
         }
+
+    def followed(self, frames: LayerFrames) -> set[int]:
+        """Objects that were propagated along a line of frames."""
+        found = set[int]()
+        for key, known in self.tasks.history.written.items():
+            if known.prompts or key.object_id in found:
+                continue
+            if index_on(frames, key.plane, key.position) is not None:
+                found.add(key.object_id)
+        return found
 
     def groups(self, image: Image, labels: Labels) -> list[_plan.Group]:
         """Show what was there before prompts that are gone; returns what to compute."""

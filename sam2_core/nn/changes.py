@@ -97,6 +97,7 @@ class Changes(nn.Module):
         """
         made = self._made
         if made is None or made.state != _state(made.parts):
+            self._made = None  # not to be copied, too
             changed = copy.deepcopy(network)
             vars(changed).pop("forward", None)  # compiled, for the other weights
             for name, child in network.named_children():
@@ -110,13 +111,6 @@ class Changes(nn.Module):
         found = made.network
         assert isinstance(found, type(network))
         return found
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Changes:
-        """A copy that has nothing made yet, or copies would hold copies of copies."""
-        new = copy.copy(self)
-        memo[id(self)] = new
-        new.__dict__ |= copy.deepcopy({**self.__dict__, "_made": None}, memo)
-        return new
 
     def _change(self, name: str) -> Tensor:
         key = _key(name)

@@ -178,14 +178,11 @@ def joined(base: Path, network: CloseUp) -> Sam2:
     if network.first is None:
         network = folded(network.cpu().eval())
     state = read_state_dict(base)
-    parts |= {k: v for k, v in state.items() if k in parts and not _of_closeups(k)}
+    rest = parts.keys() & {k for k in state if not k.startswith("closeup.")}
+    parts |= {key: state[key] for key in rest}
     parts |= {f"closeup.{key}": value for key, value in network.state_dict().items()}
     model.load_state_dict(parts)
     return model
-
-
-def _of_closeups(key: str) -> bool:
-    return key.startswith("closeup.")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
@@ -61,3 +62,17 @@ def segment(qtbot: Any, backend: FakeBackend) -> Callable[..., Any]:
 @pytest.fixture(autouse=True)
 def _no_old_messages():
     notification_manager.records.clear()
+
+
+@pytest.fixture
+def opened(make_napari_viewer: Any, backend: FakeBackend, qtbot: Any) -> Any:
+    """A real window with an empty image of 40 x 60 pixels, and the dock in it."""
+    from napari_sam2.widgets.segment import SegmentWidget
+
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.zeros((40, 60)))
+    dock = SegmentWidget(viewer, backend=backend)
+    viewer.window.add_dock_widget(dock, name="Segment")
+    dock.wait(30)
+    qtbot.waitExposed(viewer.window._qt_window)
+    return viewer, dock

@@ -14,23 +14,10 @@ from napari.utils.interactions import (
 )
 from qtpy.QtCore import Qt
 
-from napari_sam2.widgets.segment import SegmentWidget
-
 pytestmark = pytest.mark.display
 
 SHAPE = (40, 60)
 SQUARE = (20, 30), (20, 50), (36, 50), (36, 30)
-
-
-@pytest.fixture
-def opened(make_napari_viewer, backend, qtbot):
-    viewer = make_napari_viewer(show=True)
-    viewer.add_image(np.zeros(SHAPE))
-    dock = SegmentWidget(viewer, backend=backend)
-    viewer.window.add_dock_widget(dock, name="Segment")
-    dock.wait(30)
-    qtbot.waitExposed(viewer.window._qt_window)
-    return viewer, dock
 
 
 def draw(viewer, shapes, corners):

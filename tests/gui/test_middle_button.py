@@ -8,23 +8,10 @@ from canvas import press
 from fakes import disc
 from qtpy.QtCore import Qt
 
-from napari_sam2.widgets.segment import SegmentWidget
-
 pytestmark = pytest.mark.display
 
 SHAPE = (40, 60)
 PLACES = [(8, 10), (8, 25), (8, 40), (28, 10), (28, 25), (28, 40)]
-
-
-@pytest.fixture
-def opened(make_napari_viewer, backend, qtbot):
-    viewer = make_napari_viewer(show=True)
-    viewer.add_image(np.zeros(SHAPE))
-    dock = SegmentWidget(viewer, backend=backend)
-    viewer.window.add_dock_widget(dock, name="Segment")
-    dock.wait(30)
-    qtbot.waitExposed(viewer.window._qt_window)
-    return viewer, dock
 
 
 def middle(qtbot, viewer, dock, place, modifier=Qt.NoModifier):

@@ -60,6 +60,8 @@ class Autosave:
         self._next: dict[str, Any] | None = None
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._failure = ""
+        self._told = ""
 
     def write(self, content: dict[str, Any]) -> None:
         """Write a session in the background; a newer content replaces a waiting one."""
@@ -75,6 +77,17 @@ class Autosave:
         thread = self._thread
         if thread is not None:
             thread.join(10)
+
+    def unsaid(self) -> str:
+        """Why the last writing failed, in a sentence, once; empty where it did not."""
+        failure, said = self._failure, self._told
+        self._told = failure
+        if not failure or failure == said:
+            return ""
+        return (
+            f"The last work could not be saved by itself ({failure}): save the session "
+            "on another disk, or choose another folder in the preferences."
+        )
 
     def discard(self) -> None:
         """Delete the file: it was saved by hand, or is not wanted."""
@@ -101,8 +114,11 @@ class Autosave:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                     self._lock = _take(self.path)
                 write_text(self.path, readable(content))
-            except (OSError, Sam2Error):
-                continue  # a full disk must not disturb the work
+                self._failure = ""
+            except (OSError, Sam2Error) as error:
+                # A full disk must not disturb the work.
+                cause = error.__cause__ or error
+                self._failure = getattr(cause, "strerror", None) or str(cause)
 
 
 def find_offer(folder: Path, checksum: str) -> Offer | None:

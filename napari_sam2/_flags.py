@@ -44,7 +44,9 @@ class Flag:
     other: int = 0
 
 
-def find_flags(line: Mapping[int, Mapping[int, Facts]]) -> list[Flag]:
+def find_flags(
+    line: Mapping[int, Mapping[int, Facts]], in_time: bool = True
+) -> list[Flag]:
     """Everything suspicious along a line of frames, in the order of frames.
 
     Parameters
@@ -52,11 +54,13 @@ def find_flags(line: Mapping[int, Mapping[int, Facts]]) -> list[Flag]:
     line : dict of int to dict of int to Facts
         Per object id and frame index. Where a frame is missing, nothing is said about
         the step over it. What the user prompted or marked is never flagged.
+    in_time : bool
+        Whether the line may run through time: in space nothing divides.
     """
     found: list[Flag] = []
     for object_id, row in line.items():
         for before, after, frame in _steps(row):
-            found += _of_one(object_id, before, after, frame)
+            found += _of_one(object_id, before, after, frame, in_time)
             found += _merged(object_id, before, after, frame)
     found += _swaps(line)
     return sorted(found, key=lambda flag: (flag.frame, flag.object_id, flag.kind))
@@ -69,13 +73,15 @@ def _steps(row: Mapping[int, Facts]) -> Iterator[tuple[Facts, Facts, int]]:
             yield before, after, frame
 
 
-def _of_one(object_id: int, before: Facts, after: Facts, frame: int) -> Iterator[Flag]:
+def _of_one(
+    object_id: int, before: Facts, after: Facts, frame: int, in_time: bool
+) -> Iterator[Flag]:
     if before.area and not after.area:
         yield Flag(LOST, object_id, frame, "lost")
     elif before.area and after.area:
         factor = after.area / before.area
         if after.parts > 1 and before.parts == 1:
-            text = f"in {after.parts} parts: a division?"
+            text = f"in {after.parts} parts" + (": a division?" if in_time else "")
             yield Flag(SPLIT, object_id, frame, text)
         elif not 1 / AREA_FACTOR <= factor <= AREA_FACTOR:
             text = f"area x {factor:.1f}" if factor >= 0.1 else "nearly gone"

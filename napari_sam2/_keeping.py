@@ -241,6 +241,7 @@ class SessionKeeper:
             autosave = Autosave(self.folder, image.name, found)
             self._autosaves.setdefault(labels, {})[found] = autosave
             self._open.append(autosave)
+        self._say_what_failed(autosave)
         content = session.as_json()
         labels.metadata[METADATA] = content
         autosave.write(content)
@@ -344,6 +345,12 @@ class SessionKeeper:
         if lack is not None and not self._restoring:
             self.controller.state.status = lack.text
             show_warning(lack.text)
+
+    def _say_what_failed(self, autosave: Autosave) -> None:
+        text = autosave.unsaid()
+        if text:
+            self.controller.state.status = text
+            show_warning(text)
 
     def _look_for_offer(self, found: str) -> None:
         self.offer = find_offer(self.folder, found)

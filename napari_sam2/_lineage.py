@@ -11,7 +11,7 @@ from napari_sam2._divisions import Suspect, divide, find_suspects
 from napari_sam2._entry import Entry
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._layers import add_aside, axis_name
+from napari_sam2._layers import add_aside
 from napari_sam2._marks import BEGIN, END, Mark
 from napari_sam2._masks import PackedMask
 from napari_sam2._tracks import MADE_FROM, collect_rows, make_tracks
@@ -42,11 +42,7 @@ class LineageTools:
 
     def suspects(self) -> list[Suspect]:
         """Likely divisions that were not asked about yet; none along z."""
-        frames, image = self.tools.frames(), self.controller.stage.image
-        if frames is None or image is None or frames.axis is None:
-            return []
-        # Neighbours in space are no daughters. An axis without a name may be time.
-        if axis_name(image, frames.axis).strip().lower() == "z":
+        if not self.tools.in_time():  # neighbours in space are no daughters
             return []
         return find_suspects(self.tools.line(), self.tools.record.divisions)
 

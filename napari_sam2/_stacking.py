@@ -241,6 +241,13 @@ class StackTools:
         dim = frames.axis + viewer.dims.ndim - image.ndim
         viewer.dims.set_point(dim, world * _layers.world_factor(viewer, image, dim))
 
+    def in_time(self) -> bool:
+        """Whether the line of frames may run through time: its axis is not named z."""
+        frames, image = self.frames(), self.controller.stage.image
+        if frames is None or image is None or frames.axis is None:
+            return False
+        return _layers.axis_name(image, frames.axis).strip().lower() != "z"
+
     def refresh(self) -> None:
         """Find out again what is known of the line, and what to look at."""
         frames = self.frames()
@@ -249,7 +256,7 @@ class StackTools:
             review = self.record.review
             self._line = review.line(frames.plane, frames.fixed, frames.axis)
         self._known = {index for row in self._line.values() for index in row}
-        self.flags = find_flags(self._line)
+        self.flags = find_flags(self._line, self.in_time())
         self.changed.emit()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEventLoop, QSize, QTimer
+from qtpy.QtCore import QEventLoop, QSize
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -35,7 +35,7 @@ from napari_sam2.widgets._fold import NARROWEST
 from napari_sam2.widgets._searching import SearchPanel, SearchProgress
 from napari_sam2.widgets._seeing import SeeingPanel
 from napari_sam2.widgets._source import SourcePanel
-from napari_sam2.widgets._tabs import join
+from napari_sam2.widgets._tabs import join_when_docked
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import PromptError, Sam2Error
 from sam2_core.registry import choose_cache_dir
@@ -108,9 +108,7 @@ class AutomaticWidget(QWidget):
         make_shortcuts(self, partial(_press, weakref.ref(self)))
         when_gone(self, _close, self.runner, engine)
         self._begin(viewer)
-        docked = QTimer(self, singleShot=True, interval=0)
-        docked.timeout.connect(self._on_docked)
-        docked.start()
+        join_when_docked(self, "napari-sam2-segment")
 
     # -- for scripts --------------------------------------------------------------
 
@@ -269,9 +267,6 @@ class AutomaticWidget(QWidget):
         self._show_status()
 
     # -- slots --------------------------------------------------------------------
-
-    def _on_docked(self) -> None:
-        join(self, "napari-sam2-segment")
 
     def _try(self, method: str, *args: Any, **kwargs: Any) -> None:
         """Call a method for the user; what goes wrong becomes a notification."""

@@ -36,6 +36,7 @@ from napari_sam2.widgets._source import SourcePanel
 from napari_sam2.widgets._stack import StackPanel
 from napari_sam2.widgets._stack_methods import StackMethods
 from napari_sam2.widgets._status import StatusLine
+from napari_sam2.widgets._tabs import join_when_docked
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core.errors import Sam2Error
 from sam2_core.registry import choose_cache_dir
@@ -131,6 +132,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         make_shortcuts(self, bindings.press)
         parts = self.controller, self.keeper, bindings, self.hover, self.tools
         when_gone(self, _close, self.runner, *parts)
+        join_when_docked(self, "napari-sam2-automatic")
         self._begin(viewer)
         self.table.refresh()
 

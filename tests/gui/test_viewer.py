@@ -162,20 +162,23 @@ def test_two_lines_of_the_status_are_seen_whole(make_napari_viewer, fake, qtbot)
     qtbot.waitUntil(is_whole, timeout=5000)
 
 
-def test_docks_lie_behind_each_other_and_cut_no_button(make_napari_viewer, fake, qtbot):
+@pytest.mark.parametrize("names", [("Segment", "Automatic"), ("Automatic", "Segment")])
+def test_docks_lie_behind_each_other_and_cut_no_button(
+    names, make_napari_viewer, fake, qtbot
+):
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(900, 800)
     viewer.add_image(np.zeros((3, 40, 60)))
     docks = []
-    for name in ("Segment", "Automatic"):
+    for name in names:
         dock, widget = viewer.window.add_plugin_dock_widget("napari-sam2", name)
         docks.append((dock, getattr(widget, "__wrapped__", widget)))
         widget.wait(30)
-    (first, _), (second, automatic) = docks
+    (first, _), (second, last) = docks
     window = first.parent()
     qtbot.waitUntil(lambda: window.tabifiedDockWidgets(first) == [second])
-    qtbot.waitUntil(lambda: not automatic.visibleRegion().isEmpty())
-    assert automatic.height() > 400
+    qtbot.waitUntil(lambda: not last.visibleRegion().isEmpty())
+    assert last.height() > 400
     for dock, widget in docks:
         dock.raise_()
         window.resizeDocks([dock], [100], Qt.Horizontal)

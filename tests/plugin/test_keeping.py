@@ -386,3 +386,24 @@ def test_work_on_a_restore_that_was_stopped_is_saved(kept, tool, backend):
     other.keeper.autosave()
     other.keeper._autosave.flush()
     assert len(list(other.keeper.folder.glob("*.json"))) == 2
+
+
+def test_work_that_cannot_be_saved_by_itself_is_told_once(kept):
+    kept.keeper.folder.parent.mkdir(exist_ok=True)
+    kept.keeper.folder.write_text("a file where the folder should be")
+
+    def warnings():
+        notes = notification_manager.records
+        return [n for n in notes if "could not be saved by itself" in n.message]
+
+    before = len(warnings())
+    for frame in range(3):
+        stroke(kept, frame)
+        kept.clock.tick()
+        kept.keeper._autosave.flush()
+    (note,) = warnings()[before:]
+    assert "File exists" in note.message
+    kept.keeper.folder.unlink()
+    stroke(kept, 3)
+    assert acts(saved(kept)) == ["paint"] * 4
+    assert len(warnings()) == before + 1

@@ -12,7 +12,7 @@ from napari_sam2 import _lineage
 from napari_sam2._divisions import Suspect, divide, find_suspects
 from napari_sam2._engine import Engine
 from napari_sam2._facts import Facts
-from napari_sam2._flags import find_flags
+from napari_sam2._flags import SPLIT, find_flags
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
 from napari_sam2._labels import Rules
@@ -461,6 +461,9 @@ def test_along_z_nothing_divides(tool, axis, asks):
     pull_apart(t)
     lineage.tools.refresh()
     assert len(lineage.suspects()) == asks
+    texts = [flag.text for flag in lineage.tools.flags if flag.kind == SPLIT]
+    assert texts
+    assert all(("a division?" in text) == bool(asks) for text in texts)
 
 
 def test_stopping_the_tracks_is_no_error(tool):

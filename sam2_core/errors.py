@@ -57,3 +57,21 @@ class OutOfMemoryError(InferenceError):
 
 class Cancelled(Sam2Error):
     """The user stopped the job; nothing is wrong."""
+
+
+def would_overwrite(problem: str, instead: str, replaced: str = "it") -> str:
+    """The sentence for files that are there already.
+
+    Parameters
+    ----------
+    problem : str
+        What is there.
+    instead : str
+        What can be chosen anew.
+    replaced : str
+        What would be overwritten.
+    """
+    return (
+        f"{problem}: choose another {instead}, or allow to overwrite {replaced} "
+        "(--overwrite, or overwrite=True in Python)."
+    )

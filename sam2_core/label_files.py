@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sam2_core.errors import ImageError
+from sam2_core.errors import ImageError, would_overwrite
 from sam2_core.packed import PackedMasks, mask_in_box
 
 if TYPE_CHECKING:
@@ -277,10 +277,7 @@ def check_output(path: Path, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise ImageError(f"There is no folder {path.parent}: create it first.")
     if exists and not overwrite:
-        raise ImageError(
-            f"{path} exists already: choose another name, or allow to overwrite it "
-            "(--overwrite, or overwrite=True in Python)."
-        )
+        raise ImageError(would_overwrite(f"{path} exists already", "name"))
 
 
 def _integers(labels: ArrayLike) -> NDArray[Any]:

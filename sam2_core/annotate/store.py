@@ -17,7 +17,7 @@ from sam2_core.annotate.outputs import (
     yolo_text,
 )
 from sam2_core.annotate.records import ImageRecord
-from sam2_core.errors import ImageError
+from sam2_core.errors import ImageError, would_overwrite
 from sam2_core.label_files import save_labels
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COCO_FILE = "annotations.json"
 MASKS = "masks"
 _STATE = ".annotate"
+_RESULTS = "folder for the results", "them"  # what is told to choose or overwrite
 
 
 class ResultFolder:
@@ -126,20 +127,14 @@ class ResultFolder:
             old += [coco] if "coco" in self._formats else []
             existing = next((file for file in old if file.exists()), None)
             if existing is not None:
-                raise ImageError(
-                    f"{existing} was there before: choose another folder for the "
-                    "results, or allow to overwrite them (--overwrite, or "
-                    "overwrite=True in Python)."
-                )
+                problem = f"{existing} was there before"
+                raise ImageError(would_overwrite(problem, *_RESULTS))
         elif is_other:
             changed = [k for k in self._settings if found.get(k) != self._settings[k]]
             key = changed[0] if changed else "settings"
-            raise ImageError(
-                f"{self.folder} holds results of another {key} "
-                f"({found.get(key, 'unknown')}): choose another folder for the "
-                "results, or allow to overwrite them (--overwrite, or "
-                "overwrite=True in Python)."
-            )
+            known = found.get(key, "unknown")
+            problem = f"{self.folder} holds results of another {key} ({known})"
+            raise ImageError(would_overwrite(problem, *_RESULTS))
         return any(self.record(path) is None for path in paths)
 
     def start(self, paths: Sequence[Path]) -> None:

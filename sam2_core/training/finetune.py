@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sam2_core.errors import CheckpointError, ImageError
+from sam2_core.errors import CheckpointError, ImageError, would_overwrite
 from sam2_core.training.dataset import (
     LabelledImage,
     LabelledStack,
@@ -223,10 +223,7 @@ def check_target(out: str | os.PathLike[str], overwrite: bool) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise CheckpointError(f"{path.parent} cannot be written to: choose another.")
     if path.exists() and not overwrite:
-        raise CheckpointError(
-            f"{path} exists already: choose another name, or allow to overwrite it "
-            "(--overwrite, or overwrite=True in Python)."
-        )
+        raise CheckpointError(would_overwrite(f"{path} exists already", "name"))
     return path
 
 

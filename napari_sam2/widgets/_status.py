@@ -42,6 +42,7 @@ class StatusLine(QWidget):
         column.setSpacing(1)
         column.addWidget(self.model)
         column.addWidget(self.message)
+        self._spacing = 0
         self._drawing = Drawing(self)
         self._drawing.due.connect(self.refresh)
         for name in ("status", "model", "device_used", "device", "click_ms", "busy"):
@@ -57,9 +58,17 @@ class StatusLine(QWidget):
             parts.append(span(state.click_ms))
         parts.append(DOING.get(state.busy, "ready"))
         self.model.setText("  ·  ".join(parts))
+        self._make_room()
         self.message.setText(state.status)
-        # Room for two lines, in the font that napari's theme has given it by now.
-        self.message.setMinimumHeight(2 * self.message.fontMetrics().lineSpacing())
+
+    def _make_room(self) -> None:
+        """Room for two lines, as napari's theme has them by now: nothing jumps."""
+        spacing = self.message.fontMetrics().lineSpacing()
+        if spacing != self._spacing:
+            self._spacing = spacing
+            self.message.setMinimumHeight(0)
+            self.message.setText("\n")
+            self.message.setMinimumHeight(self.message.sizeHint().height())
 
     def _on_change(self, *_: Any) -> None:
         if self._state.busy:  # it changes all the time

@@ -152,14 +152,18 @@ def test_two_lines_of_the_status_are_seen_whole(make_napari_viewer, fake, qtbot)
     segment = open_dock(viewer)
     segment.wait(30)
     message = segment.status
+    qtbot.waitUntil(lambda: message.height() > message.fontMetrics().lineSpacing())
+    before = message.geometry()
     viewer.dims.ndisplay = 3
     assert "2D display" in message.text()
+    assert message.heightForWidth(message.width()) == before.height()
 
     def is_whole():
         two = 2 * message.fontMetrics().lineSpacing()
         return message.height() >= max(two, message.heightForWidth(message.width()))
 
     qtbot.waitUntil(is_whole, timeout=5000)
+    assert message.geometry() == before  # nothing jumps
 
 
 @pytest.mark.parametrize("names", [("Segment", "Automatic"), ("Automatic", "Segment")])

@@ -225,6 +225,7 @@ class Objects:
         step = self.controller.steps.begin("merging")
         united = self._united(ids)
         self.stage.move_prompts(others, first)
+        self._unsay(ids, united, step)
         for object_id in others:
             self._forget(object_id, "both", first, step)
             self.notes.forget(object_id)
@@ -292,6 +293,15 @@ class Objects:
                 united = Key(key.plane, key.position, first)
                 masks[united] = PackedMask.of(mask)
         return masks
+
+    def _unsay(self, ids: list[int], prompted: Iterable[Key], step: Any) -> None:
+        """What denies that merged objects are one, where they are, does not hold."""
+        (first, *others), labels = ids, self.stage.ensure()[3]
+        plane, record = (labels.ndim - 2, labels.ndim - 1), self.controller.history.record
+        places = {place for each in others for place in self.ledger.places(each)}
+        there = [Key(plane, place, first) for place in places]
+        record.contradict([*prompted, *there], self.state.axis, step)
+        record.reunite(ids, step)
 
     def _forget(self, object_id: int, what: str, into: int, step: Any) -> None:
         history = self.controller.history

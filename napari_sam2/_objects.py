@@ -297,7 +297,8 @@ class Objects:
     def _unsay(self, ids: list[int], prompted: Iterable[Key], step: Any) -> None:
         """What denies that merged objects are one, where they are, does not hold."""
         (first, *others), labels = ids, self.stage.ensure()[3]
-        plane, record = (labels.ndim - 2, labels.ndim - 1), self.controller.history.record
+        record = self.controller.history.record
+        plane = labels.ndim - 2, labels.ndim - 1
         places = {place for each in others for place in self.ledger.places(each)}
         there = [Key(plane, place, first) for place in places]
         record.contradict([*prompted, *there], self.state.axis, step)

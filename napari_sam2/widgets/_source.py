@@ -206,7 +206,9 @@ class SourcePanel(QWidget):
         before = self._state.labels
         self.labels_requested.emit(layer)
         labels = self._state.labels
-        if layer is not None and labels is not before and labels is not layer:
+        if layer is None or labels is None or labels is before:
+            return
+        if labels is not layer:
             show_info(
                 f"The labels of {layer.name!r}, which is hidden now, are on the frame "
                 f"on display in {labels.name!r}."

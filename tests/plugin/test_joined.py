@@ -151,6 +151,21 @@ def test_daughters_merged_into_their_mother_again_stay_where_they_are(kept, tmp_
     assert t.history.record.divisions == divided
 
 
+def test_an_object_without_prompts_that_is_merged_is_followed_with_the_other(kept):
+    t = kept()
+    found = np.zeros(STACK.shape, np.uint16)
+    found[4:6, 28:38, 44:54] = 7
+    t.choose_labels(t.viewer.add_labels(found))
+    labels = t.stage.labels
+    t.add_point((0, 10, 20), object_id=1)
+    t.propagate("both")
+    t.objects.merge([1, 7])
+    assert [key.position for key in t.pending.prompts()] == [(0,), (4,)]
+    t.propagate("both")
+    assert (labels.data[4, 28:38, 44:54] == 1).all()
+    assert (labels.data[0] == 1).any()
+
+
 def test_what_is_known_of_merged_objects_is_that_of_their_union(kept):
     t = kept()
     pair(t)

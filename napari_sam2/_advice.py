@@ -58,7 +58,8 @@ def advice(
         return f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
     if state.tool and ledger.extent(object_id):
         return f"Object {object_id} has a mask; click where it is wrong."
-    return f"{BEGIN[state.tool].format(object_id)}{or_go_on(stage, history)}."
+    go_on = or_go_on(stage, history, ledger, state.axis)
+    return f"{BEGIN[state.tool].format(object_id)}{go_on}."
 
 
 def _is_somewhere(stage: Stage, object_id: int) -> bool:

@@ -12,6 +12,7 @@ from napari_sam2._adding import ADDED, Searched, add_objects, take_back_added
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
 from napari_sam2._chosen import Chosen, choose
 from napari_sam2._jobs import JobRunner, run_inline
+from napari_sam2._one_frame import fitting
 from napari_sam2._preview import Preview
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
@@ -101,7 +102,7 @@ class AutomaticController:
         """Add to this layer, or to a new one; Sam2Error if it does not fit."""
         image = self.state.image
         if labels is not None and image is not None:
-            _layers.check_labels(labels, image)
+            labels = fitting(self.viewer, labels, image)
         self._wants_new = labels is None
         self._use_labels(labels)
 

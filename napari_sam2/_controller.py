@@ -10,6 +10,7 @@ from napari_sam2._free_ids import FreeIds
 from napari_sam2._jobs import LEFT, Runs
 from napari_sam2._ledger import Ledger
 from napari_sam2._object_notes import ObjectNotes
+from napari_sam2._one_frame import fitting
 from napari_sam2._painting import Painting
 from napari_sam2._placing import Placing
 from napari_sam2._prompts import Key
@@ -115,7 +116,7 @@ class SegmentController:
         if labels is not None and labels is self.stage.labels:
             return
         if labels is not None and image is not None:
-            _layers.check_labels(labels, image)
+            labels = fitting(self.viewer, labels, image)
         self.ids.settle()
         self.runner.cancel(*LEFT)
         self.use_history(_sharing.exchange(self.stage, self.history, labels))

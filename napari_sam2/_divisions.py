@@ -14,7 +14,7 @@ from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,18 +49,27 @@ class Suspect:
         """What its answer is kept under: two daughters are two questions."""
         return self.parent, self.frame, self.daughter
 
-    @property
-    def question(self) -> str:
-        """What to ask the user."""
+    def question(self, name: Callable[[int], str]) -> str:
+        """What to ask the user, who calls objects so."""
+        parent = name(self.parent)
         if self.daughter:
             return (
-                f"Object {self.daughter} appears beside object {self.parent} in frame "
-                f"{self.frame}. Did {self.parent} divide?"
+                f"{name(self.daughter)} appears beside {parent} in frame {self.frame}. "
+                f"Did {parent} divide?"
             )
-        return (
-            f"Object {self.parent} is in two parts from frame {self.frame}. "
-            "Did it divide?"
-        )
+        return f"{parent} is in two parts from frame {self.frame}. Did it divide?"
+
+    def reply(self, name: Callable[[int], str], daughters: Sequence[int]) -> str:
+        """What an answer has led to; without daughters it was "no"."""
+        if not daughters:
+            return f"{name(self.parent)} did not divide there; it is not asked again."
+        if self.daughter:
+            return (
+                f"{name(self.daughter)} comes from {name(self.parent)} and begins in "
+                f"frame {self.frame}."
+            )
+        names = " and ".join(name(i) for i in daughters)
+        return f"{name(self.parent)} is {names} from frame {self.frame} on."
 
 
 def find_suspects(

@@ -96,7 +96,13 @@ class LineageTools:
         if splits:
             self._divide(suspect, pair, frames, step)
         self.tools.refresh()
+        if not splits:
+            self._reply(suspect, daughters)
         return daughters
+
+    def _reply(self, suspect: Suspect, daughters: tuple[int, ...]) -> None:
+        notes, state = self.controller.notes, self.controller.state
+        state.status = suspect.reply(notes.name, daughters)
 
     def _drop_prompts(self, suspect: Suspect, step: Step) -> None:
         """The parent is not asked for any more where its daughters are."""
@@ -154,8 +160,12 @@ class LineageTools:
             if isinstance(error, Cancelled):
                 controller.state.status = "Not divided; the question is still open."
 
+        def then() -> None:
+            if controller.history.last is step:
+                self._reply(suspect, pair)
+
         controller.tasks.submit(
-            "divide", work, step, begin=begin, entries=entries, failed=failed
+            "divide", work, step, then, begin=begin, entries=entries, failed=failed
         )
 
     def make_tracks(self) -> None:

@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_sam2 import _labels, _layers, _screen
 from napari_sam2._clearing import relabel
 from napari_sam2._drawing import finished_rows
+from napari_sam2._images import split_position
 from napari_sam2._jobs import ASKING
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key
@@ -208,7 +209,8 @@ class Objects:
     def merge(self, object_ids: Iterable[int]) -> int:
         """Make one object of several: the one with the lowest id takes the others.
 
-        Its prompts are those of all; masks stay as they are until it is prompted again.
+        Its prompts are those of all, and where one without any begins; masks stay as
+        they are until it is prompted again.
 
         Returns
         -------
@@ -225,6 +227,7 @@ class Objects:
         step = self.controller.steps.begin("merging")
         united = self._united(ids)
         self.stage.move_prompts(others, first)
+        self._unsay(ids, united, step)
         for object_id in others:
             self._forget(object_id, "both", first, step)
             self.notes.forget(object_id)
@@ -282,16 +285,38 @@ class Objects:
                 self._stopped = ""
 
     def _united(self, ids: list[int]) -> dict[Key, Any]:
-        """What the merged object will look like in every plane with prompts."""
+        """What the merged object will look like where it has prompts from now on."""
         first, labels = ids[0], self.stage.ensure()[3]
         masks = {}
-        for key in self.controller.starts.prompts():
-            if key.object_id in ids:
-                index = _layers.plane_index(key.plane, key.position)
-                mask = np.isin(np.asarray(labels.data[index]), ids)
-                united = Key(key.plane, key.position, first)
-                masks[united] = PackedMask.of(mask)
+        prompted = [k for k in self.controller.starts.prompts() if k.object_id in ids]
+        there = {key.place for key in prompted}
+        if prompted:  # what has no prompts would be lost as soon as these are followed
+            for object_id in {*ids} - {key.object_id for key in prompted}:
+                there |= self._beginnings(object_id)
+        for place in there:
+            mask = np.isin(np.asarray(labels.data[_layers.plane_index(*place)]), ids)
+            masks[Key(*place, first)] = PackedMask.of(mask)
         return masks
+
+    def _beginnings(self, object_id: int) -> set[tuple[Any, Any]]:
+        """Plane and position of an object's first mask on each line of frames."""
+        ndim = self.stage.ensure()[3].ndim
+        plane = ndim - 2, ndim - 1
+        axis = None if self.state.axis in plane else self.state.axis
+        firsts: dict[Any, tuple[int, ...]] = {}
+        for place in self.ledger.places(object_id):  # in order
+            firsts.setdefault(split_position(plane, place, axis)[0], place)
+        return {(plane, place) for place in firsts.values()}
+
+    def _unsay(self, ids: list[int], prompted: Iterable[Key], step: Any) -> None:
+        """What denies that merged objects are one, where they are, does not hold."""
+        (first, *others), labels = ids, self.stage.ensure()[3]
+        record = self.controller.history.record
+        plane = labels.ndim - 2, labels.ndim - 1
+        places = {place for each in others for place in self.ledger.places(each)}
+        there = [Key(plane, place, first) for place in places]
+        record.contradict([*prompted, *there], self.state.axis, step)
+        record.reunite(ids, step)
 
     def _forget(self, object_id: int, what: str, into: int, step: Any) -> None:
         history = self.controller.history

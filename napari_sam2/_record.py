@@ -186,6 +186,12 @@ class Record:
         self._answers.setdefault(step, dict(self.divisions))
         self.divisions[key] = daughters
 
+    def reunite(self, object_ids: Collection[int], step: Any) -> None:
+        """Objects that become one were not divided from each other."""
+        for key, daughters in list(self.divisions.items()):
+            if daughters and {key[0], *daughters} <= set(object_ids):
+                self.answer(key, (), step)
+
     def flip(self, step: Any, undone: bool) -> None:
         """A step of the history was undone, or done again."""
         self.journal.flip(step, undone)

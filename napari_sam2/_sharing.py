@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from napari_sam2 import _layers
 from napari_sam2._channels import one_picture
 from napari_sam2._history import History
+from napari_sam2._one_frame import is_one_frame
 from napari_sam2._snapshots import emptied
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import napari.components
     from napari.layers import Image, Labels, Points, Shapes
 
+    from napari_sam2._ledger import Ledger
     from napari_sam2._prompts import Key, MaskPrompt
     from napari_sam2._stage import Stage
 
@@ -143,17 +145,21 @@ def find(stage: Stage) -> History:
     return History()
 
 
-def or_go_on(stage: Stage, history: History) -> str:
+def or_go_on(stage: Stage, history: History, ledger: Ledger, axis: int | None) -> str:
     """How to begin from labels that were not made here; "" if there are none.
 
     Nor if the work has begun.
     """
     image, begun = stage.image, history.steps or history.record.journal.entries
-    if image is None or stage.labels not in stage._made or begun:
+    if image is None or begun:
         return ""
+    if stage.labels not in stage._made:
+        follow = ", or follow the labels of a frame with Track all"
+        return follow if ledger.ids and axis is not None else ""
     for layer in reversed(stage.viewer.layers):
-        foreign = type(layer).__name__ == "Labels" and layer not in stage._made
-        if foreign and not _layers.why_not_labels(layer, image):
+        if type(layer).__name__ != "Labels" or layer in stage._made:
+            continue
+        if is_one_frame(layer, image) or not _layers.why_not_labels(layer, image):
             where = "under Image and model to go on with its labels"
             return f", or choose {layer.name!r} {where}"
     return ""

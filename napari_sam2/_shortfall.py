@@ -9,6 +9,8 @@ import numpy as np
 from napari_sam2._layers import plane_index
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Labels
     from numpy.typing import NDArray
 
@@ -55,15 +57,24 @@ def shortfall(
         numbers, counts = np.unique(values[~own & (values > 0)], return_counts=True)
         if not numbers.size and not mask.any():
             return NOTHING.format(notes.name(object_id))
-        if own.mean() >= ENOUGH or not numbers.size:
-            continue
-        other = int(numbers[counts.argmax()])
+        other = _clicked(plane, prompts) if mask.any() else 0
+        if other <= 0 or other == object_id:
+            if own.mean() >= ENOUGH or not numbers.size:
+                continue
+            other = int(numbers[counts.argmax()])
         names = notes.name(object_id), notes.name(other)
         if other in notes.locked:
             return LOCKED.format(*names)
         only = state.writing == "overwrite"  # else that is what keeps them
         return KEPT.format(*names, "Stay out of neighbours" if only else "Other labels")
     return ""
+
+
+def _clicked(plane: NDArray[Any], prompts: ObjectPrompts) -> int:
+    """Label under the last point if that is positive, else 0."""
+    if not prompts.point_labels or not prompts.point_labels[-1]:
+        return 0
+    return int(_labels_at(plane, [prompts.points_xy[-1]])[0])
 
 
 def _values_at(plane: NDArray[Any], prompts: ObjectPrompts) -> NDArray[Any]:
@@ -73,6 +84,12 @@ def _values_at(plane: NDArray[Any], prompts: ObjectPrompts) -> NDArray[Any]:
     if prompts.box_xyxy is not None:
         x0, y0, x1, y1 = prompts.box_xyxy
         spots.append(((x0 + x1) / 2, (y0 + y1) / 2))
+    return _labels_at(plane, spots)
+
+
+def _labels_at(
+    plane: NDArray[Any], spots: Sequence[tuple[float, float]]
+) -> NDArray[Any]:
     at = np.array([(y, x) for x, y in spots]).reshape(-1, 2).round()
     rows, columns = np.clip(at, 0, np.array(plane.shape) - 1).astype(int).T
     return np.asarray(plane[rows, columns])

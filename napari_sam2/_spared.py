@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from napari_sam2._images import split_position
+from napari_sam2._layers import plane_index
+from napari_sam2._shortfall import ENOUGH
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from napari_sam2._history import History, Step
     from napari_sam2._labels import Rules
+    from napari_sam2._masks import PackedMask
     from napari_sam2._object_notes import ObjectNotes
+    from napari_sam2._prompts import Key
     from napari_sam2._tasks import Tasks
 
 
@@ -19,7 +26,8 @@ def tell(tasks: Tasks, touched_up: Collection[int]) -> None:
     if step is None or step.text != "propagation":
         return
     kept = _kept_parts(notes, tasks.history, step, tasks.rules)
-    said = tasks.state.status, _spared(notes, touched_up), kept
+    crowded = _crowded_out(tasks, step)
+    said = tasks.state.status, _spared(notes, touched_up), kept, crowded
     tasks.state.status = " ".join(filter(None, said))
 
 
@@ -40,14 +48,7 @@ def _spared(notes: ObjectNotes, touched_up: Collection[int]) -> str:
 
 def _kept_parts(notes: ObjectNotes, history: History, step: Step, rules: Rules) -> str:
     """A sentence on parts of followed objects that stay; "" without any."""
-    if not rules.keep_others or rules.only_empty:
-        return ""
-    entries = {key: history.written.get(key) for key in step.written}
-    kept = [
-        key.object_id
-        for key, entry in entries.items()
-        if entry is not None and not entry.prompts and entry.foreign is not None
-    ]
+    kept = [key.object_id for key in step.written if _part(history, key, rules)]
     if not kept:
         return ""
     objects = set(kept)
@@ -56,3 +57,61 @@ def _kept_parts(notes: ObjectNotes, history: History, step: Step, rules: Rules) 
         who = f"{len(objects)} objects have"
     frames = "1 frame" if len(kept) == 1 else f"{len(kept)} frames"
     return f"{who} other parts on {frames}, which stay."
+
+
+def _part(history: History, key: Key, rules: Rules) -> PackedMask | None:
+    """Pixels with an object's number that stay beside its mask."""
+    entry = history.written.get(key)
+    if entry is None or entry.prompts or not rules.keep_others or rules.only_empty:
+        return None
+    return entry.foreign
+
+
+def _crowded_out(tasks: Tasks, step: Step) -> str:
+    """A sentence on objects that lie in labels that are kept; "" without any."""
+    found = [
+        (key, other) for key in step.written if (other := _holder(tasks, key, step))
+    ]
+    if not found:
+        return ""
+    axis, name = tasks.state.axis, tasks.notes.name
+    objects, others = {key.object_id for key, _ in found}, {i for _, i in found}
+    who = f"{len(objects)} objects lie"
+    if len(objects) == 1:
+        who = f"{name(*objects)} lies"
+    where = name(*others) if len(others) == 1 else "other labels"
+    on = {split_position(key.plane, key.position, axis)[1] for key, _ in found}
+    when = f"on {len(on)} frames from frame {min(on)} on"
+    if len(on) == 1:
+        when = f"on frame {min(on)}"
+    said = f"{who} in {where} {when}"
+    if others <= tasks.notes.locked:
+        return f"{said}; unlock {'that' if len(others) == 1 else 'them'} to change it."
+    overwrites = tasks.state.writing == "overwrite"  # else that is what keeps them
+    option = "Stay out of neighbours" if overwrites else "Other labels"
+    return (
+        f"{said}, whose pixels are kept: change Options > {option} and propagate again."
+    )
+
+
+def _holder(tasks: Tasks, key: Key, step: Step) -> int:
+    """Label, not followed itself, that has most of a followed mask; 0 if none."""
+    history, ledger, labels = tasks.history, tasks.ledger, tasks.stage.labels
+    known = history.record.review.facts.get(key.plane, {}).get(key.object_id, {})
+    facts = known.get(key.position)
+    if facts is None or facts.centre is None or labels is None or facts.prompted:
+        return 0
+    # Of other planes, and where it has not looked, the ledger does not know.
+    counted = key.plane == (labels.ndim - 2, labels.ndim - 1)
+    if not counted or key.position in ledger.uncounted:
+        return 0
+    shown = ledger.area(key.object_id, key.position)
+    if part := _part(history, key, tasks.rules):
+        shown -= int(part.unpack().sum())
+    if shown >= ENOUGH * facts.area:
+        return 0
+    plane = labels.data[plane_index(key.plane, key.position)]
+    row, column = (round(at) for at in facts.centre)
+    other = int(plane[row, column])
+    followed = replace(key, object_id=other) in step.written
+    return 0 if followed or other == key.object_id else max(other, 0)

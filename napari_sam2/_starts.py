@@ -126,7 +126,10 @@ class Starts:
         going = self.steps.history.record.going
         present = sorted(count_labels(plane_hw).keys() - going)
         if not present:
-            raise PromptError("There are no labels in this frame; make some first.")
+            raise PromptError(
+                "There are no labels in this frame; go to one that has some, or make "
+                "some first."
+            )
         ids = [i for i in present if i not in self.steps.notes.locked]
         if not ids:
             raise PromptError("All labels of this frame are locked; unlock one first.")

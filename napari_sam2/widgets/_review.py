@@ -93,6 +93,7 @@ class ReviewPanel(QGroupBox):
         self.checked.clicked.connect(self._on_checked)
         tools.changed.connect(self._on_changed)
         tools.moved.connect(self.refresh)
+        tools.controller.notes.events.names.connect(self._on_changed)
         self._on_changed()
 
     def refresh(self, *_: Any) -> None:
@@ -130,7 +131,8 @@ class ReviewPanel(QGroupBox):
         self._suspect = suspects[0] if suspects else None
         self.asking.setVisible(self._suspect is not None)
         if self._suspect is not None:
-            self.question.setText(self._suspect.question)
+            name = self._tools.controller.notes.name
+            self.question.setText(self._suspect.question(name))
         self.refresh()
 
     def _on_show(self) -> None:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 from napari_sam2._channels import one_picture
 from napari_sam2._cover import uncover, why_unseen
 from napari_sam2._layers import why_not_labels
+from napari_sam2._one_frame import is_one_frame
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
 from sam2_core.config import list_models
 
@@ -51,7 +52,8 @@ class SourcePanel(QWidget):
         self.image.setToolTip("What to segment: a 2D image, a z-stack or a time-lapse")
         self.labels = LayerComboBox(viewer, self._fits, "New labels layer")
         self.labels.setToolTip(
-            "Where the masks go. Layers of the same shape as the image are listed."
+            "Where the masks go. Layers of the same shape as the image are listed, and "
+            "those of a single frame, which a new layer begins with."
         )
         self.model = NarrowComboBox()
         self.device = NarrowComboBox()
@@ -140,7 +142,9 @@ class SourcePanel(QWidget):
         image = self._state.image
         if not isinstance(layer, Labels) or image is None:
             return False
-        return layer is self._state.labels or not why_not_labels(layer, image)
+        if layer is self._state.labels or is_one_frame(layer, image):
+            return True
+        return not why_not_labels(layer, image)
 
     def _on_inserted(self, event: Any) -> None:
         """The first image that is opened is the one to segment."""
@@ -199,7 +203,16 @@ class SourcePanel(QWidget):
             show_info(hidden)  # the status gives way as soon as the image is encoded
 
     def _on_labels(self, layer: Any) -> None:
+        before = self._state.labels
         self.labels_requested.emit(layer)
+        labels = self._state.labels
+        if layer is None or labels is None or labels is before:
+            return
+        if labels is not layer:
+            show_info(
+                f"The labels of {layer.name!r}, which is hidden now, are on the frame "
+                f"on display in {labels.name!r}."
+            )
 
     def _on_model(self, index: int) -> None:
         name = self.model.itemData(index)

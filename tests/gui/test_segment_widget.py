@@ -438,3 +438,22 @@ def test_all_layers_can_go_at_once(segment, qtbot):
     assert len(w.viewer_model.layers) == 0
     assert w.state.image is None
     assert w.status.text().startswith("Open an image")
+
+
+def test_labels_of_one_frame_are_listed_and_it_is_said_where_they_are(segment):
+    w = segment(STACK)
+    found = np.zeros(STACK.shape[1:], np.uint16)
+    found[5:15, 5:15] = 1
+    w.viewer_model.add_labels(found, name="masks")
+    w.viewer_model.dims.set_current_step(0, 2)
+    combo = w.source.labels
+    index = combo.findText("masks")
+    combo.setCurrentIndex(index)
+    combo.activated.emit(index)
+    assert combo.currentText() == w.labels.name == "masks (stack)"
+    np.testing.assert_array_equal(w.labels.data[2], found)
+    (said,) = messages()
+    assert said == (
+        "The labels of 'masks', which is hidden now, are on the frame on display in "
+        "'masks (stack)'."
+    )

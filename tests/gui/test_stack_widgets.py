@@ -323,6 +323,30 @@ def test_show_goes_to_the_object_that_the_question_is_about(stack, qtbot, backen
     assert (shown_frame(w), w.object_id) == (5, 1)
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("yes", "mother is Object 2 and Object 3 from frame 5 on."),
+        ("no", "mother did not divide there; it is not asked again."),
+    ],
+)
+def test_the_question_calls_objects_by_name_and_answers_are_told(
+    stack, qtbot, answer, said
+):
+    w = stack(axis="t")
+    press(qtbot, w.stack.propagate)
+    line = w.tools.line()[1]
+    parted = [((1, 2), (t,), 1, replace(line[t], parts=2)) for t in (5, 6)]
+    w.tools.record.review.put(parted)
+    w.tools.refresh()
+    w.objects.rename(1, "mother")
+    question = "mother is in two parts from frame 5. Did it divide?"
+    assert w.review.question.text() == question
+    press(qtbot, getattr(w.review, answer))
+    assert w.state.status == said
+    assert not w.review.asking.isVisibleTo(w)
+
+
 def test_colours_go_from_low_to_high_and_the_worst_frame_shows():
     rgba = colors(np.array([[0.2, 0.99, np.nan, EMPTY]]))
     assert tuple(rgba[0, 0, :3]) == LOW

@@ -135,7 +135,7 @@ def test_adopted_labels_are_kept_and_the_next_free_id_is_chosen(tool):
 
 def test_labels_of_another_shape_are_refused(tool):
     t = tool(STACK)
-    other = t.viewer.add_layer(Labels(np.zeros((40, 60), int), name="flat"))
+    other = t.viewer.add_layer(Labels(np.zeros((40, 61), int), name="flat"))
     with pytest.raises(Sam2Error, match="shape"):
         t.choose_labels(other)
     assert t.state.labels is not other

@@ -127,6 +127,45 @@ def test_a_merge_its_undo_and_redo_are_repeated(kept, tmp_path):
     np.testing.assert_array_equal(repeat(t, tmp_path / "c"), t.stage.labels.data)
 
 
+def test_daughters_merged_into_their_mother_again_stay_where_they_are(kept, tmp_path):
+    t = kept()
+    pair(t)
+    at(t, 5)
+    t.tools.toggle_mark(END, 1)  # as an answer does
+    at(t, 0)
+    t.tools.toggle_mark(ABSENT, 2)
+    divided = {(1, 6, 0): (2, 3), (1, 6, 2): (2,)}
+    for key, daughters in divided.items():
+        t.history.record.answer(key, daughters, t.steps.begin("answer"))
+    marks = list(t.history.record.marks)
+    assert {mark.kind for mark in marks} == {ABSENT, END}
+    t.objects.merge([1, 2])
+    assert list(t.history.record.marks) == []
+    assert t.history.record.divisions == {(1, 6, 0): (2, 3), (1, 6, 2): ()}
+    t.propagate("both")
+    assert (t.stage.labels.data == 1).any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)
+    t.undo()
+    t.undo()
+    assert list(t.history.record.marks) == marks
+    assert t.history.record.divisions == divided
+
+
+def test_an_object_without_prompts_that_is_merged_is_followed_with_the_other(kept):
+    t = kept()
+    found = np.zeros(STACK.shape, np.uint16)
+    found[4:6, 28:38, 44:54] = 7
+    t.choose_labels(t.viewer.add_labels(found))
+    labels = t.stage.labels
+    t.add_point((0, 10, 20), object_id=1)
+    t.propagate("both")
+    t.objects.merge([1, 7])
+    assert [key.position for key in t.pending.prompts()] == [(0,), (4,)]
+    t.propagate("both")
+    assert (labels.data[4, 28:38, 44:54] == 1).all()
+    assert (labels.data[0] == 1).any()
+
+
 def test_what_is_known_of_merged_objects_is_that_of_their_union(kept):
     t = kept()
     pair(t)

@@ -42,7 +42,7 @@ def test_two_parts_are_asked_about_once_if_they_stay():
     line = {1: steady, 2: flaw}
     assert find_suspects(line, {}) == [Suspect(1, 1)]
     assert find_suspects(line, {(1, 1, 0): ()}) == []
-    assert "Object 1 is in two parts" in Suspect(1, 1).question
+    assert "Cell 1 is in two parts" in Suspect(1, 1).question("Cell {}".format)
 
 
 def test_after_a_no_a_later_split_of_the_object_is_asked_about():
@@ -60,6 +60,8 @@ def test_an_object_that_appears_beside_a_shrinking_one_is_asked_about():
     steady = {0: facts(90, (13.0, 20.0)), 2: facts(90)}
     line = {1: mother, 2: daughter, 3: far, 4: steady}
     assert find_suspects(line, {}) == [Suspect(1, 2, 2)]
+    said = Suspect(1, 2, 2).reply("Cell {}".format, (2,))
+    assert said == "Cell 2 comes from Cell 1 and begins in frame 2."
 
 
 def test_parts_become_daughters_that_keep_their_sides():

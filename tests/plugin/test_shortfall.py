@@ -43,6 +43,18 @@ def test_nothing_is_said_where_the_most_is_written(inside):
     assert t.state.status == "Object 2: 1 prompt."
 
 
+def test_a_click_that_adds_nothing_to_a_large_object_is_told(inside):
+    t = inside
+    t.stage.labels.data[22:, :20] = 2  # so that most of the mask is its own
+    click(t, 20, 31)
+    before = own(t)
+    assert t.stage.labels.data[20, 31] == 1
+    assert disc(FLAT.shape, 31, 20).sum() < before
+    assert t.state.status == KEPT
+    click(t, 30, 10)
+    assert t.state.status == "Object 2: 3 prompts."  # its own pixels are one
+
+
 @pytest.mark.parametrize("writing", ["keep", "empty"])
 def test_boxes_that_are_objects_of_their_own(inside, writing):
     t = inside

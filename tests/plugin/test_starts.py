@@ -320,7 +320,10 @@ def test_labels_that_are_there_are_offered_in_a_sentence(tool):
     own = t.stage.labels
     t.choose_labels(cells)
     t.stage.activate("point")
-    assert t.state.status == "Click on object 2 in the image."
+    assert t.state.status == (
+        "Click on object 2 in the image, or follow the labels of a frame with "
+        "Track all."
+    )
     t.choose_labels(own)
     t.add_point((1, 20, 30))
     t.next_object()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2._images import split_position
 from napari_sam2._layers import plane_index
 from napari_sam2._shortfall import ENOUGH
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
+    from napari_sam2._facts import Facts
     from napari_sam2._history import History, Step
     from napari_sam2._labels import Rules
     from napari_sam2._masks import PackedMask
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._prompts import Key
     from napari_sam2._tasks import Tasks
+
+MOST_PLANES = 100  # read to find out which labels have what was followed; some on disk
 
 
 def tell(tasks: Tasks, touched_up: Collection[int]) -> None:
@@ -69,9 +72,7 @@ def _part(history: History, key: Key, rules: Rules) -> PackedMask | None:
 
 def _crowded_out(tasks: Tasks, step: Step) -> str:
     """A sentence on objects that lie in labels that are kept; "" without any."""
-    found = [
-        (key, other) for key in step.written if (other := _holder(tasks, key, step))
-    ]
+    found = list(_held(tasks, step))
     if not found:
         return ""
     axis, name = tasks.state.axis, tasks.notes.name
@@ -81,7 +82,8 @@ def _crowded_out(tasks: Tasks, step: Step) -> str:
         who = f"{name(*objects)} lies"
     where = name(*others) if len(others) == 1 else "other labels"
     on = {split_position(key.plane, key.position, axis)[1] for key, _ in found}
-    when = f"on {len(on)} frames from frame {min(on)} on"
+    more = " or more" if len(on) >= MOST_PLANES else ""
+    when = f"on {len(on)}{more} frames from frame {min(on)} on"
     if len(on) == 1:
         when = f"on frame {min(on)}"
     said = f"{who} in {where} {when}"
@@ -94,24 +96,36 @@ def _crowded_out(tasks: Tasks, step: Step) -> str:
     )
 
 
-def _holder(tasks: Tasks, key: Key, step: Step) -> int:
-    """Label, not followed itself, that has most of a followed mask; 0 if none."""
-    history, ledger, labels = tasks.history, tasks.ledger, tasks.stage.labels
-    known = history.record.review.facts.get(key.plane, {}).get(key.object_id, {})
-    facts = known.get(key.position)
-    if facts is None or facts.centre is None or labels is None or facts.prompted:
-        return 0
+def _held(tasks: Tasks, step: Step) -> Iterator[tuple[Key, int]]:
+    """Followed masks of which a label that is not followed has most, and that label."""
+    labels, facts = tasks.stage.labels, tasks.history.record.review.facts
+    places: dict[tuple[Any, Any], dict[Key, Facts]] = {}
+    for key in step.written:
+        known = facts.get(key.plane, {}).get(key.object_id, {}).get(key.position)
+        if known is not None and _is_short(tasks, key, known):
+            places.setdefault(key.place, {})[key] = known
+    for place in sorted(places)[:MOST_PLANES]:
+        assert labels is not None
+        plane = labels.data[plane_index(*place)]
+        for key, known in places[place].items():
+            assert known.centre is not None
+            row, column = (round(at) for at in known.centre)
+            other = int(plane[row, column])
+            followed = replace(key, object_id=other) in step.written
+            if other > 0 and other != key.object_id and not followed:
+                yield key, other
+
+
+def _is_short(tasks: Tasks, key: Key, known: Facts) -> bool:
+    """Whether the labels show less than half of a followed mask, as far as counted."""
+    labels, ledger = tasks.stage.labels, tasks.ledger
+    if known.centre is None or labels is None or known.prompted:
+        return False
     # Of other planes, and where it has not looked, the ledger does not know.
     counted = key.plane == (labels.ndim - 2, labels.ndim - 1)
     if not counted or key.position in ledger.uncounted:
-        return 0
+        return False
     shown = ledger.area(key.object_id, key.position)
-    if part := _part(history, key, tasks.rules):
+    if part := _part(tasks.history, key, tasks.rules):
         shown -= int(part.unpack().sum())
-    if shown >= ENOUGH * facts.area:
-        return 0
-    plane = labels.data[plane_index(key.plane, key.position)]
-    row, column = (round(at) for at in facts.centre)
-    other = int(plane[row, column])
-    followed = replace(key, object_id=other) in step.written
-    return 0 if followed or other == key.object_id else max(other, 0)
+    return shown < ENOUGH * known.area

@@ -80,3 +80,10 @@ def test_objects_in_several_labels(unlinked):
     t.propagate("forward")
     said = "2 objects lie in other labels on 3 frames from frame 4 on, whose pixels"
     assert said in t.state.status
+
+
+def test_of_long_stacks_no_more_is_read_than_is_told(unlinked, monkeypatch):
+    t = unlinked
+    monkeypatch.setattr("napari_sam2._spared.MOST_PLANES", 2)
+    t.propagate("forward")
+    assert "Object 1 lies in Object 9 on 2 or more frames from frame 4" in t.state.status

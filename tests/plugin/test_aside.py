@@ -46,6 +46,21 @@ def test_an_image_elsewhere_hides_nothing(tool):
     assert labels.visible
 
 
+@pytest.mark.parametrize("shape", [(30, 50), (90, 90)])
+def test_an_image_of_another_size_is_not_seen_beneath_foreign_masks(tool, shape):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    first, labels, points = t.state.image, t.stage.labels, t.stage.points
+    t.choose_image(t.viewer.add_image(np.zeros(shape)))
+    click(t, 10, 20)
+    others = t.stage.labels, t.stage.points
+    assert not labels.visible
+    assert not points.visible
+    t.choose_image(first)
+    assert labels.visible
+    assert not any(layer.visible for layer in others)
+
+
 @pytest.fixture
 def fields(tool):
     """A prompted image, another one that replaced it, and the labels of the first."""

@@ -317,6 +317,11 @@ class SegmentController:
         """The planes that the one on display belongs to."""
         return self.sight.through(self.stage.image or self.stage.ensure()[0])
 
+    def take_tool(self, tool: str) -> None:
+        """Take a tool in hand; prompt layers that were deleted are made anew."""
+        self.stage.activate(tool)
+        self.steps.last = self.steps.last or self.stage.snapshot()
+
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()
         if object_id is not None:
@@ -390,6 +395,6 @@ class SegmentController:
             if self.stage.labels is None:
                 self.history.aside = self.stage.snapshot()  # if the layer comes back
             self.use_history(self.tasks.without_prompts())
-            self.steps.last = None
+            self.steps.look()
             self.state.labels = self.stage.labels
             self.tasks.rest()  # prompts may not wait for a count any more

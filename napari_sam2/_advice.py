@@ -22,6 +22,7 @@ NOWHERE = (
     "Object {} has negative prompts only; say where it is with a positive point, a box "
     "or an outline."
 )
+UNSEEN = " {} is hidden: show it to see the mask."
 FINISH = "Enter or a double click finishes the outline."
 BEGIN = {
     "point": "Click on object {} in the image",
@@ -55,7 +56,10 @@ def advice(
     if number := stage.count_prompts(object_id):
         if not _is_somewhere(stage, object_id):
             return NOWHERE.format(object_id)
-        return f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
+        told = f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
+        if stage.labels is not None and not stage.labels.visible:
+            told += UNSEEN.format(stage.labels.name)
+        return told
     if state.tool and ledger.extent(object_id):
         return f"Object {object_id} has a mask; click where it is wrong."
     return f"{BEGIN[state.tool].format(object_id)}{or_go_on(stage, history)}."

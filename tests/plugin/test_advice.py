@@ -49,6 +49,15 @@ def test_each_tool_has_its_own(tool, name, begins):
     assert t.state.status == "Object 1: 1 prompt."
 
 
+def test_a_mask_in_hidden_labels_is_told(tool):
+    t = tool(FLAT)
+    t.stage.labels.visible = False
+    click(t, 10, 20)
+    assert t.stage.labels.data[10, 20] == 1
+    told = "Object 1: 1 prompt. SAM2 labels is hidden: show it to see the mask."
+    assert t.state.status == told
+
+
 def test_a_negative_click_alone_is_explained(tool):
     t = tool(FLAT)
     t.set_polarity(False)

@@ -145,7 +145,7 @@ def _is_inside(candidate: MaskCandidate, region: Box) -> bool:
     (left, top, right, bottom), (x0, y0, _, _) = region, candidate.box
     rows = slice(max(0, top - y0), max(0, bottom - y0))
     columns = slice(max(0, left - x0), max(0, right - x0))
-    return 2 * np.count_nonzero(candidate.patch()[rows, columns]) > candidate.area
+    return bool(2 * np.count_nonzero(candidate.patch()[rows, columns]) > candidate.area)
 
 
 def _tiles(region: Box) -> Sequence[Box]:

@@ -57,7 +57,10 @@ class CloseSearch:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Iterator[list[MaskCandidate]]:
-        """Look at a region of an image; as for :meth:`GridSearch.run`, all at once."""
+        """Look at a region of an image; as for :meth:`GridSearch.run`, all at once.
+
+        Close-ups see beyond its border: masks that lie mostly outside are left out.
+        """
         rgb = pixels
         if rgb.dtype != np.uint8:
             rgb = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -101,7 +101,7 @@ class SegmentController:
             self.use_history(_sharing.find(self.stage))
         if lost:
             self.use_history(self.tasks.without_prompts())
-        self.steps.look()
+        (self.starts.stay if lost else self.steps.look)()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
             self.state.axis = _layers.default_axis(self.viewer, image)
@@ -395,6 +395,6 @@ class SegmentController:
             if self.stage.labels is None:
                 self.history.aside = self.stage.snapshot()  # if the layer comes back
             self.use_history(self.tasks.without_prompts())
-            self.steps.look()
+            self.starts.stay()
             self.state.labels = self.stage.labels
             self.tasks.rest()  # prompts may not wait for a count any more

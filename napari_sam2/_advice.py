@@ -14,27 +14,33 @@ from sam2_core.errors import Sam2Error
 if TYPE_CHECKING:
     from napari_sam2._history import History
     from napari_sam2._ledger import Ledger
+    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._stage import Stage
     from napari_sam2._state import SegmentationState
 
 BACKGROUND = "Label {} is the background; choose another label."
 NOWHERE = (
-    "Object {} has negative prompts only; say where it is with a positive point, a box "
+    "{} has negative prompts only; say where it is with a positive point, a box "
     "or an outline."
 )
+UNSEEN = " {} is hidden: show it to see the mask."
 FINISH = "Enter or a double click finishes the outline."
 BEGIN = {
-    "point": "Click on object {} in the image",
-    "box": "Drag a box around object {}",
-    "scribble": "Drag along object {}",
-    "lasso": "Outline object {} with a stroke",
-    "polygon": "Outline object {} click by click",
-    "": "Take Point or another tool to prompt object {}",
+    "point": "Click on {} in the image",
+    "box": "Drag a box around {}",
+    "scribble": "Drag along {}",
+    "lasso": "Outline {} with a stroke",
+    "polygon": "Outline {} click by click",
+    "": "Take Point or another tool to prompt {}",
 }
 
 
 def advice(
-    state: SegmentationState, stage: Stage, ledger: Ledger, history: History
+    state: SegmentationState,
+    stage: Stage,
+    ledger: Ledger,
+    history: History,
+    notes: ObjectNotes,
 ) -> str:
     """Say what a user who sees this state may want to know."""
     image, object_id = stage.image, state.object_id
@@ -52,14 +58,18 @@ def advice(
         return FINISH
     if unseen := why_unseen(stage.viewer, state, image):
         return unseen
+    name = notes.name(object_id)
     if number := stage.count_prompts(object_id):
         if not _is_somewhere(stage, object_id):
-            return NOWHERE.format(object_id)
-        return f"Object {object_id}: {number} prompt{'s' if number > 1 else ''}."
+            return NOWHERE.format(name)
+        told = f"{name}: {number} prompt{'s' if number > 1 else ''}."
+        if stage.labels is not None and not stage.labels.visible:
+            told += UNSEEN.format(stage.labels.name)
+        return told
     if state.tool and ledger.extent(object_id):
-        return f"Object {object_id} has a mask; click where it is wrong."
-    go_on = or_go_on(stage, history, ledger, state.axis)
-    return f"{BEGIN[state.tool].format(object_id)}{go_on}."
+        return f"{name} has a mask; click where it is wrong."
+    begin = BEGIN[state.tool].format(notes.names.get(object_id, f"object {object_id}"))
+    return f"{begin}{or_go_on(stage, history, ledger, state.axis)}."
 
 
 def _is_somewhere(stage: Stage, object_id: int) -> bool:

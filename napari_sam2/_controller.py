@@ -102,7 +102,7 @@ class SegmentController:
             self.use_history(_sharing.find(self.stage))
         if lost:
             self.use_history(self.tasks.without_prompts())
-        self.steps.look()
+        (self.starts.stay if lost else self.steps.look)()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
             self.state.axis = _layers.default_axis(self.viewer, image)
@@ -318,6 +318,11 @@ class SegmentController:
         """The planes that the one on display belongs to."""
         return self.sight.through(self.stage.image or self.stage.ensure()[0])
 
+    def take_tool(self, tool: str) -> None:
+        """Take a tool in hand; prompt layers that were deleted are made anew."""
+        self.stage.activate(tool)
+        self.steps.last = self.steps.last or self.stage.snapshot()
+
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()
         if object_id is not None:
@@ -391,6 +396,6 @@ class SegmentController:
             if self.stage.labels is None:
                 self.history.aside = self.stage.snapshot()  # if the layer comes back
             self.use_history(self.tasks.without_prompts())
-            self.steps.last = None
+            self.starts.stay()
             self.state.labels = self.stage.labels
             self.tasks.rest()  # prompts may not wait for a count any more

@@ -78,6 +78,14 @@ def uncover(
     return names and UNCOVERED.format(image.name, names, "are" if others else "is")
 
 
+def meet(viewer: napari.components.ViewerModel, a: Any, b: Any) -> bool:
+    """Whether the middle of one of two layers lies on the other."""
+    if coincide(a, b):
+        return True
+    middle = [(np.array(image_shape(each)) - 1) / 2 for each in (a, b)]
+    return _reaches(viewer, a, b, middle[1]) or _reaches(viewer, b, a, middle[0])
+
+
 def _covers(
     viewer: napari.components.ViewerModel, image: Image, at: NDArray[Any], alone: bool
 ) -> Iterator[Image]:

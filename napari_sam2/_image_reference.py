@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_sam2._images import full_resolution
-from napari_sam2._layers import image_shape
+from napari_sam2._layers import SPATIAL, image_shape
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -212,6 +212,9 @@ def open_layer(reference: ImageReference, path: Path | None = None) -> LayerData
         reason = reference.why_not(array_of(layer))
         if not reason:
             return layer
+        for part in _split(layer, reference):
+            if not reference.why_not(array_of(part)):
+                return part
     where = str(path or reference.path or reference.name)
     raise ImageError(f"{where} is not the image of the session: {reason}.")
 
@@ -259,6 +262,23 @@ def _parts(layer: Any) -> list[LayerData]:
         return [(data, attributes, kind)]
     number = int(data.shape[axis])
     return [(data.take(i, axis=axis), attributes, kind) for i in range(number)]
+
+
+def _split(layer: LayerData, reference: ImageReference) -> Iterator[LayerData]:
+    """What is in layer data with one axis more, as if napari had split the stack."""
+    data, attributes, kind = array_of(layer), layer[1], layer[2]
+    axes = [
+        axis
+        for axis in range(len(data.shape))
+        if (*data.shape[:axis], *data.shape[axis + 1 :]) == reference.shape
+    ]
+    for axis in axes if reference.checksum else ():
+        kept = {k: v for k, v in attributes.items() if k not in SPATIAL}
+        for name in ("scale", "translate", "units", "axis_labels"):
+            if len(values := list(attributes.get(name, ()))) == len(data.shape):
+                kept[name] = values[:axis] + values[axis + 1 :]
+        for i in range(data.shape[axis]):
+            yield data[(slice(None),) * axis + (i,)], kept, kind
 
 
 def _complete(layer: Any) -> LayerData:

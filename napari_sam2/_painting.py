@@ -153,8 +153,9 @@ class Painting:
                 patches.append(patch)
         if protected:
             _labels.refresh(labels)
-            self.steps.state.status = "Locked objects cannot be painted over."
+        remark = "Locked objects cannot be painted over." if protected else ""
         if not patches:
+            self._say(remark)
             return
         self.steps.look()
         step = self.steps.begin("painting")
@@ -163,7 +164,14 @@ class Painting:
             self.steps.history.record.journal.paint(patch, step)
             for object_id in self.steps.notes.hidden.intersection(np.unique(patch.new)):
                 self.steps.notes.hide(object_id, False)  # else nothing is seen of it
-        self._prompt(labels, patches, step)
+        self._prompt(labels, patches, step, remark)
+
+    def _say(self, remark: str) -> None:
+        """Tell of a stroke, or what to do next: what was said before is over."""
+        if remark:
+            self.steps.state.status = remark
+        else:
+            self.steps.tasks.rest()
 
     def _protect(self, before: NDArray[Any], now: NDArray[Any]) -> bool:
         """Give locked objects their pixels back in ``now``; whether any were gone."""
@@ -173,7 +181,9 @@ class Painting:
         now[kept] = before[kept]
         return bool(kept.any())
 
-    def _prompt(self, labels: Labels, patches: list[Patch], step: Step) -> None:
+    def _prompt(
+        self, labels: Labels, patches: list[Patch], step: Step, remark: str
+    ) -> None:
         """What was painted or erased replaces the prompts of its objects in a plane.
 
         In a stack these are all that the brush was meant for, so that they are followed
@@ -181,7 +191,7 @@ class Painting:
         a session is being restored, planes are not whole yet, so they are no prompts.
         """
         if self.steps.tasks.runner.awaits("restore"):
-            self.steps.state.status = NO_PROMPT
+            self._say(NO_PROMPT)
             return
         prompted = {**self.steps.history.written, **self.starts.prompts()}
         masks, emptied = {}, []
@@ -208,8 +218,10 @@ class Painting:
                     emptied.append(key)
         if masks:
             self.starts.replace(masks, step)
-            self._deny(emptied, step)
+            remark = self._deny(emptied, step) or remark
             self.steps.stage.style(self.steps.state.object_id)
+        self._say(remark)
+        if masks:
             self.prompted.emit()
 
     def _without_parts(self, key: Key, here: NDArray[Any]) -> NDArray[Any]:
@@ -226,11 +238,12 @@ class Painting:
         axis = self.steps.state.axis
         return axis is not None and axis not in plane
 
-    def _deny(self, keys: list[Key], step: Step) -> None:
+    def _deny(self, keys: list[Key], step: Step) -> str:
         """Objects that were erased from a frame are absent there, unless all is gone.
 
-        Else they would be back with the next propagation.
+        Else they would be back with the next propagation. Returns what to say of it.
         """
+        remark = ""
         ledger, record = self.steps.tasks.ledger, self.steps.history.record
         for key in keys:
             mark = Mark(key.object_id, key.plane, key.position, ABSENT)
@@ -238,4 +251,5 @@ class Painting:
             if there and mark not in record.marks:
                 record.mark(mark, step)
                 self.denied.add(mark)
-                self.steps.state.status = ABSENT_NOW.format(key.object_id)
+                remark = ABSENT_NOW.format(key.object_id)
+        return remark

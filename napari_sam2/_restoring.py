@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 
 from napari_sam2 import _aside
 from napari_sam2._disk_labels import hear, on_disk, reopen
@@ -19,6 +20,7 @@ from napari_sam2._jobs import LEFT
 from napari_sam2._labels import Patch
 from napari_sam2._ledger import count_plane, differences
 from napari_sam2._masks import PackedMask
+from napari_sam2._plain_json import labels_from_json
 from napari_sam2._record import Lack, Record
 from napari_sam2._replay import Repeat
 from napari_sam2._saved_prompts import (
@@ -32,13 +34,17 @@ from napari_sam2._sources import viewer_images
 from sam2_core.errors import Cancelled, ImageError, Sam2Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from napari_sam2._controller import SegmentController
     from napari_sam2._image_reference import ImageReference
+    from napari_sam2._journal import Journal
     from napari_sam2._session_file import SessionFile
+    from napari_sam2._stage import Stage
 
 STOPPED = "The session was not restored to its end; open it again to have all of it."
+BEGAN_WITH = "{} is hidden now: the session goes on from its labels, in its own layer."
+COMPARED = 4  # planes
 
 
 def find_image(
@@ -113,6 +119,7 @@ def restore(
     stage.ensure()
     stage.restore(snapshot_from_json(session.objects, image.ndim))
     controller.steps.look()  # steps from now on lead back to these prompts
+    _hide_beginnings(stage, journal)
     state.object_id = controller.ids.begin()  # not one that has just come
     controller.set_polarity(state.positive)  # prompts from now on are for it
     record = Record(journal)
@@ -220,6 +227,32 @@ def _take_empty_labels(controller: SegmentController, saved: dict[str, Any]) -> 
         labels = stage.ensure()[3]
     if labels.data.dtype != dtype:
         labels.data = np.zeros(labels.data.shape, dtype)
+
+
+def _hide_beginnings(stage: Stage, journal: Journal) -> None:
+    """Hide labels layers that the session began with: its own go on from there.
+
+    What was erased from them since would seem to be there still.
+    """
+    told = itertools.takewhile(lambda entry: entry.do == "found", journal.entries)
+    found = [entry.what for entry in itertools.islice(told, COMPARED)]
+    for layer in stage.viewer.layers if found else ():
+        if type(layer).__name__ != "Labels" or layer is stage.labels:
+            continue
+        if layer.visible and all(_holds(layer.data, plane) for plane in found):
+            _aside.put([layer])
+            show_info(BEGAN_WITH.format(layer.name))
+
+
+def _holds(data: Any, found: Mapping[str, Any]) -> bool:
+    """Whether labels hold a plane from elsewhere as the journal tells it."""
+    shape = tuple(data.shape)
+    if (*shape[-2:], len(shape) - 2) != (*found["shape"], len(found["position"])):
+        return False
+    if any(at >= size for at, size in zip(found["position"], shape, strict=False)):
+        return False
+    plane = np.asarray(data[tuple(found["position"])])
+    return bool((np.maximum(plane, 0) == labels_from_json(found)).all())
 
 
 def _reopen(

@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary, WeakSet
 import numpy as np
 from psygnal import Signal
 
-from napari_sam2 import _aside
+from napari_sam2 import _aside, _cover
 from napari_sam2 import _layers as layers
-from napari_sam2._channels import coincide, one_picture
+from napari_sam2._channels import one_picture
 from napari_sam2._drawing import Drawing, finished_rows
 from napari_sam2._hand import Hand
 from napari_sam2._label_colors import LabelColors
@@ -108,8 +108,8 @@ class Stage:
         self._use_labels(there[2])
         if not same and old is not now:
             self._drop_empty(old)
-            there_before = old.labels if former is None else former
-            if there_before is not None and coincide(there_before, image):
+            before = old.labels if former is None else former
+            if before is not None and _cover.meet(self.viewer, before, image):
                 _aside.put(old.layers)
         _aside.bring_back(there)
         return now.lost(present)

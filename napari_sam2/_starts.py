@@ -148,6 +148,26 @@ class Starts:
         """What was deleted is no start: have it gone, unless a job comes before."""
         self.steps.tasks.runner.finish()
 
+    def stay(self) -> None:
+        """Prompts went with their layer: what the rest led to stays as it is."""
+        stage, history = self.stage, self.steps.history
+        image, labels = stage.image, stage.labels
+        if image is not None and labels is not None:
+            points, shapes = stage.points, stage.shapes  # made anew when needed
+            points = _layers.new_points(image) if points is None else points
+            shapes = _layers.new_shapes(image) if shapes is None else shapes
+            given = points, shapes, _layers.image_shape(image)
+            left = collect(*given)
+            for key, ask in left.items():
+                mask = _labels.read_mask(labels, *key.place, key.object_id)
+                if mask.any():
+                    stage.masks[key] = MaskPrompt(PackedMask.of(mask), ask)
+            for key, ask in collect(*given, stage.masks).items():
+                if key in left and key in stage.masks:
+                    history.note(key, ask, None)
+                    history.record.journal.note(key, ask, None)
+        self.steps.look()
+
     def replace(self, masks: Mapping[Key, PackedMask], step: Step | None) -> None:
         """Masks were drawn by hand: they count, instead of all prompts so far.
 

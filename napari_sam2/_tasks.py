@@ -269,7 +269,8 @@ class Tasks:
         """Say what to do next, unless something is going on."""
         if not self.state.busy:
             known = self.stage.image is not None
-            self._advised = advice(self.state, self.stage, self.ledger, self.history)
+            given = self.state, self.stage, self.ledger, self.history, self.notes
+            self._advised = advice(*given)
             self.state.status = (known and text) or self._advised
 
     def renew(self, *_: Any) -> None:

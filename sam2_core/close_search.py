@@ -57,7 +57,10 @@ class CloseSearch:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Iterator[list[MaskCandidate]]:
-        """Look at a region of an image; as for :meth:`GridSearch.run`, all at once."""
+        """Look at a region of an image; as for :meth:`GridSearch.run`, all at once.
+
+        Close-ups see beyond its border: masks that lie mostly outside are left out.
+        """
         rgb = pixels
         if rgb.dtype != np.uint8:
             rgb = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)
@@ -84,7 +87,7 @@ class CloseSearch:
                     if covered[row, column]:  # by an answer of the same batch
                         continue
                     candidate = self._candidate(answer, (xy[0], xy[1]), crop, hw)
-                    if candidate is None:
+                    if candidate is None or not _is_inside(candidate, region):
                         continue
                     if candidate.predicted_iou >= COVERED_FROM:
                         x0, y0, x1, y1 = candidate.box
@@ -138,6 +141,14 @@ class CloseSearch:
         return MaskCandidate.of(
             logits > 0, answer.score, stability, xy, crop.box, origin
         )
+
+
+def _is_inside(candidate: MaskCandidate, region: Box) -> bool:
+    """Whether most of a mask is in the region: close-ups see what surrounds it, too."""
+    (left, top, right, bottom), (x0, y0, _, _) = region, candidate.box
+    rows = slice(max(0, top - y0), max(0, bottom - y0))
+    columns = slice(max(0, left - x0), max(0, right - x0))
+    return bool(2 * np.count_nonzero(candidate.patch()[rows, columns]) > candidate.area)
 
 
 def _tiles(region: Box) -> Sequence[Box]:

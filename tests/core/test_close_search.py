@@ -66,6 +66,16 @@ def test_only_the_region_is_searched(model, image):
     assert iou(found[0].mask(HW), disc(*DISCS[1])) > 0.85
 
 
+def test_what_lies_around_the_region_is_not_found_in_it(model, image):
+    """The first region is a part of the largest disc, the second most of it."""
+    x, y, radius = DISCS[2]
+    (found,) = search(model).run(image, (x - 8, y - 8, x + 9, y + 9))
+    assert found == []
+    (found,) = search(model).run(image, (x - 8, y - radius - 9, HW[1], HW[0]))
+    assert found
+    assert all(iou(c.mask(HW), disc(*DISCS[2])) > 0.85 for c in found)
+
+
 def test_it_can_be_stopped_and_tells_how_far_it_is(model, image):
     told = []
     region = (0, 0, HW[1], HW[0])

@@ -49,6 +49,28 @@ def test_each_tool_has_its_own(tool, name, begins):
     assert t.state.status == "Object 1: 1 prompt."
 
 
+def test_objects_have_the_names_that_were_given_to_them(tool):
+    t = tool(FLAT)
+    t.objects.rename(1, "mother")
+    click(t, 10, 20)
+    assert t.state.status == "mother: 1 prompt."
+    t.objects.delete([1], "prompts")
+    t.stage.activate("point")
+    t.select_object(2)
+    assert t.state.status == "Click on object 2 in the image."
+    t.select_object(1)
+    assert t.state.status == "mother has a mask; click where it is wrong."
+
+
+def test_a_mask_in_hidden_labels_is_told(tool):
+    t = tool(FLAT)
+    t.stage.labels.visible = False
+    click(t, 10, 20)
+    assert t.stage.labels.data[10, 20] == 1
+    told = "Object 1: 1 prompt. SAM2 labels is hidden: show it to see the mask."
+    assert t.state.status == told
+
+
 def test_a_negative_click_alone_is_explained(tool):
     t = tool(FLAT)
     t.set_polarity(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import FLAT, click, disc
+from fakes import FLAT, click, disc, plane
 
 from napari_sam2 import _sharing
 from napari_sam2._ambiguity import Ambiguity
@@ -44,6 +44,21 @@ def test_an_image_elsewhere_hides_nothing(tool):
     t.choose_image(t.viewer.add_image(FLAT, translate=(0, 70)))
     assert t.stage.labels is not labels
     assert labels.visible
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (90, 90)])
+def test_an_image_of_another_size_is_not_seen_beneath_foreign_masks(tool, shape):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    first, labels, points = t.state.image, t.stage.labels, t.stage.points
+    t.choose_image(t.viewer.add_image(np.zeros(shape)))
+    click(t, 10, 20)
+    others = t.stage.labels, t.stage.points
+    assert not labels.visible
+    assert not points.visible
+    t.choose_image(first)
+    assert labels.visible
+    assert not any(layer.visible for layer in others)
 
 
 @pytest.fixture
@@ -117,6 +132,34 @@ def expected(*numbers):
     masks[1], masks[3] = disc(FLAT.shape, 20, 10), disc(FLAT.shape, 40, 10)
     masks[2, 25:35, 40:51] = True
     return sum(number * masks[number].astype(int) for number in numbers)
+
+
+@pytest.mark.parametrize("lost", ["points", "shapes"])
+@pytest.mark.parametrize("away", [False, True])
+def test_a_mask_stays_when_a_part_of_its_prompts_is_deleted(kept, tmp_path, lost, away):
+    """Whether the layer goes while its image is in use, or another is."""
+    t = kept(FLAT)
+    t.add_shapes([[(25, 40), (25, 50), (34, 50), (34, 40)]], "rectangle")
+    t.add_point((26, 42), positive=False)
+    t.add_point((10, 10))
+    before = plane(t).copy()
+    first, layer = t.stage.image, getattr(t.stage, lost)
+    if away:
+        t.choose_image(t.viewer.add_image(FLAT + 1))
+    t.viewer.layers.remove(layer)
+    t.choose_image(first)
+    t.take_tool("point")
+    t.next_object()
+    t.add_point((10, 55))
+    np.testing.assert_array_equal(plane(t) == 1, before)
+    file = t.keeper.save(tmp_path / "work")
+    t.undo()
+    np.testing.assert_array_equal(plane(t), before)
+    t = kept(FLAT)
+    t.keeper.load(file)
+    np.testing.assert_array_equal(plane(t) == 1, before)
+    t.add_point((26, 44), object_id=1)
+    assert not np.array_equal(plane(t) == 1, before)
 
 
 @pytest.mark.parametrize("closed", [False, True])

@@ -352,6 +352,21 @@ def test_a_stroke_through_planes_is_one_step(brush):
     np.testing.assert_array_equal(data == 8, expected)
 
 
+def test_what_was_said_before_a_stroke_is_over(tool):
+    t = tool(STACK[0])
+    t.add_point((10, 20))
+    t.next_object()
+    t.add_point((30, 40))
+    t.add_point((30, 42))
+    assert t.state.status == "Object 2: 2 prompts."
+    t.objects.lock(1, True)
+    t.stage.labels.brush_size = 4
+    stroke(t, 10, 20, label=2)
+    assert "Locked" in t.state.status
+    stroke(t, 30, 40 + 8, label=2)
+    assert t.state.status == "Object 2: 1 prompt."  # the mask that was painted
+
+
 def test_locked_objects_are_safe_in_all_planes(brush):
     data = brush.stage.labels.data
     before = data.copy()

@@ -366,6 +366,31 @@ def test_labels_from_elsewhere_stay_on_display(going):
     assert mine.visible
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_labels_that_a_session_began_with_are_hidden(kept, tmp_path, same):
+    """What was erased from them since would be seen beneath."""
+    foreign = np.zeros(RAMP.shape, np.uint16)
+    foreign[3, 5:15, 10:20], foreign[3, 20:30, 10:20] = 1, 2
+    t = kept()
+    t.choose_labels(t.viewer.add_labels(foreign.copy()))
+    t.objects.delete([2])
+    t.add_point((3, 10, 40), object_id=1)
+    saved = t.keeper.save(tmp_path / "work")
+    expected = t.stage.labels.data.copy()
+    assert not (expected == 2).any()
+    t = kept()
+    if not same:
+        foreign[3, 20, 10] = 0
+    opened = t.viewer.add_labels(foreign.copy(), name="cellpose")
+    notification_manager.records.clear()
+    t.keeper.load(saved)
+    np.testing.assert_array_equal(t.stage.labels.data, expected)
+    np.testing.assert_array_equal(opened.data, foreign)
+    assert opened.visible is not same
+    told = [note.message for note in notification_manager.records]
+    assert any("cellpose is hidden" in each for each in told) is same
+
+
 @pytest.mark.parametrize("worked", [False, True])
 def test_a_session_that_was_stopped_goes_on_in_its_labels(going, worked):
     """Unless somebody has worked on them."""

@@ -67,6 +67,25 @@ def test_clear_object_and_its_undo(tool):
     assert len(t.stage.points.data) == 2
 
 
+@pytest.mark.parametrize("lost", ["points", "shapes", "labels"])
+def test_the_first_prompt_after_a_layer_was_deleted_is_undone(tool, lost):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    t.viewer.layers.remove(getattr(t.stage, lost))
+    t.take_tool("point")
+    given = t.stage.points.data.copy()
+    masks = {name: mask.mask.unpack() for name, mask in t.stage.masks.items()}
+    t.stage.points.add([(30, 40)])
+    assert plane(t)[30, 40]
+    t.undo()
+    np.testing.assert_array_equal(t.stage.points.data, given)
+    assert not plane(t)[30, 40]
+    assert t.stage.masks.keys() == masks.keys()
+    t.redo()
+    assert plane(t)[30, 40]
+    assert len(t.stage.points.data) == len(given) + 1
+
+
 def test_a_locked_object_is_not_undone(tool):
     t = tool(FLAT)
     click(t, 10, 20)

@@ -298,7 +298,7 @@ class SegmentController:
         labels = ready[3]
         if labels is not self.state.labels:
             self.state.labels = labels
-            self.steps.last = self.steps.last or self.stage.snapshot()
+            self.steps.look_first()
             following = self.ids.begin()
             if not self.ids.assumed:
                 self.select_object(following)
@@ -317,11 +317,6 @@ class SegmentController:
     def frames(self) -> LayerFrames:
         """The planes that the one on display belongs to."""
         return self.sight.through(self.stage.image or self.stage.ensure()[0])
-
-    def take_tool(self, tool: str) -> None:
-        """Take a tool in hand; prompt layers that were deleted are made anew."""
-        self.stage.activate(tool)
-        self.steps.last = self.steps.last or self.stage.snapshot()
 
     def _take_object(self, object_id: int | None) -> None:
         self._ensure()

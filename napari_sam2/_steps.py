@@ -94,6 +94,10 @@ class Steps:
         """Take the prompts as they are now for the state before the next step."""
         self.last = self.stage.snapshot()
 
+    def look_first(self) -> None:
+        """Likewise, where it is not known, as of layers that were made anew."""
+        self.last = self.last or self.stage.snapshot()
+
     def touched(self, object_ids: Collection[int]) -> int:
         """First of these objects whose prompts have changed since; 0 if none."""
         now = self.stage.snapshot() if object_ids else None

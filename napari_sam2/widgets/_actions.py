@@ -110,7 +110,8 @@ class Actions:
 
     def take_tool(self, tool: str) -> None:
         """Take a tool in hand: point, box, scribble, polygon or lasso."""
-        self.controller.take_tool(tool)
+        self.controller.stage.activate(tool)
+        self.controller.steps.look_first()
 
     def take_point(self) -> None:
         """Take the point tool in hand."""

@@ -329,7 +329,8 @@ class Tasks:
             if step is not None and kind == "propagate":
                 history.drop_empty(step)
             if isinstance(error, Cancelled):
-                self.rest("Stopped; what is done stays." if done else "")
+                stays = done and (step is None or step in history.steps)
+                self.rest("Stopped; what is done stays." if stays else "")
             elif error is not None:
                 self.fail(error)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 DIMS = ("current_step", "order", "ndisplay")
+FILL = "Mark {}; propagate to fill the frames."
 QUICK = 10_000  # masks; beyond, a click does not look through all of them again
 
 
@@ -174,7 +176,8 @@ class StackTools:
         controller.starts.drop(denied, step)
         controller.starts.keep(first, step)
         controller.steps.look()
-        on = self.record.mark(mark, step)
+        said, shown = len(self.record.marks), set(prompted.values()).difference(denied)
+        on = self.record.mark(mark, step, shown, frames.axis)
         if on:
             forward = kind != BEGIN and not before
             beyond = range(here + 1, len(frames)) if forward else range(here)
@@ -186,9 +189,11 @@ class StackTools:
                     there = among(beyond, review, ledger, frames, object_id)
                 return [frames.position(index) for index in there]
 
-            erase(controller.tasks, view.plane, cut, object_id, step)
+            text = FILL.format("moved") if len(self.record.marks) <= said else ""
+            then = partial(controller.tasks.rest, text)
+            erase(controller.tasks, view.plane, cut, object_id, step, then)
         else:
-            controller.state.status = "Mark removed; propagate to fill the frames."
+            controller.state.status = FILL.format("removed")
         return on
 
     def next_uncertain(self) -> int | None:

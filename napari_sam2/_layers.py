@@ -35,6 +35,7 @@ ON_CANVAS = (5, 20)  # screen pixels of a point, however far one has zoomed in
 FADED = 0.3  # opacity of prompts of other objects
 IN_3D = "Switch the viewer to 2D display to place prompts."
 POLARITIES = ("positive", "negative")
+CHANNELS = frozenset({"c", "ch", "channel", "channels"})  # names of axes
 _ASIDE: list[Layer] = []  # on their way into a viewer
 
 
@@ -230,11 +231,23 @@ def hidden(
 
 
 def default_axis(viewer: napari.components.ViewerModel, image: Image) -> int | None:
-    """Data axis to propagate along at first; None for a single plane."""
+    """Data axis to propagate along at first; None for a single plane.
+
+    The first with frames to fill; readers leave axes of length 1, and channels.
+    """
+    if image.ndim == 2:
+        return None
     try:
-        return None if image.ndim == 2 else current_view(viewer, image).others[0]
+        others = current_view(viewer, image).others
     except ImageError:  # 3D display
-        return 0
+        others = tuple(range(image.ndim - 2))
+    shape = image_shape(image)
+
+    def unlikely(axis: int) -> tuple[bool, bool]:
+        named = axis_name(image, axis).strip().lower()
+        return named in CHANNELS, shape[axis] == 1
+
+    return min(others, key=unlikely)
 
 
 def world_point(

@@ -156,3 +156,25 @@ def test_label_colors_follow_the_colormap():
     assert colors.of(labels, 3) != before
     labels.selected_label, labels.show_selected_label = 2, True
     assert colors.of(labels, 3)[3] == 1  # tables show it all the same
+
+
+@pytest.mark.parametrize(
+    ("shape", "names", "axis"),
+    [
+        ((5, 8, 9), None, 0),
+        ((3, 5, 8, 9), None, 0),
+        ((1, 5, 8, 9), None, 1),
+        ((1, 1, 5, 8, 9), None, 2),
+        ((2, 5, 8, 9), ("C", "z", "y", "x"), 1),
+        ((1, 2, 5, 8, 9), ("t", "c", "z", "y", "x"), 2),
+        ((1, 8, 9), None, 0),
+        ((8, 9), None, None),
+    ],
+)
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_stacks_are_followed_along_the_first_axis_of_frames(
+    shape, names, axis, ndisplay
+):
+    viewer = ViewerModel(ndisplay=ndisplay)
+    image = viewer.add_image(np.zeros(shape, np.uint8), axis_labels=names)
+    assert _layers.default_axis(viewer, image) == axis

@@ -32,6 +32,18 @@ def when_gone(widget: QWidget, function: Callable[..., None], *args: Any) -> Non
     widget.installEventFilter(_Watch(widget, end))
 
 
+def window_is_gone(viewer: Any) -> bool:
+    """Whether Qt has deleted the window of a viewer that had one."""
+    window = getattr(viewer, "window", None)
+    if window is None:
+        return False
+    try:
+        window._qt_window.isVisible()
+    except (AttributeError, RuntimeError):  # napari has let go of it, or Qt has
+        return True
+    return False
+
+
 class _Watch(QObject):
     """Notices that a widget was taken out of its window, and not put elsewhere."""
 

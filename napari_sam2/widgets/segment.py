@@ -23,7 +23,7 @@ from napari_sam2._settings import load_settings
 from napari_sam2._sharing import first_image, leave
 from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
-from napari_sam2.widgets._closing import when_gone
+from napari_sam2.widgets._closing import when_gone, window_is_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts
 from napari_sam2.widgets._fold import NARROWEST, Fold, scrolling_column
 from napari_sam2.widgets._holding import Hold
@@ -393,6 +393,7 @@ def _close(runner: JobRunner, controller: Any, keeper: Any, *others: Any) -> Non
         other.close()
     if not runner.busy:
         controller.tasks.engine.close()
-    controller.steps.leave()
-    leave(controller.stage, controller.history)
+    if not window_is_gone(controller.viewer):  # layers would draw on what is no more
+        controller.steps.leave()
+        leave(controller.stage, controller.history)
     keeper.close()

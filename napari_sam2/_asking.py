@@ -49,18 +49,21 @@ def answer(
     """Give a session all prompts of an object in a frame; its mask and scores.
 
     Points refine an outline; a box beside an outline says nothing more. Where there is
-    none, they correct what the labels have ``shown`` before them.
+    none, they correct what the labels have ``shown`` before them. Outlines that cut
+    off, and nothing else, leave the rest of that.
     """
     coordinates, labels = point_arrays(prompts, negative)
+    before = None if shown is None else shown.unpack()
     mask, add = prompts.mask(shape), partial(session.add_prompts, index, object_id)
     if prompts.answer is not None:
         coordinates = None
     points = {"point_coords": coordinates, "point_labels": labels}
+    if not prompts.points_xy and prompts.box_xyxy is None and mask is None:
+        mask = before
     if mask is None:
-        before = None if shown is None else shown.unpack()
         result = add(**points, box=prompts.box_array(), shown=before)
     else:
-        result = add(mask=mask)
+        result = add(mask=prompts.cut(mask))
         if coordinates is not None:
             result = add(**points, clear_old=False)
     iou = getattr(result, "scores", {}).get(object_id)

@@ -66,6 +66,7 @@ def erase(
     where: Callable[[], Sequence[tuple[int, ...]]],
     object_id: int,
     step: Step,
+    then: Callable[[], None],
 ) -> None:
     """Erase an object from planes that are asked for once it is their turn."""
     labels, journal = tasks.stage.labels, tasks.history.record.journal
@@ -82,7 +83,7 @@ def erase(
     def work(stop: Stop) -> Iterator[Any]:
         return erase_at(shape, plane, positions, object_id)
 
-    tasks.submit("clear", work, step, begin=begin, entries=entries)
+    tasks.submit("clear", work, step, then, begin=begin, entries=entries)
 
 
 def among(

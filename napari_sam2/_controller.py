@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2 import _labels, _layers, _plan, _sharing
+from napari_sam2._axes import default_axis
 from napari_sam2._counting import count
 from napari_sam2._free_ids import FreeIds
 from napari_sam2._jobs import LEFT, Runs
@@ -105,7 +106,7 @@ class SegmentController:
         (self.starts.stay if lost else self.steps.look)()
         self.state.update(image=image, start=None, stop=None, axis=None)
         if image is not None:
-            self.state.axis = _layers.default_axis(self.viewer, image)
+            self.state.axis = default_axis(self.viewer, image)
             self._ensure()
             self.prepare()
         (self.sync if self.pending.waiting() and not lost else self.tasks.rest)()
@@ -377,7 +378,7 @@ class SegmentController:
         if view.tag != self._tag:
             self._apply_defaults()
             if self.state.axis in view.plane:
-                axis = _layers.default_axis(self.viewer, image)
+                axis = default_axis(self.viewer, image)
                 self.state.update(axis=axis, start=None, stop=None)
         if self.state.status.startswith("Switch"):
             self.tasks.rest()

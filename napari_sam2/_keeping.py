@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
@@ -27,13 +27,13 @@ from napari_sam2._saved_prompts import (
 from napari_sam2._session_file import (
     SETTINGS,
     SessionFile,
+    model_hash,
     named,
     read_session,
     write_text,
 )
 from napari_sam2._session_layers import METADATA
 from sam2_core.errors import ImageError, Sam2Error
-from sam2_core.registry import find_checkpoint, is_available, model_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,10 +155,13 @@ class SessionKeeper:
     def finish(self) -> None:
         """Another image or other labels are next, or the dock is gone: write now.
 
-        The end of a job will write the session of what is in use then.
+        The end of a job will write the session of what is in use then. When all layers
+        go, prompts first, it was written before they did.
         """
         self.controller.runner.finish()
-        if self._waiting or self.controller.state.busy in ("propagate", "clear"):
+        busy, stage = self.controller.state.busy, self.controller.stage
+        whole = stage.points is not None and stage.shapes is not None
+        if self._waiting or (whole and busy in ("propagate", "clear")):
             self.autosave()
 
     def close(self) -> None:
@@ -353,10 +356,21 @@ class SessionKeeper:
             show_warning(text)
 
     def _look_for_offer(self, found: str) -> None:
+        self._let_go()
         self.offer = find_offer(self.folder, found)
         if self.offer is None and self._earlier is not None:
             self.offer = find_offer(self._earlier, found)
         self.offered.emit()
+
+    def _let_go(self) -> None:
+        """Work in labels that were deleted is nobody's any more."""
+        there = self.controller.viewer.layers
+        self._autosaves = WeakKeyDictionary(
+            {layer: saved for layer, saved in self._autosaves.items() if layer in there}
+        )
+        held = [each for saved in self._autosaves.values() for each in saved.values()]
+        _close([autosave for autosave in self._open if autosave not in held])
+        self._open[:] = held
 
     def _offer_next(self, offer: Offer, whole: bool = True) -> None:
         """Work is restored or not wanted: delete the file, offer what else there is.
@@ -379,18 +393,6 @@ class SessionKeeper:
         """Checksum of an array, if it is that of an image that was looked into."""
         known = self._checksums.items()
         return next((c for im, c in known if full_resolution(im) is data), "")
-
-
-@cache
-def model_hash(name: str) -> str:
-    """SHA-256 of the weights of a model; of official ones it is known."""
-    import hashlib
-
-    known = find_checkpoint(name).sha256
-    if known or not is_available(name):
-        return known
-    with model_path(name).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _close(autosaves: list[Autosave]) -> None:

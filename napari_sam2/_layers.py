@@ -229,14 +229,6 @@ def hidden(
     return plane == view.plane and position != view.position
 
 
-def default_axis(viewer: napari.components.ViewerModel, image: Image) -> int | None:
-    """Data axis to propagate along at first; None for a single plane."""
-    try:
-        return None if image.ndim == 2 else current_view(viewer, image).others[0]
-    except ImageError:  # 3D display
-        return 0
-
-
 def world_point(
     viewer: napari.components.ViewerModel, layer: Any
 ) -> NDArray[np.float64]:
@@ -266,12 +258,6 @@ def unit_factor(source: Any, target: Any) -> float:
     if source == target or source.dimensionality != target.dimensionality:
         return 1.0
     return float((1 * source).to(target).magnitude)
-
-
-def axis_name(image: Image, axis: int) -> str:
-    """Name of a data axis for the user: its label, else its position."""
-    label = str(image.axis_labels[axis])
-    return f"axis {axis}" if label.lstrip("-").isdigit() else label
 
 
 def defaults_of(layer: Points | Shapes) -> dict[str, Any]:

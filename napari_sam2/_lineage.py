@@ -42,7 +42,7 @@ class LineageTools:
 
     def suspects(self) -> list[Suspect]:
         """Likely divisions that were not asked about yet; none along z."""
-        if not self.tools.in_time():  # neighbours in space are no daughters
+        if not self.tools.in_time:  # neighbours in space are no daughters
             return []
         return find_suspects(self.tools.line(), self.tools.record.divisions)
 

@@ -101,7 +101,7 @@ class Marks:
         """Forget what was said about an object."""
         self.replace(mark for mark in self._marks if mark.object_id != object_id)
 
-    def contradict(self, keys: Iterable[Key], axis: int | None) -> None:
+    def contradict(self, keys: Iterable[Key | Mark], axis: int | None) -> None:
         """A prompt shows the object where a mark denies it: the prompt counts.
 
         ``axis`` is that along which objects are followed.

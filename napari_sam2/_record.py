@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from napari_sam2._facts import measure, measure_labels
 from napari_sam2._journal import Journal
-from napari_sam2._marks import Mark, Marks
+from napari_sam2._marks import ABSENT, Mark, Marks
 from napari_sam2._object_notes import NO_NOTES
 from napari_sam2._review import Fact, Plane, Position, Review
 from napari_sam2._sums import PlaneSums
@@ -156,9 +156,17 @@ class Record:
                     entries.append((plane, position, into, facts))
         self._remember(step, self.review.put(entries))
 
-    def mark(self, mark: Mark, step: Any) -> bool:
-        """Set or take away a mark; returns whether it is set now."""
+    def mark(
+        self, mark: Mark, step: Any, shown: Iterable[Key] = (), axis: int | None = None
+    ) -> bool:
+        """Set or take away a mark; returns whether it is set now.
+
+        An object that begins or ends on a frame is on it, as on those on which prompts
+        have ``shown`` it along an axis: marks that deny that go.
+        """
         self._marks.setdefault(step, list(self.marks))
+        if shown and mark.kind != ABSENT and mark not in self.marks:
+            self.marks.contradict([*shown, mark], axis)
         return self.marks.toggle(mark)
 
     def contradict(self, keys: Iterable[Any], axis: int | None, step: Any) -> None:

@@ -7,6 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from napari_sam2._journal import UNREADABLE, Journal
 from napari_sam2._plain_json import sums_from_json
 from sam2_core import __version__
 from sam2_core.errors import ImageError
+from sam2_core.registry import find_checkpoint, is_available, model_path
 
 if TYPE_CHECKING:
     import os
@@ -48,6 +50,18 @@ def named(path: str | Path) -> Path:
     if path.suffix.lower() != ".json":
         path = path.with_name(path.name + SUFFIX)
     return path
+
+
+@cache
+def model_hash(name: str) -> str:
+    """SHA-256 of the weights of a model; of official ones it is known."""
+    import hashlib
+
+    known = find_checkpoint(name).sha256
+    if known or not is_available(name):
+        return known
+    with model_path(name).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass

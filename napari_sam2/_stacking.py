@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_sam2 import _layers
+from napari_sam2._axes import may_be_time
 from napari_sam2._carrying import Carrying
 from napari_sam2._clearing import among, erase
 from napari_sam2._flags import Flag, find_flags
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 
 DIMS = ("current_step", "order", "ndisplay")
+FILL = "Mark {}; propagate to fill the frames."
 QUICK = 10_000  # masks; beyond, a click does not look through all of them again
 
 
@@ -41,6 +44,8 @@ class StackTools:
     ----------
     flags : list of Flag
         What to look at along the line of frames on display.
+    in_time : bool
+        Whether that line may run through time.
     """
 
     changed = Signal()  # another line of frames, other facts, marks, or flags
@@ -50,6 +55,7 @@ class StackTools:
     def __init__(self, controller: SegmentController) -> None:
         self.controller = controller
         self.flags: list[Flag] = []
+        self.in_time = False
         self._record: Record | None = None
         self._frames: LayerFrames | None = None
         self._line: dict[int, dict[int, Facts]] = {}
@@ -174,7 +180,8 @@ class StackTools:
         controller.starts.drop(denied, step)
         controller.starts.keep(first, step)
         controller.steps.look()
-        on = self.record.mark(mark, step)
+        said, shown = len(self.record.marks), set(prompted.values()).difference(denied)
+        on = self.record.mark(mark, step, shown, frames.axis)
         if on:
             forward = kind != BEGIN and not before
             beyond = range(here + 1, len(frames)) if forward else range(here)
@@ -186,9 +193,11 @@ class StackTools:
                     there = among(beyond, review, ledger, frames, object_id)
                 return [frames.position(index) for index in there]
 
-            erase(controller.tasks, view.plane, cut, object_id, step)
+            text = FILL.format("moved") if len(self.record.marks) <= said else ""
+            then = partial(controller.tasks.rest, text)
+            erase(controller.tasks, view.plane, cut, object_id, step, then)
         else:
-            controller.state.status = "Mark removed; propagate to fill the frames."
+            controller.state.status = FILL.format("removed")
         return on
 
     def next_uncertain(self) -> int | None:
@@ -241,22 +250,16 @@ class StackTools:
         dim = frames.axis + viewer.dims.ndim - image.ndim
         viewer.dims.set_point(dim, world * _layers.world_factor(viewer, image, dim))
 
-    def in_time(self) -> bool:
-        """Whether the line of frames may run through time: its axis is not named z."""
-        frames, image = self.frames(), self.controller.stage.image
-        if frames is None or image is None or frames.axis is None:
-            return False
-        return _layers.axis_name(image, frames.axis).strip().lower() != "z"
-
     def refresh(self) -> None:
         """Find out again what is known of the line, and what to look at."""
         frames = self.frames()
-        self._line = {}
+        self._line, self.in_time = {}, False
         if frames is not None:
+            self.in_time = may_be_time(self.controller.stage.image, frames.axis)
             review = self.record.review
             self._line = review.line(frames.plane, frames.fixed, frames.axis)
         self._known = {index for row in self._line.values() for index in row}
-        self.flags = find_flags(self._line, self.in_time())
+        self.flags = find_flags(self._line, self.in_time)
         self.changed.emit()
 
     def close(self) -> None:

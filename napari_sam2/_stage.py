@@ -49,7 +49,7 @@ class Stage:
     polarity_selected = Signal(bool)
     layer_lost = Signal(object)
     layers_changed = Signal()
-    leaving = Signal()  # another image or other labels are next; all is as it was yet
+    leaving = Signal()  # other layers are next, or prompts go; all is as it was yet
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
@@ -389,10 +389,9 @@ class Stage:
         if layer in self.remembered:  # no switch would bring its companions back
             _aside.bring_back(self.remembered[layer].layers)
         if layer is self.points or layer is self.shapes:
-            self._use(
-                None if layer is self.points else self.points,
-                None if layer is self.shapes else self.shapes,
-            )
+            self.leaving.emit()
+            both = self.points, self.shapes
+            self._use(*(None if layer is own else own for own in both))
         elif layer is self.labels:
             self.set_labels(None)
         elif layer is not self.image:

@@ -327,10 +327,11 @@ class Tasks:
                 self.state.update(busy="", done=0, total=0, seconds_left=None)
                 if labels is not None and kind != "prepare":
                     labels.refresh(extent=False, highlight=False)
+            stays = done and (step is None or step in history.steps)
             if step is not None and kind == "propagate":
                 history.drop_empty(step)
             if isinstance(error, Cancelled):
-                self.rest("Stopped; what is done stays." if done else "")
+                self.rest("Stopped; what is done stays." if stays else "")
             elif error is not None:
                 self.fail(error)
             else:

@@ -117,7 +117,7 @@ def run(
 
 def _check_model(session: SessionFile) -> None:
     """CheckpointError if the weights are others than those of the session."""
-    from napari_sam2._keeping import model_hash
+    from napari_sam2._session_file import model_hash
 
     name, expected = session.model["name"], session.model.get("sha256", "")
     if expected and model_hash(name) != expected:

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
 
+from napari_sam2._sharing import leave
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtpy.QtWidgets import QWidget
+
+    from napari_sam2._controller import SegmentController
+    from napari_sam2._jobs import JobRunner
+    from napari_sam2._keeping import SessionKeeper
 
 
 def when_gone(widget: QWidget, function: Callable[..., None], *args: Any) -> None:
@@ -30,6 +36,37 @@ def when_gone(widget: QWidget, function: Callable[..., None], *args: Any) -> Non
     end = weakref.finalize(widget, function, *args)
     widget.destroyed.connect(end)
     widget.installEventFilter(_Watch(widget, end))
+
+
+def close_segment(
+    runner: JobRunner,
+    controller: SegmentController,
+    keeper: SessionKeeper,
+    *others: Any,
+) -> None:
+    """The dock is gone: stop working. The engine goes with the last job."""
+    controller.tasks.close()
+    keeper.finish()
+    for other in others:
+        other.close()
+    if not runner.busy:
+        controller.tasks.engine.close()
+    if not _window_is_gone(controller.viewer):  # layers would draw on what is no more
+        controller.steps.leave()
+        leave(controller.stage, controller.history)
+    keeper.close()
+
+
+def _window_is_gone(viewer: Any) -> bool:
+    """Whether Qt has deleted the window of a viewer that had one."""
+    window = getattr(viewer, "window", None)
+    if window is None:
+        return False
+    try:
+        window._qt_window.isVisible()
+    except (AttributeError, RuntimeError):  # napari has let go of it, or Qt has
+        return True
+    return False
 
 
 class _Watch(QObject):

@@ -18,8 +18,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QRangeSlider
 
+from napari_sam2._axes import axis_name
 from napari_sam2._keys import hint
-from napari_sam2._layers import axis_name, image_shape
+from napari_sam2._layers import image_shape
 from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2.widgets._combos import NarrowComboBox
 from napari_sam2.widgets._fold import Fold

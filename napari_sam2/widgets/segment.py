@@ -20,10 +20,10 @@ from napari_sam2._layers import unwrap
 from napari_sam2._objects import Objects
 from napari_sam2._other_strokes import OtherStrokes
 from napari_sam2._settings import load_settings
-from napari_sam2._sharing import first_image, leave
+from napari_sam2._sharing import first_image
 from napari_sam2._state import SegmentationState
 from napari_sam2.widgets._actions import Actions
-from napari_sam2.widgets._closing import when_gone
+from napari_sam2.widgets._closing import close_segment, when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts
 from napari_sam2.widgets._fold import NARROWEST, Fold, scrolling_column
 from napari_sam2.widgets._holding import Hold
@@ -131,7 +131,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         bindings = Bindings(viewer, self, _run, self.controller.stage, strokes)
         make_shortcuts(self, bindings.press)
         parts = self.controller, self.keeper, bindings, self.hover, self.tools
-        when_gone(self, _close, self.runner, *parts)
+        when_gone(self, close_segment, self.runner, *parts)
         join_when_docked(self, "napari-sam2-automatic")
         self._begin(viewer)
         self.table.refresh()
@@ -385,16 +385,3 @@ class SegmentWidget(Actions, StackMethods, QWidget):
 
 def _run(widget: SegmentWidget, method: str) -> None:
     widget._try(method)
-
-
-def _close(runner: JobRunner, controller: Any, keeper: Any, *others: Any) -> None:
-    """The dock is gone: stop working. The engine goes with the last job."""
-    controller.tasks.close()
-    keeper.finish()
-    for other in others:
-        other.close()
-    if not runner.busy:
-        controller.tasks.engine.close()
-    controller.steps.leave()
-    leave(controller.stage, controller.history)
-    keeper.close()

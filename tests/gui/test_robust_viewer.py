@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -23,6 +25,16 @@ from sam2_core.registry import is_available
 pytestmark = pytest.mark.display
 
 SHAPE = (40, 60)
+CLOSED = """
+import napari, numpy
+from qtpy.QtCore import QTimer
+viewer = napari.Viewer()
+viewer.add_image(numpy.zeros((3, 40, 60)))
+viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+QTimer.singleShot(1500, viewer.window._qt_window.close)
+napari.run()
+print("left")
+"""
 STACK = np.random.default_rng(5).integers(0, 99, (8, *SHAPE), dtype=np.uint8)
 OFFICIAL = "sam2.1_hiera_tiny"
 REAL_DOWNLOAD = Sam2Backend.download
@@ -174,6 +186,13 @@ def test_labels_of_another_dock_are_not_taken_for_ones_own(make_napari_viewer, f
     assert one.labels.data[3, 14, 20] == 1
     assert one.labels.data[3, 30, 40] == 2
     assert silent()
+
+
+def test_a_window_that_is_closed_leaves_without_an_error():
+    call = [sys.executable, "-c", CLOSED]
+    said = subprocess.run(call, capture_output=True, text=True, timeout=120, check=True)
+    assert said.stdout.strip() == "left"
+    assert "RuntimeError" not in said.stderr
 
 
 def test_closing_the_window_stops_what_a_script_still_holds(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sam2_core.errors import PromptError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -116,6 +118,8 @@ class FakeSession:
     ) -> Any:
         assert self.frames.frame(frame_index).shape == (*self.frames.shape, 3)
         self.backend.answer()
+        if point_coords is None and box is None and mask is None:
+            raise PromptError("There is no prompt: give a point, a box or a mask.")
         if not clear_old:  # what was found so far is refined
             mask = self.prompts[frame_index, object_id][3]
         elif mask is None:

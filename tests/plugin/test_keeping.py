@@ -235,6 +235,63 @@ def test_work_in_labels_that_are_removed_is_saved(kept):
     assert acts(files(kept)[labels.name]) == ["paint"]
 
 
+def clear_layers(t):
+    """All layers go, the newest first, as when they are selected and deleted."""
+    t.viewer.layers.clear()
+    for autosave in t.keeper._open:
+        autosave.flush()
+
+
+@pytest.mark.parametrize("going", [True, False])
+def test_prompts_of_layers_that_go_one_by_one_stay_in_the_session(kept, backend, going):
+    kept.add_point((3, 30, 50))
+    kept.notes.rename(1, "soma")
+    backend.on_answer = lambda: backend.answers == 3 and clear_layers(kept)
+    if going:
+        kept.propagate("both")
+    else:
+        kept.clock.tick()
+        kept.tools.check()  # is written within a second
+        clear_layers(kept)
+    kept.clock.tick()
+    (content,) = files(kept).values()
+    assert prompts(content) == 1
+    assert content["objects"][0]["name"] == "soma"
+    assert acts(content) == ["predict", *["propagate"] * going]
+    assert len(content["checked"]) == (not going)
+
+
+def test_prompts_that_are_deleted_are_deleted_from_the_session(kept):
+    kept.add_point((3, 30, 50))
+    kept.viewer.layers.remove(kept.stage.points)
+    kept.viewer.dims.set_current_step(0, 2)
+    kept.tools.check()
+    assert prompts(saved(kept)) == 0
+
+
+def test_work_whose_layers_were_deleted_is_offered_with_the_image(kept):
+    kept.add_point((3, 30, 50))
+    kept.clock.tick()
+    labels = kept.stage.labels.data.copy()
+    clear_layers(kept)
+    kept.choose_image(kept.viewer.add_image(STACK))
+    kept.keeper.accept_offer()
+    np.testing.assert_array_equal(kept.stage.labels.data, labels)
+    assert len(kept.stage.points.data) == 1
+    assert kept.keeper.offer is None
+
+
+def test_work_in_labels_that_are_there_is_not_offered(kept):
+    kept.add_point((3, 30, 50))
+    first = kept.stage.image
+    kept.choose_image(other_image(kept))
+    kept.choose_image(kept.viewer.add_image(STACK, name="again"))
+    kept.clock.tick()
+    assert kept.keeper.offer is None
+    kept.choose_image(first)
+    assert len(kept.stage.points.data) == 1
+
+
 @pytest.fixture
 def twice(kept, tool):
     """A dock that finds work in two labels layers; the file of the newer one first."""

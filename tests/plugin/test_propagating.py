@@ -122,6 +122,36 @@ def test_4d_propagates_only_the_line_on_display(tool):
         t.propagate()
 
 
+@pytest.mark.parametrize("kind", ["polygon", "rectangle"])
+def test_a_followed_mask_is_cut_off_without_another_prompt(tool, kind):
+    t = tool(STACK)
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    labels, before = t.stage.labels.data, t.stage.labels.data.copy()
+    corners = [(5, 0, 22), (5, 0, 59), (5, 39, 59), (5, 39, 22)]
+    t.add_shapes([corners], kind, positive=False)
+    assert t.errors == []
+    kept = before.copy()
+    kept[5, :, 22:] = 0
+    np.testing.assert_array_equal(labels, kept)
+    t.propagate("both")
+    assert t.errors == []
+    np.testing.assert_array_equal(labels[:6], kept[:6])
+    # The frame after it is followed from what was left there.
+    np.testing.assert_array_equal(labels[6], np.roll(kept[5], 1, axis=1))
+    t.undo()
+    t.undo()
+    np.testing.assert_array_equal(labels, before)
+
+
+def test_cutting_where_nothing_is_shown_leaves_nothing_there(tool):
+    t = tool(STACK)
+    t.add_point((3, 10, 20))
+    t.add_shapes([[(5, 0, 22), (5, 0, 59), (5, 39, 22)]], "polygon", positive=False)
+    assert t.errors == []
+    assert t.stage.labels.data.any((1, 2)).tolist() == [i == 3 for i in range(7)]
+
+
 def test_planes_that_stand_alone(tool, backend):
     t = tool(STACK)
     t.choose_axis(None)

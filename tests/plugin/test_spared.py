@@ -86,4 +86,6 @@ def test_of_long_stacks_no_more_is_read_than_is_told(unlinked, monkeypatch):
     t = unlinked
     monkeypatch.setattr("napari_sam2._spared.MOST_PLANES", 2)
     t.propagate("forward")
-    assert "Object 1 lies in Object 9 on 2 or more frames from frame 4" in t.state.status
+    assert (
+        "Object 1 lies in Object 9 on 2 or more frames from frame 4" in t.state.status
+    )

@@ -117,6 +117,55 @@ def test_an_object_begins_where_the_user_says(stack):
     assert [mark.position for mark in t.history.record.marks] == [(3,)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "wrong", "right", "there"),
+    [
+        (END, 4, 5, [0, 1, 2, 3, 4, 5]),
+        (BEGIN, 2, 1, [1, 2, 3, 4, 5, 6]),
+        (END, 2, 1, [1, 2, 3, 4, 5, 6]),  # before its prompt: where it begins
+    ],
+)
+def test_a_first_or_last_frame_may_be_said_anew(stack, kind, wrong, right, there):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(wrong)
+    t.tools.toggle_mark(kind)
+    t.tools.go_to(right)
+    assert t.tools.toggle_mark(kind)
+    assert t.state.status == "Mark moved; propagate to fill the frames."
+    assert [mark.position for mark in t.history.record.marks] == [(right,)]
+    t.propagate("both")
+    assert filled(t) == there
+    t.undo()
+    t.undo()
+    assert [mark.position for mark in t.history.record.marks] == [(wrong,)]
+
+
+def test_both_ends_of_an_object_stay_marked(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    for index in (1, 5):
+        t.tools.go_to(index)
+        t.tools.toggle_mark(END)
+        assert "moved" not in t.state.status
+    t.propagate("both")
+    assert filled(t) == [1, 2, 3, 4, 5]
+
+
+def test_an_object_ends_where_it_was_marked_absent(stack):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(5)
+    t.tools.toggle_mark(ABSENT)
+    t.tools.toggle_mark(END)
+    assert t.tools.marks_here() == {END}
+    t.propagate("both")
+    assert filled(t) == [0, 1, 2, 3, 4, 5]
+
+
 def test_nothing_begins_after_its_first_prompt(stack):
     t = stack()
     t.add_point((3, 10, 20))

@@ -49,6 +49,22 @@ def test_progress_goes_on_when_a_prompt_waits_no_longer(going):
     assert (t.state.busy, t.state.done, t.state.total) == ("propagate", 2, 7)
 
 
+def test_frames_that_undo_has_taken_back_are_not_said_to_stay(going):
+    t = going
+    t.undo()
+    t.threads.run()
+    assert t.stage.labels.data.any((1, 2)).tolist() == [True, *[False] * 6]
+    assert "stays" not in t.state.status
+
+
+def test_frames_that_esc_leaves_are_said_to_stay(going):
+    t = going
+    t.cancel()
+    t.threads.run()
+    assert t.stage.labels.data.any((1, 2)).sum() > 1
+    assert t.state.status == "Stopped; what is done stays."
+
+
 def test_propagations_that_never_began_are_no_steps(going):
     t = going
     for direction in ("both", "backward", "forward"):

@@ -98,6 +98,11 @@ class Steps:
         """Likewise, where it is not known, as of layers that were made anew."""
         self.last = self.last or self.stage.snapshot()
 
+    def take_tool(self, tool: str) -> None:
+        """Take a tool in hand; prompt layers that were deleted are made anew."""
+        self.stage.activate(tool)
+        self.look_first()
+
     def touched(self, object_ids: Collection[int]) -> int:
         """First of these objects whose prompts have changed since; 0 if none."""
         now = self.stage.snapshot() if object_ids else None

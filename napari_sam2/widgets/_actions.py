@@ -110,8 +110,7 @@ class Actions:
 
     def take_tool(self, tool: str) -> None:
         """Take a tool in hand: point, box, scribble, polygon or lasso."""
-        self.controller.stage.activate(tool)
-        self.controller.steps.look_first()
+        self.controller.steps.take_tool(tool)
 
     def take_point(self) -> None:
         """Take the point tool in hand."""

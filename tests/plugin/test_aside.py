@@ -148,7 +148,7 @@ def test_a_mask_stays_when_a_part_of_its_prompts_is_deleted(kept, tmp_path, lost
         t.choose_image(t.viewer.add_image(FLAT + 1))
     t.viewer.layers.remove(layer)
     t.choose_image(first)
-    t.take_tool("point")
+    t.steps.take_tool("point")
     t.next_object()
     t.add_point((10, 55))
     np.testing.assert_array_equal(plane(t) == 1, before)

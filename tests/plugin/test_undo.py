@@ -72,7 +72,7 @@ def test_the_first_prompt_after_a_layer_was_deleted_is_undone(tool, lost):
     t = tool(FLAT)
     click(t, 10, 20)
     t.viewer.layers.remove(getattr(t.stage, lost))
-    t.take_tool("point")
+    t.steps.take_tool("point")
     given = t.stage.points.data.copy()
     masks = {name: mask.mask.unpack() for name, mask in t.stage.masks.items()}
     t.stage.points.add([(30, 40)])

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from napari_sam2._facts import measure, moved
 from napari_sam2._hints import XY, Answer, Scores, inner_point
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from napari_sam2._masks import PackedMask
     from napari_sam2._prompts import Key, ObjectPrompts
+
+PART = 2  # times as large is a mask, at least, of which an outline draws a piece
 
 
 def point_arrays(
@@ -50,7 +53,7 @@ def answer(
 
     Points refine an outline; a box beside an outline says nothing more. Where there is
     none, they correct what the labels have ``shown`` before them. Outlines that cut
-    off, and nothing else, leave the rest of that.
+    off, and nothing else, leave the rest of that; outlines of a part of it add to it.
     """
     coordinates, labels = point_arrays(prompts, negative)
     before = None if shown is None else shown.unpack()
@@ -60,6 +63,8 @@ def answer(
     points = {"point_coords": coordinates, "point_labels": labels}
     if not prompts.points_xy and prompts.box_xyxy is None and mask is None:
         mask = before
+    elif mask is not None and before is not None and _is_part(mask, before):
+        mask |= before
     if mask is None:
         result = add(**points, box=prompts.box_array(), shown=before)
     else:
@@ -69,6 +74,15 @@ def answer(
     iou = getattr(result, "scores", {}).get(object_id)
     presence = getattr(result, "object_scores", {}).get(object_id)
     return result.masks[object_id], Scores(iou, presence)
+
+
+def _is_part(mask: NDArray[np.bool_], before: NDArray[np.bool_]) -> bool:
+    """Whether an outline is a missing piece of a mask, and not the object drawn anew.
+
+    It touches the mask, and has less than half its pixels.
+    """
+    small = bool(PART * np.count_nonzero(mask) < np.count_nonzero(before))
+    return small and bool((binary_dilation(mask) & before).any())
 
 
 def mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

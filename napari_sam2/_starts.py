@@ -34,15 +34,15 @@ def shown(
     """What the labels showed of each object before its first prompt in a plane.
 
     A session that begins anew corrects the same masks, and one that remembers others
-    does not bring them back. Masks that are prompts themselves need no such thing, nor
-    do planes that stand alone.
+    does not bring them back. Masks to start from need no such thing, nor do planes that
+    stand alone.
     """
     if labels is None or frames.axis is None:
         return {}
     nothing = PackedMask.of(np.zeros((0, 0), bool), shape=frames.shape)
     found: dict[Key, PackedMask] = {}
     for key, ask in prompts.items():
-        if ask.start is not None or ask.polygons_xy:
+        if ask.start is not None:
             continue
         known = history.written.get(key)
         if known is not None and known.prompts:

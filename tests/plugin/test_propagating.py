@@ -144,6 +144,36 @@ def test_a_followed_mask_is_cut_off_without_another_prompt(tool, kind):
     np.testing.assert_array_equal(labels, before)
 
 
+def outline(top, left, bottom, right):
+    return [(5, top, left), (5, top, right), (5, bottom, right), (5, bottom, left)]
+
+
+@pytest.mark.parametrize(
+    ("corners", "adds"),
+    [
+        (outline(8, 26, 12, 31), True),  # a piece that overlaps
+        (outline(8, 40, 12, 44), False),  # as small, elsewhere
+        (outline(4, 20, 24, 50), False),  # the object drawn anew
+    ],
+)
+def test_an_outline_of_a_piece_adds_to_a_followed_mask(tool, corners, adds):
+    t = tool(STACK)
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    labels, before = t.stage.labels.data, t.stage.labels.data.copy()
+    assert before[5, 8:13, 26].all()
+    assert not before[5, :, 28:].any()
+    t.add_shapes([corners], "polygon")
+    assert t.errors == []
+    (_, top, left), (_, bottom, right) = corners[0], corners[2]
+    drawn = np.zeros(before.shape[1:], bool)
+    drawn[top : bottom + 1, left : right + 1] = True
+    expected = drawn | (before[5] > 0) if adds else drawn
+    np.testing.assert_array_equal(labels[5] > 0, expected)
+    t.undo()
+    np.testing.assert_array_equal(labels, before)
+
+
 def test_cutting_where_nothing_is_shown_leaves_nothing_there(tool):
     t = tool(STACK)
     t.add_point((3, 10, 20))

@@ -105,6 +105,18 @@ def test_replay_gives_the_labels_of_the_dock(kept, tmp_path):
     np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
 
 
+def test_an_outline_that_added_to_a_followed_mask_does_so_again(kept, tmp_path):
+    t = kept()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    before = int((t.stage.labels.data[5] == 1).sum())
+    t.add_shapes([[(5, 8, 26), (5, 8, 31), (5, 12, 31), (5, 12, 26)]], "polygon")
+    labels = t.stage.labels.data
+    assert (labels[5] == 1).sum() > before
+    session = read_session(t.keeper.save(tmp_path / "work"))
+    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+
+
 def test_the_file_is_readable(kept, tmp_path):
     t = kept(name="cells")
     at(t, 3)

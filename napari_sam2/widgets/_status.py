@@ -38,10 +38,11 @@ class StatusLine(QWidget):
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignLeft | Qt.AlignTop)
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 0, 4, 2)
+        column.setContentsMargins(12, 0, 4, 2)
         column.setSpacing(1)
-        column.addWidget(self.model)
-        column.addWidget(self.message)
+        for label in (self.model, self.message):
+            label.setIndent(0)  # else Qt leaves as much room above as beside the text
+            column.addWidget(label)
         self._spacing = 0
         self._drawing = Drawing(self)
         self._drawing.due.connect(self.refresh)

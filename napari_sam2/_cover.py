@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import napari.components
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_sam2._automatic_state import AutomaticState
@@ -76,6 +77,28 @@ def uncover(
     *others, last = [layer.name for layer in covers] or [""]
     names = " and ".join(filter(None, [", ".join(others), last]))
     return names and UNCOVERED.format(image.name, names, "are" if others else "is")
+
+
+def is_under(
+    viewer: napari.components.ViewerModel, labels: Labels, image: Image
+) -> bool:
+    """Whether an image hides the labels on it, being above them in the list."""
+    layers = viewer.layers
+    if labels not in layers or image not in layers or not _is_opaque(image):
+        return False
+    if getattr(viewer, "canvas", viewer).grid.enabled:  # napari 0.9 moved it
+        return False
+    return bool(layers.index(labels) < layers.index(image))
+
+
+def show_labels(
+    viewer: napari.components.ViewerModel, labels: Labels, image: Image
+) -> None:
+    """Show labels that the user has chosen, on their image."""
+    labels.visible = True
+    if is_under(viewer, labels, image):
+        layers = viewer.layers
+        layers.move(layers.index(labels), layers.index(image) + 1)
 
 
 def meet(viewer: napari.components.ViewerModel, a: Any, b: Any) -> bool:

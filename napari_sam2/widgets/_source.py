@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
 from napari_sam2._channels import one_picture
-from napari_sam2._cover import uncover, why_unseen
+from napari_sam2._cover import show_labels, uncover, why_unseen
 from napari_sam2._layers import why_not_labels
 from napari_sam2._one_frame import is_one_frame
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
@@ -208,6 +208,8 @@ class SourcePanel(QWidget):
         labels = self._state.labels
         if layer is None or labels is None or labels is before:
             return
+        if self._state.image is not None:  # whoever chooses them here wants to see them
+            show_labels(self._viewer, labels, self._state.image)
         if labels is not layer:
             show_info(
                 f"The labels of {layer.name!r}, which is hidden now, are on the frame "

@@ -11,10 +11,9 @@ from napari_sam2._channels import COVERS, coincide
 from napari_sam2._layers import image_shape, unit_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import napari.components
-    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_sam2._automatic_state import AutomaticState
@@ -79,26 +78,24 @@ def uncover(
     return names and UNCOVERED.format(image.name, names, "are" if others else "is")
 
 
-def is_under(
-    viewer: napari.components.ViewerModel, labels: Labels, image: Image
-) -> bool:
-    """Whether an image hides the labels on it, being above them in the list."""
+def is_under(viewer: napari.components.ViewerModel, layer: Any, image: Image) -> bool:
+    """Whether an image hides a layer of its own, being above it in the list."""
     layers = viewer.layers
-    if labels not in layers or image not in layers or not _is_opaque(image):
+    if layer not in layers or image not in layers or not _is_opaque(image):
         return False
     if getattr(viewer, "canvas", viewer).grid.enabled:  # napari 0.9 moved it
         return False
-    return bool(layers.index(labels) < layers.index(image))
+    return bool(layers.index(layer) < layers.index(image))
 
 
-def show_labels(
-    viewer: napari.components.ViewerModel, labels: Labels, image: Image
+def lift(
+    viewer: napari.components.ViewerModel, image: Image, own: Iterable[Any]
 ) -> None:
-    """Show labels that the user has chosen, on their image."""
-    labels.visible = True
-    if is_under(viewer, labels, image):
-        layers = viewer.layers
-        layers.move(layers.index(labels), layers.index(image) + 1)
+    """Have an image's own layers above it, in this order, where it hides them."""
+    layers = viewer.layers
+    for layer in [*own][::-1]:
+        if layer is not None and is_under(viewer, layer, image):
+            layers.move(layers.index(layer), layers.index(image) + 1)
 
 
 def meet(viewer: napari.components.ViewerModel, a: Any, b: Any) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import FLAT, STACK, click
 
-from napari_sam2._cover import show_labels, uncover, why_unseen
+from napari_sam2._cover import lift, uncover, why_unseen
 
 COVERED = "B covers A: choose B under Image and model, or hide it."
 HIDDEN = "A is hidden: show it, or choose another under Image and model."
@@ -135,15 +135,16 @@ def test_an_image_is_uncovered(two):
     assert image.visible
 
 
-def test_labels_that_are_chosen_are_shown_on_their_image(tool):
+def test_layers_under_their_image_are_lifted(tool):
     t = tool(FLAT, name="A")
-    labels = t.viewer.add_labels(FLAT.astype(np.uint16), name="masks")
     layers, image = t.viewer.layers, t.state.image
+    labels = t.viewer.add_labels(FLAT.astype(np.uint16), name="masks")
     layers.move(layers.index(labels), 0)
-    labels.visible = False
-    show_labels(t.viewer, labels, image)
-    assert labels.visible
-    assert layers.index(labels) == layers.index(image) + 1
-    before = list(layers)
-    show_labels(t.viewer, layers["SAM2 labels"], image)
-    assert list(layers) == before
+    lift(t.viewer, image, [labels])
+    own = ["SAM2 labels", "SAM2 shapes", "SAM2 points"]
+    assert [each.name for each in layers] == ["A", "masks", *own]
+    layers.move(0, len(layers))
+    lift(t.viewer, image, [layers[name] for name in own])
+    assert [each.name for each in layers] == ["masks", "A", *own]
+    lift(t.viewer, image, [None, labels])
+    assert [each.name for each in layers] == ["A", "masks", *own]

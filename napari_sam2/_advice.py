@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam2 import _layers
-from napari_sam2._cover import why_unseen
+from napari_sam2._cover import is_under, why_unseen
 from napari_sam2._drawing import finished_rows
 from napari_sam2._images import check_plane
 from napari_sam2._sharing import or_go_on
 from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_sam2._history import History
     from napari_sam2._ledger import Ledger
     from napari_sam2._object_notes import ObjectNotes
@@ -24,6 +26,7 @@ NOWHERE = (
     "or an outline."
 )
 UNSEEN = " {} is hidden: show it to see the mask."
+UNDER = " {} lies above {}: drag it down in the list of layers to see the mask."
 FINISH = "Enter or a double click finishes the outline."
 BEGIN = {
     "point": "Click on {} in the image",
@@ -63,13 +66,31 @@ def advice(
         if not _is_somewhere(stage, object_id):
             return NOWHERE.format(name)
         told = f"{name}: {number} prompt{'s' if number > 1 else ''}."
-        if stage.labels is not None and not stage.labels.visible:
-            told += UNSEEN.format(stage.labels.name)
-        return told
+        if number == 1:
+            told += _which_candidate(state, stage)
+        return told + _why_no_mask_is_seen(stage, image)
     if state.tool and ledger.extent(object_id):
         return f"{name} has a mask; click where it is wrong."
     begin = BEGIN[state.tool].format(notes.names.get(object_id, f"object {object_id}"))
     return f"{begin}{or_go_on(stage, history, ledger, state.axis)}."
+
+
+def _which_candidate(state: SegmentationState, stage: Stage) -> str:
+    found = state.choices
+    start = None if found is None else stage.masks.get(found.key)
+    if start is None or start.mask != found.masks[state.choice]:
+        return ""
+    return f" {found.describe(state.choice)}"
+
+
+def _why_no_mask_is_seen(stage: Stage, image: Image) -> str:
+    labels = stage.labels
+    if labels is None:
+        return ""
+    if not labels.visible:
+        return UNSEEN.format(labels.name)
+    under = is_under(stage.viewer, labels, image)
+    return UNDER.format(image.name, labels.name) if under else ""
 
 
 def _is_somewhere(stage: Stage, object_id: int) -> bool:

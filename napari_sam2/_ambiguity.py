@@ -63,10 +63,7 @@ class Ambiguity:
         controller.steps.look()
         self.state.choice = number
         controller.sync()
-        sure = 100 * min(1.0, max(0.0, found.scores[number]))
-        self.state.status = (
-            f"Mask {number + 1} of {len(found.masks)}, {sure:.0f} % sure."
-        )
+        controller.tasks.rest()  # there may be nothing to write
 
     def _check(self, *_: Any) -> None:
         """Candidates are gone with the click they belong to."""

@@ -11,7 +11,7 @@ from napari_sam2._channels import COVERS, coincide
 from napari_sam2._layers import image_shape, unit_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import napari.components
     from numpy.typing import NDArray
@@ -76,6 +76,26 @@ def uncover(
     *others, last = [layer.name for layer in covers] or [""]
     names = " and ".join(filter(None, [", ".join(others), last]))
     return names and UNCOVERED.format(image.name, names, "are" if others else "is")
+
+
+def is_under(viewer: napari.components.ViewerModel, layer: Any, image: Image) -> bool:
+    """Whether an image hides a layer of its own, being above it in the list."""
+    layers = viewer.layers
+    if layer not in layers or image not in layers or not _is_opaque(image):
+        return False
+    if getattr(viewer, "canvas", viewer).grid.enabled:  # napari 0.9 moved it
+        return False
+    return bool(layers.index(layer) < layers.index(image))
+
+
+def lift(
+    viewer: napari.components.ViewerModel, image: Image, own: Iterable[Any]
+) -> None:
+    """Have an image's own layers above it, in this order, where it hides them."""
+    layers = viewer.layers
+    for layer in [*own][::-1]:
+        if layer is not None and is_under(viewer, layer, image):
+            layers.move(layers.index(layer), layers.index(image) + 1)
 
 
 def meet(viewer: napari.components.ViewerModel, a: Any, b: Any) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_sam2._prompts import Key, ObjectPrompts
 
 MARGIN = 0.15  # of the largest candidate, around it in the picture
+ALIKE = 0.95  # IoU from which two candidates are one: nobody sees the difference
 TRIALS = 3  # clicks that are timed
 
 
@@ -58,6 +59,11 @@ class Choices:
         (top, left), (height, width) = self.corner, self.picture.shape[:2]
         rows, columns = slice(top, top + height), slice(left, left + width)
         return self.masks[number].within(rows, columns)
+
+    def describe(self, number: int) -> str:
+        """Say which candidate this is, for the user."""
+        sure = 100 * min(1.0, max(0.0, self.scores[number]))
+        return f"Mask {number + 1} of {len(self.masks)}, {sure:.0f} % sure."
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,8 @@ def choices(
 ) -> Choices | None:
     """Sort candidates by size; None if they do not differ.
 
+    Of those that look the same, the one with the best score stands for all.
+
     Parameters
     ----------
     prediction : Prediction
@@ -123,11 +131,12 @@ def choices(
     """
     masks, scores = np.asarray(prediction.masks, bool), prediction.scores
     areas = masks.sum((1, 2))
-    order = [int(i) for i in np.argsort(areas, kind="stable") if areas[i]]
+    differing = _differing(masks, scores)
+    order = [int(i) for i in np.argsort(areas, kind="stable") if i in differing]
+    if len(order) < 2:
+        return None
     (row, column), shape = frames.corner, frames.plane_shape
     packed = [PackedMask.of(masks[i], (row, column), shape) for i in order]
-    if len(set(packed)) < 2:
-        return None
     top, bottom, left, right = _window(np.asarray(masks[order].any(0)))
     return Choices(
         key,
@@ -139,6 +148,20 @@ def choices(
         (top + row, left + column),
         milliseconds,
     )
+
+
+def _differing(masks: NDArray[np.bool_], scores: Any) -> list[int]:
+    """Which of the masks, (C, H, W), differ from all that have better scores."""
+    found: list[int] = []
+    for i in np.argsort(-np.asarray(scores), kind="stable"):
+        unlike = (not _alike(masks[i], masks[j]) for j in found)
+        if masks[i].any() and all(unlike):
+            found.append(int(i))
+    return found
+
+
+def _alike(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
+    return bool((a & b).sum() >= ALIKE * (a | b).sum())
 
 
 def _window(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:

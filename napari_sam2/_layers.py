@@ -14,6 +14,8 @@ from napari_sam2._label_colors import hidden_in
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.components
     from numpy.typing import NDArray
 
@@ -47,6 +49,14 @@ def place_of(layer: Any) -> tuple[Any, ...]:
     """The same, ready to be compared."""
     values = (getattr(v, "affine_matrix", v) for v in spatial(layer).values())
     return tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in values)
+
+
+def attend(layer: Any, moved: Callable[..., None], listen: bool = True) -> None:
+    """Have a function called, or no more, when the place of a layer changes."""
+    for name in SPATIAL:
+        if name in layer.events:
+            emitter = layer.events[name]
+            (emitter.connect if listen else emitter.disconnect)(moved)
 
 
 def image_shape(image: Image) -> tuple[int, ...]:

@@ -133,6 +133,8 @@ class Placing:
         more = len(now.points) + len(now.shapes) > len(last.points) + len(last.shapes)
         if more and self.stage.viewer.dims.ndisplay != 2:
             return IN_3D
+        if more and self.state.object_id < 1:
+            return BACKGROUND.format(self.state.object_id)
         if more and self.state.object_id > LARGEST_ID:
             return too_large(self.notes.name(self.state.object_id))
         if more:

@@ -245,13 +245,17 @@ def _hide_beginnings(stage: Stage, journal: Journal) -> None:
 
 
 def _holds(data: Any, found: Mapping[str, Any]) -> bool:
-    """Whether labels hold a plane from elsewhere as the journal tells it."""
-    shape = tuple(data.shape)
-    if (*shape[-2:], len(shape) - 2) != (*found["shape"], len(found["position"])):
+    """Whether labels hold a plane from elsewhere as the journal tells it.
+
+    Those of a single frame, or volume of 4D, lack the first axes of its position.
+    """
+    shape, position = tuple(data.shape), tuple(found["position"])
+    if shape[-2:] != tuple(found["shape"]) or len(shape) - 2 > len(position):
         return False
-    if any(at >= size for at, size in zip(found["position"], shape, strict=False)):
+    position = position[len(position) + 2 - len(shape) :]
+    if any(at >= size for at, size in zip(position, shape, strict=False)):
         return False
-    plane = np.asarray(data[tuple(found["position"])])
+    plane = np.asarray(data[position])
     return bool((np.maximum(plane, 0) == labels_from_json(found)).all())
 
 

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from napari_sam2 import _layers
 from napari_sam2._channels import one_picture
 from napari_sam2._history import History
+from napari_sam2._image_reference import refer
 from napari_sam2._one_frame import is_one_frame
 from napari_sam2._snapshots import emptied
 
@@ -42,6 +43,32 @@ class Companions:
         """Whether a layer with prompts is not among these any more."""
         gone = [layer for layer in self.layers[:2] if layer not in present]
         return any(layer is not None and len(layer.data) for layer in gone)
+
+
+class Departed:
+    """What waits for images that were removed, until the same are opened again."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Companions] = {}
+
+    def note(self, layer: Any, companions: Companions | None, present: Any) -> None:
+        """A layer was removed; ``companions`` if it was an image that had any."""
+        self._known = {
+            at: each for at, each in self._known.items() if each.labels in present
+        }
+        if companions is not None and (at := _origin(layer)):
+            self._known[at] = companions
+
+    def find(self, image: Image, present: Any) -> Companions:
+        """What waits for an image that has just come; new ones if nothing does."""
+        found = self._known.pop(_origin(image), None)
+        return Companions() if found is None or found.labels not in present else found
+
+
+def _origin(image: Image) -> Any:
+    """Where an image came from and where it lies; None without a file or sample."""
+    told = refer(image)
+    return (told, _layers.place_of(image)) if told.path or told.sample else None
 
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()

@@ -17,7 +17,7 @@ from napari_sam2._hand import Hand
 from napari_sam2._label_colors import LabelColors
 from napari_sam2._prompts import keys_of
 from napari_sam2._resting import Resting
-from napari_sam2._sharing import Companions, belong
+from napari_sam2._sharing import Companions, Departed, belong
 from napari_sam2._snapshots import Snapshot, restore, snapshot
 from sam2_core.errors import ImageError
 
@@ -71,6 +71,7 @@ class Stage:
         self.companions = Companions()
         self._gone = Companions()  # of an image that no other has replaced yet
         self.remembered: WeakKeyDictionary[Image, Companions] = WeakKeyDictionary()
+        self._departed = Departed()
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- setting up ---------------------------------------------------------------
@@ -85,9 +86,7 @@ class Stage:
         old.points, old.shapes, old.labels = self.points, self.shapes, self.labels
         old.masks = self.masks
         if former is not None:
-            for name in layers.SPATIAL:
-                if name in former.events:
-                    former.events[name].disconnect(self._on_moved)
+            layers.attend(former, self._on_moved, listen=False)
         self._held = self.hand.held(old.layers)
         self.image = image
         if image is None:
@@ -95,13 +94,12 @@ class Stage:
             self._use(None, None)
             self._use_labels(None)
             return False
-        for name in layers.SPATIAL:
-            if name in image.events:
-                image.events[name].connect(self._on_moved)
+        layers.attend(image, self._on_moved)
         same = former is not None and one_picture(former, image, present)
         if former is None:
             old, self._gone = self._gone, Companions()
-        now = self.remembered.setdefault(image, old if same else Companions())
+        waits = old if same else self._departed.find(image, present)
+        now = self.remembered.setdefault(image, waits)
         self.companions, self.masks = now, now.masks
         there = [layer if layer in present else None for layer in now.layers]
         self._use(*there[:2])
@@ -386,8 +384,10 @@ class Stage:
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
-        if layer in self.remembered:  # no switch would bring its companions back
-            _aside.bring_back(self.remembered[layer].layers)
+        left = self.remembered.get(layer)
+        self._departed.note(layer, left, self.viewer.layers)
+        if left is not None:  # no switch would bring them back
+            _aside.bring_back(left.layers)
         if layer is self.points or layer is self.shapes:
             self.leaving.emit()
             both = self.points, self.shapes

@@ -38,6 +38,8 @@ class SourcePanel(QWidget):
     download_requested = Signal()
     tool_requested = Signal(str)
     """To be taken in hand again."""
+    lift_requested = Signal()
+    """What belongs to the image, above it."""
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class SourcePanel(QWidget):
             state.events[name].connect(self.refresh)
         state.events.busy.connect(self.refresh)
         self._tool = ""  # that was in hand when an image came
+        self._came = False  # whether an image did for which layers may be waiting
         # Layers may be on their way, and several may go at once.
         self._settled = QTimer(self, singleShot=True, interval=0)
         self._settled.timeout.connect(self._on_settled)
@@ -152,6 +155,8 @@ class SourcePanel(QWidget):
             return
         if self._state.image is None:
             self.image_requested.emit(event.value)
+            self._came = True
+            self._settled.start()
         if self._state.tool:
             self._tool = self._state.tool
             self._settled.start()
@@ -181,6 +186,9 @@ class SourcePanel(QWidget):
         """Once it is in the list, napari makes an image the active layer."""
         tool, self._tool = self._tool, ""
         viewer, state = self._viewer, self._state
+        came, self._came = self._came, False
+        if came and state.image is not None:
+            self.lift_requested.emit()
         if state.image is None:
             images = [layer for layer in reversed(viewer.layers) if _is_image(layer)]
             images.sort(key=lambda layer: not layer.visible)
@@ -190,7 +198,7 @@ class SourcePanel(QWidget):
         if why_unseen(viewer, state, state.image):
             self._tool = tool  # clicks are meant for the image that is seen
             return
-        if _is_image(viewer.layers.selection.active) and not state.tool:
+        if tool and _is_image(viewer.layers.selection.active) and not state.tool:
             self.tool_requested.emit(tool)
 
     def _on_image(self, layer: Any) -> None:
@@ -198,6 +206,8 @@ class SourcePanel(QWidget):
         self.image_requested.emit(layer)
         viewer, state = self._viewer, self._state
         chosen = layer is not None and layer is state.image
+        if chosen:
+            self.lift_requested.emit()
         if chosen and (hidden := uncover(viewer, state, layer)):
             state.status = hidden
             show_info(hidden)  # the status gives way as soon as the image is encoded
@@ -208,6 +218,8 @@ class SourcePanel(QWidget):
         labels = self._state.labels
         if layer is None or labels is None or labels is before:
             return
+        labels.visible = True  # whoever chooses them here wants to see them
+        self.lift_requested.emit()
         if labels is not layer:
             show_info(
                 f"The labels of {layer.name!r}, which is hidden now, are on the frame "

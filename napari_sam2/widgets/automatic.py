@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_sam2._automatic import AutomaticController
 from napari_sam2._automatic_state import AutomaticState
+from napari_sam2._cover import lift
 from napari_sam2._jobs import JobRunner, Start
 from napari_sam2._keys import SHORTCUTS
 from napari_sam2._layers import unwrap
@@ -245,6 +246,7 @@ class AutomaticWidget(QWidget):
         self.source.model_requested.connect(self._on_model)
         self.source.device_requested.connect(self._on_device)
         self.source.download_requested.connect(controller.tasks.download)
+        self.source.lift_requested.connect(self._on_lift)
         self.searching.search_requested.connect(self._on_search)
         self.choosing.filter_requested.connect(self._on_filter)
         self.choosing.add_requested.connect(self._on_add)
@@ -285,6 +287,11 @@ class AutomaticWidget(QWidget):
 
     def _on_image(self, layer: Any) -> None:
         self._try("choose_image", layer)
+
+    def _on_lift(self) -> None:
+        state = self.controller.state
+        if state.image is not None:
+            lift(self.controller.viewer, state.image, [state.labels])
 
     def _on_labels(self, layer: Any) -> None:
         self._try("choose_labels", layer)

@@ -13,6 +13,7 @@ from napari_sam2._ambiguity import Ambiguity
 from napari_sam2._backend import Sam2Backend
 from napari_sam2._bindings import Bindings
 from napari_sam2._controller import SegmentController
+from napari_sam2._cover import lift
 from napari_sam2._engine import Engine
 from napari_sam2._hover import Hover
 from napari_sam2._jobs import JobRunner, Start
@@ -319,6 +320,7 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         self.source.device_requested.connect(self._on_device)
         self.source.download_requested.connect(controller.tasks.download)
         self.source.tool_requested.connect(self._on_tool)
+        self.source.lift_requested.connect(self._on_lift)
         self.prompts.requested.connect(self._on_method)
         self.options.option_requested.connect(self._on_option)
         self.seeing.option_requested.connect(self._on_option)
@@ -371,6 +373,11 @@ class SegmentWidget(Actions, StackMethods, QWidget):
 
     def _on_tool(self, tool: str) -> None:
         self._try("take_tool", tool)
+
+    def _on_lift(self) -> None:
+        stage = self.controller.stage
+        if stage.image is not None:
+            lift(stage.viewer, stage.image, (stage.labels, stage.shapes, stage.points))
 
     def _on_labels(self, layer: Any) -> None:
         self._try("choose_labels", layer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from dock import FLAT, STACK, messages, press
+from napari.layers._source import layer_source
 from qtpy.QtCore import Qt
 
 from napari_sam2._autosaves import autosave_folder
@@ -457,3 +458,32 @@ def test_labels_of_one_frame_are_listed_and_it_is_said_where_they_are(segment):
         "The labels of 'masks', which is hidden now, are on the frame on display in "
         "'masks (stack)'."
     )
+
+
+def test_labels_that_are_chosen_are_seen(segment):
+    w = segment(FLAT)
+    layers, image = w.viewer_model.layers, w.state.image
+    masks = w.viewer_model.add_labels(FLAT.astype(np.uint16), name="masks")
+    layers.move(layers.index(masks), 0)
+    masks.visible = False
+    combo = w.source.labels
+    index = combo.findText("masks")
+    combo.setCurrentIndex(index)
+    combo.activated.emit(index)
+    assert w.labels is masks
+    assert masks.visible
+    assert layers.index(masks) == layers.index(image) + 1
+
+
+def test_an_image_that_is_opened_again_lies_under_its_layers(segment, qtbot):
+    w = segment(FLAT)
+    layers, stage = w.viewer_model.layers, w.controller.stage
+    layers.clear()
+    for _ in range(2):
+        with layer_source(path="a.tif"):
+            image = w.viewer_model.add_image(FLAT, name="a")
+        own = [image, stage.labels, stage.shapes, stage.points]
+        qtbot.waitUntil(lambda own=own: list(layers) == own)
+        w.add_point((10, 20))
+        w.wait()
+        layers.remove(image)

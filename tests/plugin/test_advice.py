@@ -71,6 +71,21 @@ def test_a_mask_in_hidden_labels_is_told(tool):
     assert t.state.status == told
 
 
+def test_a_mask_under_the_image_is_told(tool):
+    t = tool(FLAT, name="A")
+    layers = t.viewer.layers
+    layers.move(0, len(layers))
+    click(t, 10, 20)
+    told = (
+        "Object 1: 1 prompt. A lies above SAM2 labels: drag it down in the list of "
+        "layers to see the mask."
+    )
+    assert t.state.status == told
+    layers["A"].blending = "additive"
+    t.tasks.rest()
+    assert t.state.status == "Object 1: 1 prompt."
+
+
 def test_a_negative_click_alone_is_explained(tool):
     t = tool(FLAT)
     t.set_polarity(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import RADIUS, disc
+from fakes import RADIUS, Stepper, disc
 
 from napari_sam2._ambiguity import Ambiguity
 from napari_sam2._keeping import SessionKeeper
@@ -53,6 +53,24 @@ def test_cycling_goes_round_and_each_is_a_step(clicked):
     assert t.stage.masks == {}
 
 
+def test_it_is_said_which_candidate_is_shown(tool):
+    background = Stepper()
+    t = tool(FLAT, background.start)
+    ambiguity = Ambiguity(t)
+    t.add_point((20, 30))
+    background.run()
+    assert t.state.status == "Object 1: 1 prompt."
+    ambiguity.cycle()
+    background.run()
+    assert t.state.status == "Object 1: 1 prompt. Mask 3 of 3, 50 % sure."
+    ambiguity.choose(2)  # which is shown already
+    background.run()
+    assert t.state.status == "Object 1: 1 prompt. Mask 3 of 3, 50 % sure."
+    t.add_point((20, 42))
+    background.run()
+    assert t.state.status == "Object 1: 2 prompts."
+
+
 def test_a_chosen_candidate_is_no_prompt_of_its_own(clicked, tmp_path):
     t, _ = clicked
     keeper = SessionKeeper(t, tmp_path)
@@ -62,7 +80,7 @@ def test_a_chosen_candidate_is_no_prompt_of_its_own(clicked, tmp_path):
         assert [row.prompts for row in t.objects.rows()] == [1]
         assert keeper.describe().prompt_count == 1
         t.tasks.rest()
-        assert t.state.status == "Object 1: 1 prompt."
+        assert t.state.status.startswith("Object 1: 1 prompt. Mask ")
 
 
 def test_undo_and_redo_mark_the_candidate_that_is_shown(clicked):

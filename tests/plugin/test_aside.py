@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes import FLAT, click, disc, plane
+from napari.layers._source import layer_source
 
 from napari_sam2 import _sharing
 from napari_sam2._ambiguity import Ambiguity
@@ -286,6 +287,70 @@ def test_layers_of_a_removed_image_give_way_to_the_next(fields):
     assert t.stage.labels.visible
     t.choose_labels(labels)
     assert labels.visible
+
+
+def opened(t, path, data=FLAT, name="a"):
+    with layer_source(path=path):
+        return t.viewer.add_image(data.copy(), name=name)
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_an_image_that_was_removed_and_is_opened_again_has_its_layers(tool, between):
+    t = tool(FLAT + 1)
+    image = opened(t, "a.tif")
+    t.choose_image(image)
+    click(t, 10, 20)
+    t.next_object()
+    click(t, 30, 40)
+    points, labels = t.stage.points, t.stage.labels
+    data = labels.data.copy()
+    t.viewer.layers.remove(image)
+    if between:
+        t.choose_image(t.viewer.layers[0])
+        assert not t.stage.labels.data.any()
+    t.choose_image(opened(t, "a.tif"))
+    assert t.stage.points is points
+    assert t.stage.labels is labels
+    assert points.visible
+    assert labels.visible
+    np.testing.assert_array_equal(labels.data, data)
+    t.undo()
+    np.testing.assert_array_equal(labels.data, disc(FLAT.shape, 20, 10))
+    assert len(points.data) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"path": "b.tif"},
+        {"path": None},
+        {"name": "b"},
+        {"data": FLAT[:30]},
+    ],
+)
+def test_another_image_has_layers_of_its_own(tool, other):
+    t = tool(FLAT + 1)
+    image = opened(t, other.get("path", "a.tif") and "a.tif")
+    t.choose_image(image)
+    click(t, 10, 20)
+    labels = t.stage.labels
+    t.viewer.layers.remove(image)
+    t.choose_image(opened(t, **{"path": "a.tif", **other}))
+    assert t.stage.labels is not labels
+    assert not t.stage.labels.data.any()
+
+
+def test_an_image_whose_labels_were_deleted_begins_anew(tool):
+    t = tool(FLAT + 1)
+    image = opened(t, "a.tif")
+    t.choose_image(image)
+    click(t, 10, 20)
+    labels = t.stage.labels
+    t.viewer.layers.remove(image)
+    t.viewer.layers.remove(labels)
+    t.choose_image(opened(t, "a.tif"))
+    assert t.stage.labels is not labels
+    assert len(t.stage.points.data) == 0
 
 
 def test_an_image_that_was_let_go_and_comes_back_has_its_layers(tool):

@@ -104,6 +104,8 @@ def test_background_cannot_be_prompted(tool, backend):
     click(t, 10, 20)
     assert backend.answers == 0
     assert "background" in t.state.status
+    assert len(t.stage.points.data) == 0
+    assert t.state.undo_text == ""
     with pytest.raises(PromptError, match="background"):
         t.add_point((10, 20))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import FLAT, STACK, click
 
-from napari_sam2._cover import uncover, why_unseen
+from napari_sam2._cover import lift, uncover, why_unseen
 
 COVERED = "B covers A: choose B under Image and model, or hide it."
 HIDDEN = "A is hidden: show it, or choose another under Image and model."
@@ -133,3 +133,18 @@ def test_an_image_is_uncovered(two):
     image.visible = False
     assert uncover(t.viewer, t.state, image) == ""
     assert image.visible
+
+
+def test_layers_under_their_image_are_lifted(tool):
+    t = tool(FLAT, name="A")
+    layers, image = t.viewer.layers, t.state.image
+    labels = t.viewer.add_labels(FLAT.astype(np.uint16), name="masks")
+    layers.move(layers.index(labels), 0)
+    lift(t.viewer, image, [labels])
+    own = ["SAM2 labels", "SAM2 shapes", "SAM2 points"]
+    assert [each.name for each in layers] == ["A", "masks", *own]
+    layers.move(0, len(layers))
+    lift(t.viewer, image, [layers[name] for name in own])
+    assert [each.name for each in layers] == ["masks", "A", *own]
+    lift(t.viewer, image, [None, labels])
+    assert [each.name for each in layers] == ["A", "masks", *own]

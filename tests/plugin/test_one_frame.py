@@ -48,6 +48,23 @@ def test_volumes_of_four_dimensions(tool):
     assert not t.stage.labels.data[:3].any()
 
 
+def test_a_session_that_began_with_them_hides_them(kept, cells, tmp_path):
+    """On all frames they would be seen beneath, with what was deleted since."""
+    t = kept(STACK)
+    t.viewer.dims.set_current_step(0, 2)
+    t.choose_labels(t.viewer.add_labels(cells.copy()))
+    t.objects.delete([70_000])
+    t.add_point((2, 10, 50), object_id=1)
+    saved = t.keeper.save(tmp_path / "work")
+    expected = t.stage.labels.data.copy()
+    t = kept(STACK)
+    opened = t.viewer.add_labels(cells.clip(min=0), name="masks")
+    other = t.viewer.add_labels(cells + 1, name="others")
+    t.keeper.load(saved)
+    np.testing.assert_array_equal(t.stage.labels.data, expected)
+    assert (opened.visible, other.visible) == (False, True)
+
+
 def test_seen_from_the_side_no_frame_is_on_display(tool, cells):
     t = tool(STACK)
     one = t.viewer.add_labels(cells)

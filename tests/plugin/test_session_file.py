@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -62,3 +64,14 @@ def test_an_image_that_is_nowhere_stays_where_it_was(project):
     folder = project("stack.tif", "a.json")
     (folder / "stack.tif").unlink()
     assert read_session(folder / "a.json").image.path == str(folder / "stack.tif")
+
+
+def test_labels_on_disk_that_moved_together_with_their_session_are_found(project):
+    folder = project("stack.tif", "a.json")
+    file, store = folder / "a.json", folder / "labels.zarr"
+    content = json.loads(file.read_text())
+    content["labels"]["path"] = "/old/place/labels.zarr"
+    file.write_text(json.dumps(content))
+    assert read_session(file).labels["path"] == "/old/place/labels.zarr"
+    store.mkdir()
+    assert read_session(file).labels["path"] == str(store)

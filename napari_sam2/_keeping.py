@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
-import numpy as np
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
@@ -18,15 +17,12 @@ from napari_sam2._elsewhere import Elsewhere
 from napari_sam2._image_reference import checksum, checksum_steps, refer
 from napari_sam2._images import full_resolution
 from napari_sam2._jobs import Job, Stop
-from napari_sam2._plain_json import sums_as_json
 from napari_sam2._restoring import find_image, is_stopped, restore
-from napari_sam2._saved_prompts import (
-    answers_as_json,
-    objects_as_json,
-)
+from napari_sam2._saved_prompts import answers_as_json, objects_as_json
 from napari_sam2._session_file import (
     SETTINGS,
     SessionFile,
+    labels_as_json,
     model_hash,
     named,
     read_session,
@@ -90,6 +86,7 @@ class SessionKeeper:
         self._written = 0.0
         self._later = later
         self._waiting = False  # whether there is work that no job has written
+        self._filed: tuple[Any, ...] = ()  # work that a file of the user's holds
         # Before anything that writes a session listens: it says what is in there.
         self.elsewhere = Elsewhere(controller)
         state, tasks = controller.state, controller.tasks
@@ -120,8 +117,9 @@ class SessionKeeper:
         path = named(path)
         self.controller.runner.finish()
         self.elsewhere.settle()
-        write_text(path, self.describe().as_text())
-        self._waiting = False
+        session = self.describe()
+        write_text(path, session.as_text())
+        self._waiting, self._filed = False, session.work
         if self._autosave is not None:
             self._autosave.discard()
         self.controller.state.status = f"Saved {path.name}."
@@ -130,6 +128,8 @@ class SessionKeeper:
     def load(self, path: str | Path) -> None:
         """Open a session file: prompts at once, masks as they are computed again.
 
+        Then work on the image that was never saved by hand is offered.
+
         Raises
         ------
         Sam2Error
@@ -137,7 +137,14 @@ class SessionKeeper:
         """
         session = read_session(path)
         find_image(self.controller, session.image, self._known)
-        restore(self.controller, session, self._known, then=lambda whole: None)
+        image = self.controller.stage.image
+
+        def then(whole: bool) -> None:
+            if self.controller.stage.image is image:
+                self._look_for_offer(session.image.checksum)
+
+        self._filed = session.work
+        restore(self.controller, session, self._known, then)
 
     def accept_offer(self) -> None:
         """Restore the work that was found; more of it is offered next."""
@@ -182,6 +189,8 @@ class SessionKeeper:
         if image is None or labels is None:
             raise ImageError("There is no session to save yet: choose an image.")
         state, record = controller.state, controller.history.record
+        left_out = self.elsewhere.left_out
+        known_sums = {**record.sums.known, **left_out}
         sources = record.journal.sources
         for number, data in sources.unidentified(self._known):
             if not at_once:
@@ -191,7 +200,7 @@ class SessionKeeper:
             refer(image, known),
             {"name": state.model, "sha256": model_hash(state.model)},
             {name: getattr(state, name) for name in SETTINGS},
-            self._labels_as_json(labels),
+            labels_as_json(labels, on_disk(labels), known_sums, len(left_out)),
             record.journal,
             objects_as_json(
                 controller.stage.snapshot(),
@@ -205,21 +214,6 @@ class SessionKeeper:
             ],
             answers_as_json(record.divisions),
         )
-
-    def _labels_as_json(self, labels: Labels) -> dict[str, Any]:
-        """What a session says of its labels."""
-        shape, known = labels.data.shape, self.controller.history.record.sums.known
-        known, left_out = {**known, **self.elsewhere.left_out}, self.elsewhere.left_out
-        sums = sums_as_json(known.get(at, 0) for at in np.ndindex(*shape[:-2]))
-        content = {
-            "name": labels.name,
-            "shape": [int(n) for n in shape],
-            "dtype": str(labels.data.dtype),
-            "checksums": sums,
-        }
-        path = on_disk(labels)
-        content |= {"path": path} if path else {}
-        return content | ({"left_out": len(left_out)} if left_out else {})
 
     # -- saving by itself ---------------------------------------------------------
 
@@ -240,6 +234,10 @@ class SessionKeeper:
             return
         labels, found = self.controller.stage.labels, self._checksums[image]
         assert labels is not None
+        there = autosave is not None and autosave.path.exists()
+        if session.work == self._filed and not there:
+            labels.metadata[METADATA] = session.as_json()
+            return
         if autosave is None:
             autosave = Autosave(self.folder, image.name, found)
             self._autosaves.setdefault(labels, {})[found] = autosave
@@ -339,7 +337,7 @@ class SessionKeeper:
         lacks = self.controller.history.record.lack is not None
         if self._untouched() or (lacks and not self._restoring):
             self._look_for_offer(found)
-        else:
+        elif not self._restoring:
             self.autosave()
 
     def _say_what_lacks(self) -> None:

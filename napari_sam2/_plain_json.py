@@ -32,7 +32,9 @@ def prompts_as_json(prompts: ObjectPrompts) -> dict[str, Any]:
     """Prompts in plain JSON: those of their fields that say something."""
     content = {field.name: getattr(prompts, field.name) for field in fields(prompts)}
     content = {
-        name: value for name, value in content.items() if value not in ((), None)
+        name: _listed(value)
+        for name, value in content.items()
+        if value not in ((), None)
     }
     if "points_xy" in content:
         labels = content.pop("point_labels")
@@ -224,6 +226,11 @@ def key_at(plane: tuple[int, int], content: Mapping[str, Any]) -> Key:
     """The inverse of :func:`place`."""
     position = tuple(int(i) for i in content["position"])
     return Key(plane, position, int(content["object"]))
+
+
+def _listed(value: Any) -> Any:
+    """The inverse of :func:`_frozen`."""
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _frozen(value: Any) -> Any:

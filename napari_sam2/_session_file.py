@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_sam2._image_reference import ImageReference
 from napari_sam2._journal import UNREADABLE, Journal
-from napari_sam2._plain_json import sums_from_json
+from napari_sam2._plain_json import sums_as_json, sums_from_json
 from sam2_core import __version__
 from sam2_core.errors import ImageError
 from sam2_core.registry import find_checkpoint, is_available, model_path
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
-    import numpy as np
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
 FORMAT, VERSION = "napari-sam2 session", 1
@@ -107,6 +110,13 @@ class SessionFile:
         return bool(self.objects or self.checked) or self.journal.worked
 
     @property
+    def work(self) -> tuple[Any, ...]:
+        """What the user has done, to be compared with that of another moment."""
+        steps = list(self.journal.entries)
+        place = self.labels.get("path")
+        return self.objects, self.checked, self.divisions, steps, place
+
+    @property
     def prompt_count(self) -> int:
         """Number of points, shapes and masks that were given."""
         return sum(
@@ -174,8 +184,37 @@ class SessionFile:
             raise ImageError(f"{UNREADABLE}: {error!r}.") from error
 
 
+def labels_as_json(
+    labels: Labels, path: str, known: Mapping[tuple[int, ...], int], left_out: int
+) -> dict[str, Any]:
+    """What a session says of its labels.
+
+    Parameters
+    ----------
+    labels : napari.layers.Labels
+        Where masks are written.
+    path : str
+        Where they live on disk; "" if they are in memory.
+    known : mapping
+        Checksum of every plane that is not empty, by its place.
+    left_out : int
+        Number of planes from elsewhere that the session does not hold.
+    """
+    shape = tuple(int(n) for n in labels.data.shape)
+    content = {
+        "name": labels.name,
+        "shape": list(shape),
+        "dtype": str(labels.data.dtype),
+        "checksums": sums_as_json(known.get(at, 0) for at in np.ndindex(*shape[:-2])),
+    }
+    content |= {"path": path} if path else {}
+    return content | ({"left_out": left_out} if left_out else {})
+
+
 def read_session(path: str | os.PathLike[str]) -> SessionFile:
     """Read a session file.
+
+    Images, and labels on disk, that are not where they were are looked for near it.
 
     Raises
     ------
@@ -189,7 +228,31 @@ def read_session(path: str | os.PathLike[str]) -> SessionFile:
         raise ImageError(f"{path} cannot be read ({reason}).") from error
     except UnicodeDecodeError as error:
         raise ImageError(f"{path} is no session file: it holds no text.") from error
-    return SessionFile.from_text(text)
+    session, file = SessionFile.from_text(text), Path(path)
+    session.image = _moved(session.image, file)
+    sources = session.journal.sources
+    sources.references = [_moved(each, file) for each in sources.references]
+    if "path" in session.labels:
+        session.labels["path"] = _near(session.labels["path"], file)
+    return session
+
+
+def _moved(image: ImageReference, session: Path) -> ImageReference:
+    return replace(image, path=_near(image.path, session))
+
+
+def _near(old: str, session: Path) -> str:
+    """Where a file is that may have moved together with a session.
+
+    Folders above both are looked into as far as one step up and one down.
+    """
+    if not old or Path(old).exists():
+        return old
+    parts = PureWindowsPath(old).parts  # of another computer's paths, too
+    folder = session.absolute().parent
+    tails = (parts[-1:], parts[-2:])
+    places = [up.joinpath(*tail) for up in (folder, folder.parent) for tail in tails]
+    return next((str(place) for place in places if place.exists()), old)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Engine
-from napari_sam2._jobs import JobRunner
+from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._keeping import APART, SessionKeeper
 from napari_sam2._restoring import STOPPED
 from napari_sam2._sharing import leave
@@ -143,6 +143,56 @@ def test_what_was_saved_by_hand_is_not_saved_again(kept, tmp_path):
     stroke(kept, 1)
     kept.keeper.save(tmp_path / "mine")
     assert saved(kept) is None
+
+
+def test_making_tracks_of_what_was_saved_by_hand_is_no_unsaved_work(kept, tmp_path):
+    kept.add_point((3, 30, 50))
+    kept.keeper.save(tmp_path / "mine")
+    kept.tasks.ended.emit("tracks")
+    assert saved(kept) is None
+    kept.add_point((3, 10, 10), object_id=2)
+    assert prompts(saved(kept)) == 2
+
+
+def opened(path, kept, tool):
+    """A session file that was opened in another window."""
+    threads = Stepper()
+    other = tool(STACK, start=threads.start)
+    other.clock = Clock()
+    other.keeper = SessionKeeper(other, kept.keeper.folder, other.clock)
+    other.keeper.load(path)
+    other.clock.tick()
+    threads.run()
+    other.runner._start = run_inline
+    return other
+
+
+def test_a_session_that_was_opened_is_unsaved_work_once_it_is_changed(
+    kept, tool, tmp_path
+):
+    kept.add_point((3, 30, 50))
+    other = opened(kept.keeper.save(tmp_path / "mine"), kept, tool)
+    assert saved(other) is None
+    other.add_point((3, 10, 10), object_id=2)
+    assert prompts(saved(other)) == 2
+
+
+def test_work_done_after_a_session_was_saved_is_offered_when_that_is_opened(
+    kept, tool, tmp_path
+):
+    """Napari crashed meanwhile."""
+    kept.add_point((3, 30, 50))
+    path = kept.keeper.save(tmp_path / "mine")
+    kept.add_point((3, 10, 10), object_id=2)
+    newer = kept.stage.labels.data.copy()
+    saved(kept)
+    kept.keeper._autosave.close()
+    other = opened(path, kept, tool)
+    assert set(np.unique(other.stage.labels.data)) == {0, 1}
+    assert other.keeper.offer.session.prompt_count == 2
+    other.keeper.accept_offer()
+    np.testing.assert_array_equal(other.stage.labels.data, newer)
+    assert other.keeper.offer is None
 
 
 def test_work_that_goes_on_is_left_to_the_end_of_its_job(kept):

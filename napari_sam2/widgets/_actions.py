@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_sam2._objects import Objects
     from napari_sam2._state import SegmentationState
 
-ANSWERED = "Every prompt is answered by itself; the scribble tool is D."
+ANSWERED = "Masks come by themselves; Scribble is D."
 BACK = "The labels are hidden; V shows them again."
 OPTIONS = {
     "writing": WRITING,
@@ -112,7 +112,9 @@ class Actions:
 
     def tell_answered(self) -> None:
         """Say that nothing has to be started; habit of other tools."""
-        self.controller.tasks.rest(ANSWERED)
+        self.controller.tasks.rest()
+        if not self.state.busy:
+            self.state.status += f" {ANSWERED}"
 
     def toggle_labels(self) -> None:
         """Show or hide the labels, and keep the tool in hand."""

@@ -220,7 +220,8 @@ def test_keys_of_other_tools_leave_the_tool_in_hand(opened, qtbot, tool, mode):
     canvas = viewer.window._qt_viewer.canvas.native
     qtbot.keyClick(canvas, Qt.Key_S)
     assert (str(layer.mode), dock.state.tool) == (mode, tool)
-    assert dock.state.status.startswith("Every prompt is answered by itself")
+    told = "Object 1: 1 prompt. Masks come by themselves; Scribble is D."
+    assert dock.state.status == told
     qtbot.keyClick(canvas, Qt.Key_V)
     assert not dock.labels.visible
     assert layer.visible

@@ -27,6 +27,7 @@ NOWHERE = (
 )
 UNSEEN = " {} is hidden: show it to see the mask."
 UNDER = " {} lies above {}: drag it down in the list of layers to see the mask."
+DROPPED = "{} is hidden: show it, or take a tool again."
 FINISH = "Enter or a double click finishes the outline."
 BEGIN = {
     "point": "Click on {} in the image",
@@ -61,6 +62,10 @@ def advice(
         return FINISH
     if unseen := why_unseen(stage.viewer, state, image):
         return unseen
+    active = stage.viewer.layers.selection.active
+    ours = stage.points, stage.shapes
+    if active is not None and active in ours and not active.visible:
+        return DROPPED.format(active.name)
     name = notes.name(object_id)
     if number := stage.count_prompts(object_id):
         if not _is_somewhere(stage, object_id):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam2._layers import current_view, image_shape
-from sam2_core.errors import ImageError
+from sam2_core.errors import ImageError, PromptError
 
 if TYPE_CHECKING:
     import napari.components
     from napari.layers import Image
 
 CHANNELS = frozenset({"c", "ch", "channel", "channels"})
+FLAT = "This image has a single plane; there is nothing to propagate through"
 
 
 def axis_name(image: Image, axis: int) -> str:
@@ -42,6 +43,13 @@ def default_axis(viewer: napari.components.ViewerModel, image: Image) -> int | N
         return _letters(image, axis) in CHANNELS, shape[axis] == 1
 
     return min(others, key=unlikely)
+
+
+def missing_axis(image: Image | None) -> PromptError:
+    """What to say where frames are needed, and no axis leads through any."""
+    if image is not None and image.ndim == 2:
+        return PromptError(f"{FLAT}.")
+    return PromptError("Choose a stack, and under More the axis to follow it along.")
 
 
 def _letters(image: Image, axis: int) -> str:

@@ -9,7 +9,7 @@ from napari.layers import Labels
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_sam2._drawing import is_half_drawn
-from napari_sam2._keys import SHORTCUTS
+from napari_sam2._keys import PROMPT_SHORTCUTS, SHORTCUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,11 +59,14 @@ class Bindings:
         self._stage = stage
         self._strokes = strokes
         self._layers: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._runs = {s: self._make_run(s) for s in SHORTCUTS.values()}
-        for shortcut, run in self._runs.items():
-            viewer.bind_key(shortcut.key, run, overwrite=True)
+        keys = *SHORTCUTS.values(), *PROMPT_SHORTCUTS.values()
+        self._runs = {shortcut: self._make_run(shortcut) for shortcut in keys}
+        for shortcut in SHORTCUTS.values():
+            viewer.bind_key(shortcut.key, self._runs[shortcut], overwrite=True)
         for layer in viewer.layers:
             self._bind(layer)
+        self._bind_prompts()
+        stage.layers_changed.connect(self._bind_prompts)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.mouse_drag_callbacks.append(self._on_press)
 
@@ -92,18 +95,24 @@ class Bindings:
                     del target.keymap[key]
             if isinstance(target, Labels):
                 self._strokes.forget(target)
+        self._stage.layers_changed.disconnect(self._bind_prompts)
         viewer.layers.events.inserted.disconnect(self._on_inserted)
         if self._on_press in viewer.mouse_drag_callbacks:
             viewer.mouse_drag_callbacks.remove(self._on_press)
 
-    def _bind(self, layer: Any) -> None:
-        for shortcut, run in self._runs.items():
+    def _bind(self, layer: Any, shortcuts: Any = SHORTCUTS) -> None:
+        for shortcut in shortcuts.values():
             before = layer.keymap.get(coerce_keybinding(shortcut.key))
             if before is None or before in _RUNS:
-                layer.bind_key(shortcut.key, run, overwrite=True)
+                layer.bind_key(shortcut.key, self._runs[shortcut], overwrite=True)
         self._layers.add(layer)
         if isinstance(layer, Labels):
             self._strokes.watch(layer)
+
+    def _bind_prompts(self) -> None:
+        for layer in (self._stage.points, self._stage.shapes):
+            if layer is not None:
+                self._bind(layer, PROMPT_SHORTCUTS)
 
     def _is_napari_first(self, shortcut: Shortcut, layer: Any) -> bool:
         """Whether the layer keeps its own key now: while something is drawn on it."""

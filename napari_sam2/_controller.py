@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2 import _labels, _layers, _plan, _sharing
-from napari_sam2._axes import default_axis
+from napari_sam2._axes import default_axis, missing_axis
 from napari_sam2._counting import count
 from napari_sam2._free_ids import FreeIds
 from napari_sam2._jobs import LEFT, Runs
@@ -270,7 +270,7 @@ class SegmentController:
         self.ids.count()
         span = _plan.span(self.state, start, stop, direction)
         if self.state.axis is None:
-            raise PromptError("Choose the axis to propagate along first.")
+            raise missing_axis(self.stage.image)
         frames = self.frames()
         limits = _plan.check_range(span[0], span[1], len(frames))
         line = Key(frames.plane, frames.position(0), 0)

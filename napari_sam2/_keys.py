@@ -69,6 +69,14 @@ SHORTCUTS = {
 """All keys. They work whichever layer is selected; while something is drawn on a layer
 of the user's, or painted in the labels, napari's own keys of that layer come first."""
 
+PROMPT_SHORTCUTS = {
+    "answer": Shortcut(
+        "S", "tell_answered", "S", "nothing: every prompt is answered by itself"
+    ),
+    "labels": Shortcut("V", "toggle_labels", "V", "show or hide the labels"),
+}
+"""Keys on the prompt layers alone, where napari's own would put the tool down."""
+
 GESTURES = {
     "click": "positive point, with the point tool; negative while T is switched",
     "Shift + click": "negative point",
@@ -101,6 +109,9 @@ def keys_page() -> str:
         "|---|---|",
     ]
     lines += [f"| {key.text} | {key.does} |" for key in SHORTCUTS.values()]
+    lines += ["", "While a tool is in hand, or a layer of prompts is selected:", ""]
+    lines += ["| key | what it does |", "|---|---|"]
+    lines += [f"| {key.text} | {key.does} |" for key in PROMPT_SHORTCUTS.values()]
     lines += ["", "| mouse | what it does |", "|---|---|"]
     lines += [f"| {gesture} | {does} |" for gesture, does in GESTURES.items()]
     return "\n".join(lines) + "\n"

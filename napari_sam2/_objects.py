@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam2 import _labels, _layers, _screen
+from napari_sam2._axes import missing_axis
 from napari_sam2._clearing import relabel
 from napari_sam2._drawing import finished_rows
 from napari_sam2._images import split_position
@@ -256,7 +257,7 @@ class Objects:
         image, _, _, labels = self.stage.ensure()
         view = _layers.current_view(self.controller.viewer, image)
         if self.state.axis is None:
-            raise PromptError("There is nothing to propagate through.")
+            raise missing_axis(image)
         self._refuse_parts("track all labels")
         with self.controller.steps.attempt("tracking all labels") as step:
             ids = self.controller.starts.adopt_plane(labels, view, step)

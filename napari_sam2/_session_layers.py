@@ -51,13 +51,13 @@ def read_layers(path: str) -> list[LayerData] | list[tuple[None]]:
         ORIGIN: reference,
         SESSION_PATH: str(Path(path).absolute()),
     }
+    _tell_of_next()
     return [(data, attributes, kind)]
 
 
 def _hand_over(path: str, reference: ImageReference) -> bool:
     """Give a session to its image in the viewer in front; False if it is not there."""
     import napari
-    from napari.utils.notifications import show_info
 
     from napari_sam2._image_reference import find_layer
 
@@ -69,9 +69,32 @@ def _hand_over(path: str, reference: ImageReference) -> bool:
         return False
     # A dock hears of it, and takes it out again.
     layer.metadata = {**layer.metadata, SESSION_PATH: str(Path(path).absolute())}
+    _tell(layer)
+    return True
+
+
+def _tell_of_next() -> None:
+    """Look at the next layer, the image of a session, after the docks have."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    inserted = viewer.layers.events.inserted
+
+    def on_inserted(event: Any) -> None:
+        inserted.disconnect(on_inserted)
+        _tell(event.value)
+
+    inserted.connect(on_inserted, position="last")
+
+
+def _tell(layer: Any) -> None:
+    """Ask for a dock, if there is none that has taken the session of an image."""
+    from napari.utils.notifications import show_info
+
     if SESSION_PATH in layer.metadata:
         show_info(f"Open the Segment dock: it brings the session on {layer.name} back.")
-    return True
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

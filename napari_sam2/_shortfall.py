@@ -1,15 +1,17 @@
-"""What of a mask did not get into the labels, in one sentence."""
+"""What of a mask did not get into the labels, or is gone, in one sentence."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam2._layers import plane_index
+from napari_sam2._prompts import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._prompts import ObjectPrompts
     from napari_sam2._state import SegmentationState
+    from napari_sam2._written import Written
 
 NOTHING = (
     "The model found nothing there for {}: click in another place, or draw a box or an "
@@ -28,6 +31,8 @@ KEPT = (
     "Options > {2}."
 )
 LOCKED = "{0} lies in {1}, which is locked: unlock {1} to change it."
+GONE = "Almost nothing of {} is left here: if it is absent, undo, and press H."
+REST = 0.1  # of what was there; other tools end an object by a negative click
 ENOUGH = 0.5  # of a mask; with less the user wonders where the rest is
 
 
@@ -36,6 +41,7 @@ def shortfall(
     masks: PlaneMasks,
     notes: ObjectNotes,
     state: SegmentationState,
+    written: Mapping[Key, Written],
 ) -> str:
     """Why the labels show little of masks that were just written; "" if they do."""
     if labels is None:
@@ -45,6 +51,12 @@ def shortfall(
     here = plane[top : top + masks.ids.shape[0], left : left + masks.ids.shape[1]]
     for object_id, prompts in masks.prompts.items():
         mask = masks.ids == object_id
+        drawn = replace(prompts, start=None)
+        if state.axis is not None and drawn and not drawn.positive:
+            before = written[Key(masks.plane, masks.position, object_id)].before
+            left = (here == object_id).sum()
+            if before is not None and left < REST * before.unpack().sum():
+                return GONE.format(notes.name(object_id))
         if not mask.any():
             if not prompts.positive:
                 continue

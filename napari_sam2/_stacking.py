@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_sam2 import _layers
-from napari_sam2._axes import may_be_time
+from napari_sam2._axes import may_be_time, missing_axis
 from napari_sam2._carrying import Carrying
 from napari_sam2._clearing import among, erase
 from napari_sam2._flags import Flag, find_flags
@@ -285,7 +285,7 @@ class StackTools:
         if frames is None:
             if self.controller.stage.image is not None:
                 self.controller._view()  # in 3D display it says what to do
-            raise PromptError("Choose a stack, and the axis to follow it along.")
+            raise missing_axis(self.controller.stage.image)
         return frames
 
     def _is_nothing(self, object_id: int) -> bool:

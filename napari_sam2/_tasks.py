@@ -313,7 +313,7 @@ class Tasks:
             if isinstance(item, PlaneMasks | Relabelled):
                 count_written(entries, rules)
             if kind == "predict" and isinstance(item, PlaneMasks) and not short:
-                short = shortfall(labels, item, self.notes, self.state)
+                short = shortfall(labels, item, self.notes, self.state, history.written)
             counted = isinstance(item, PlaneMasks | Passed | _replay.Redo)
             if counted and (total or kind == "propagate"):
                 done = self.state.done + (not total or self.state.done < total)

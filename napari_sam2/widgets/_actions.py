@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_sam2._objects import Objects
     from napari_sam2._state import SegmentationState
 
+ANSWERED = "Masks come by themselves; Scribble is D."
+BACK = "The labels are hidden; V shows them again."
 OPTIONS = {
     "writing": WRITING,
     "sees": SEES,
@@ -107,6 +109,19 @@ class Actions:
     def toggle_hover(self) -> None:
         """Switch the preview under the cursor on or off."""
         self.hover.toggle()
+
+    def tell_answered(self) -> None:
+        """Say that nothing has to be started; habit of other tools."""
+        self.controller.tasks.rest()
+        if not self.state.busy:
+            self.state.status += f" {ANSWERED}"
+
+    def toggle_labels(self) -> None:
+        """Show or hide the labels, and keep the tool in hand."""
+        labels = self.controller.stage.labels
+        if labels is not None:
+            labels.visible = not labels.visible
+            self.controller.tasks.rest("" if labels.visible else BACK)
 
     def take_tool(self, tool: str) -> None:
         """Take a tool in hand: point, box, scribble, polygon or lasso."""

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QRangeSlider
 
-from napari_sam2._axes import axis_name
+from napari_sam2._axes import FLAT, axis_name
 from napari_sam2._keys import hint
 from napari_sam2._layers import image_shape
 from napari_sam2._marks import ABSENT, BEGIN, END
@@ -34,7 +34,6 @@ DIRECTION_NAMES = {
     "backward": "Backward",
 }
 NARROW = "QSpinBox { min-width: 0; padding: 1px 4px; }"  # napari's themes: 90 pixels
-FLAT = "This image has a single plane; there is nothing to propagate through"
 
 
 class StackPanel(QGroupBox):

@@ -208,3 +208,29 @@ def test_fields_for_numbers_type_numbers_and_pass_keys_on(opened, qtbot):
     press(qtbot, stop, SHORTCUTS["propagate"])
     assert dock.state.stop == 2
     assert dock.called == ["toggle_polarity", "propagate"]
+
+
+@pytest.mark.parametrize(("tool", "mode"), [("point", "add"), ("box", "add_rectangle")])
+def test_keys_of_other_tools_leave_the_tool_in_hand(opened, qtbot, tool, mode):
+    viewer, dock = opened
+    dock.add_point((2, 10, 10))
+    dock.wait(30)
+    dock.take_tool(tool)
+    layer = viewer.layers.selection.active
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, Qt.Key_S)
+    assert (str(layer.mode), dock.state.tool) == (mode, tool)
+    told = "Object 1: 1 prompt. Masks come by themselves; Scribble is D."
+    assert dock.state.status == told
+    qtbot.keyClick(canvas, Qt.Key_V)
+    assert not dock.labels.visible
+    assert layer.visible
+    assert (str(layer.mode), dock.state.tool) == (mode, tool)
+    assert "hidden" in dock.state.status
+    qtbot.keyClick(canvas, Qt.Key_V)
+    assert dock.labels.visible
+    assert dock.state.status == "Object 1: 1 prompt."
+    image = dock.state.image
+    viewer.layers.selection.active = image
+    qtbot.keyClick(canvas, Qt.Key_V)  # napari's own
+    assert (image.visible, dock.labels.visible) == (False, True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from dock import messages
 from mouse import click
 from qtpy.QtCore import Qt
@@ -125,6 +126,39 @@ def test_a_session_from_the_file_menu_goes_to_the_open_image(
     segment.wait(30)
     np.testing.assert_array_equal(segment.labels.data, made)
     assert [layer for layer in viewer.layers if type(layer) is type(image)] == [image]
+
+
+def test_a_session_that_opens_its_image_asks_for_a_dock_unless_there_is_one(
+    make_napari_viewer, fake, tmp_path
+):
+    tifffile.imwrite(
+        tmp_path / "cells.tif", np.arange(2400, dtype="u2").reshape(40, 60)
+    )
+    viewer = make_napari_viewer()
+    viewer.open(tmp_path / "cells.tif", plugin="napari")
+    segment = open_dock(viewer)
+    segment.wait(30)
+    click(segment.controller.stage.points, (10, 20), viewer)
+    segment.wait(30)
+    file = str(segment.save_session(tmp_path / "work"))
+    viewer.close()
+    for first in (False, True):
+        viewer = make_napari_viewer()
+        if first:
+            segment = open_dock(viewer)
+            segment.wait(30)
+        before = len(messages())
+        viewer.open(file, plugin="napari-sam2")
+        asked = any("Open the Segment dock" in m for m in messages()[before:])
+        assert asked is not first
+        if not first:
+            segment = open_dock(viewer)
+        segment.wait(30)
+        assert segment.labels.data[10, 20] == 1
+        viewer.add_image(np.zeros((5, 5)))  # it is asked once
+        told = [text for text in messages()[before:] if "Segment dock" in text]
+        assert len(told) == (not first)
+        viewer.close()
 
 
 @pytest.mark.skipif(not is_available("sam2_nano"), reason="no bundled weights yet")

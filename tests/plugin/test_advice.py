@@ -122,3 +122,16 @@ def test_an_image_that_cannot_be_segmented_is_told_when_it_is_chosen(tool, data,
     assert said in t.state.status
     assert len(t.stage.points.data) == 0
     assert t.errors == []
+
+
+@pytest.mark.parametrize("name", ["point", "box"])
+def test_a_tool_that_is_dropped_as_its_layer_is_hidden_is_told(tool, name):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    t.stage.activate(name)
+    layer = t.viewer.layers.selection.active
+    layer.visible = False
+    told = f"{layer.name} is hidden: show it, or take a tool again."
+    assert t.state.status == told
+    layer.visible = True
+    assert t.state.status == "Object 1: 1 prompt."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam2._axes import default_axis, may_be_time
+from napari_sam2._axes import default_axis, may_be_time, missing_axis
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,10 @@ def test_only_an_axis_that_is_named_z_is_no_time(name, may):
     assert may_be_time(image, 0) is may
     assert not may_be_time(image, None)
     assert not may_be_time(None, 0)
+
+
+def test_a_missing_axis_can_be_chosen_only_in_a_stack():
+    viewer = ViewerModel()
+    flat, stack = (viewer.add_image(np.zeros(shape)) for shape in ((8, 9), (3, 8, 9)))
+    assert "single plane" in str(missing_axis(flat))
+    assert "axis to follow" in str(missing_axis(stack)) == str(missing_axis(None))

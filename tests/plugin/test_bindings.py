@@ -9,7 +9,7 @@ import pytest
 from napari.utils.key_bindings import KeymapHandler
 
 from napari_sam2._bindings import Bindings
-from napari_sam2._keys import SHORTCUTS
+from napari_sam2._keys import PROMPT_SHORTCUTS, SHORTCUTS
 from napari_sam2._other_strokes import OtherStrokes
 
 SHAPE = (40, 60)
@@ -67,6 +67,17 @@ def test_every_key_works_whichever_layer_is_selected(bound):
     for layer, mode in ((t.stage.points, "add"), (t.stage.shapes, "add_rectangle")):
         layer.mode = mode
         assert press(t, layer, *SHORTCUTS.values()) == names(SHORTCUTS.values())
+
+
+def test_keys_of_prompts_are_for_layers_of_prompts_alone(bound):
+    t = bound
+    keys = PROMPT_SHORTCUTS.values()
+    for layer in (*own_layers(t), t.state.image, t.stage.labels, None):
+        assert press(t, layer, *keys) == [], layer
+    t.viewer.layers.remove(t.stage.points)  # the next one has them as well
+    t.stage.ensure()
+    for layer in (t.stage.points, t.stage.shapes):
+        assert press(t, layer, *keys) == names(keys), layer
 
 
 def test_undo_is_for_what_came_last(bound):

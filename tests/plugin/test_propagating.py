@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import STACK, click, disc, plane
+from fakes import FLAT, STACK, click, disc, plane
 
 from napari_sam2._marks import END, Mark
 from sam2_core import PromptError, Sam2Error
@@ -190,6 +190,14 @@ def test_planes_that_stand_alone(tool, backend):
     assert t.stage.labels.data.any(axis=(1, 2)).tolist() == [i == 3 for i in range(7)]
     with pytest.raises(PromptError, match="axis"):
         t.propagate()
+
+
+def test_a_single_plane_is_not_said_to_lack_a_choice(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    for start in (t.propagate, t.objects.track_all):
+        with pytest.raises(PromptError, match="This image has a single plane"):
+            start()
 
 
 def test_axis_on_display_cannot_be_chosen(tool):

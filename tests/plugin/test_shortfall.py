@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import FLAT, RADIUS, click, disc
+from fakes import FLAT, RADIUS, STACK, click, disc, plane
 
 from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
@@ -77,7 +77,7 @@ def test_what_keeps_the_pixels_is_named(inside):
     masks = PlaneMasks((0, 1), (), ids, {2: ObjectPrompts()})
 
     def said():
-        return shortfall(t.stage.labels, masks, t.notes, t.state)
+        return shortfall(t.stage.labels, masks, t.notes, t.state, {})
 
     assert said() == KEPT
     t.state.update(writing="overwrite", neighbours=True)
@@ -115,6 +115,7 @@ def test_a_mask_that_lies_in_another_as_a_whole_was_found(inside, locked):
             PlaneMasks((0, 1), (), here, prompts=prompts),
             t.notes,
             t.state,
+            {},
         )
         for prompts in (point, box, beside)
     ]
@@ -122,3 +123,17 @@ def test_a_mask_that_lies_in_another_as_a_whole_was_found(inside, locked):
     assert ("locked" in said[0]) == locked
     assert said[0].startswith("Object 2 lies in Object 1, wh")
     assert said[2].startswith("The model found nothing there")
+
+
+@pytest.mark.parametrize(("away", "told"), [(0, True), (RADIUS + 3, False)])
+def test_a_negative_click_that_leaves_nothing_on_a_frame_names_absent(tool, away, told):
+    t = tool(STACK)
+    click(t, 3, 20, 30)
+    t.propagate()
+    before = (plane(t, 5) == 1).sum()
+    t.set_polarity(False)
+    click(t, 5, 20, 32 + away)  # it moves a pixel with every frame
+    left = (plane(t, 5) == 1).sum()
+    assert left == 0 if told else left > before / 2
+    gone = "Almost nothing of Object 1 is left here"
+    assert t.state.status.startswith(gone if told else "Object 1: 2 prompts")

@@ -416,7 +416,7 @@ def test_clearing_an_object_forgets_what_is_known_of_it(stack):
 def test_without_a_stack_there_is_nothing_to_mark(stack):
     t = stack(np.zeros((40, 60), np.float32))
     for ask in (lambda: t.tools.toggle_mark(ABSENT), t.tools.next_uncertain):
-        with pytest.raises(PromptError, match="stack"):
+        with pytest.raises(PromptError, match="single plane"):
             ask()
     assert t.tools.here() is None
     assert t.tools.marks_here() == set()

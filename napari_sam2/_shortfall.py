@@ -53,9 +53,10 @@ def shortfall(
         mask = masks.ids == object_id
         drawn = replace(prompts, start=None)
         if state.axis is not None and drawn and not drawn.positive:
-            before = written[Key(masks.plane, masks.position, object_id)].before
-            left = (here == object_id).sum()
-            if before is not None and left < REST * before.unpack().sum():
+            known = written.get(Key(masks.plane, masks.position, object_id))
+            rest = (here == object_id).sum()
+            before = None if known is None else known.before
+            if before is not None and rest < REST * before.unpack().sum():
                 return GONE.format(notes.name(object_id))
         if not mask.any():
             if not prompts.positive:

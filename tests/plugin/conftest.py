@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fakes import RAMP, FakeBackend
+from fakes import RAMP, STACK, FakeBackend
 from search_fakes import FLAT
 
 if TYPE_CHECKING:
@@ -51,6 +51,19 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
         )
         controller.objects = Objects(controller)
         return heard_with_image(controller, data, **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def stack(tool: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a controller with the tools of a stack."""
+    from napari_sam2._stacking import StackTools
+
+    def make(data: Any = STACK, **kwargs: Any) -> Any:
+        t = tool(data, **kwargs)
+        t.tools = StackTools(t)
+        return t
 
     return make
 

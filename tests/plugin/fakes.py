@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2._facts import Facts
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -291,3 +292,13 @@ def plane(tool, *index):
 def click(tool, *position):
     """Add a point to the layer as napari does it."""
     tool.stage.points.add(np.array([position], float))
+
+
+def filled(tool):
+    """Frames of a stack on which there are any labels."""
+    return np.flatnonzero(tool.stage.labels.data.any((1, 2))).tolist()
+
+
+def facts(area=100, centre=(10.0, 10.0), parts=1, iou=0.9, **more):
+    """What is known of a mask."""
+    return Facts(iou, 1.0, area, centre if area else None, parts, **more)

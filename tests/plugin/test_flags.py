@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from fakes import disc
+from fakes import disc, facts
 
-from napari_sam2._facts import Facts, measure
+from napari_sam2._facts import measure
 from napari_sam2._flags import find_flags
 from napari_sam2._review import Review, least_certain, least_certain_object
 
 SHAPE = (40, 60)
-
-
-def facts(area=100, centre=(10.0, 10.0), parts=1, iou=0.9, **more):
-    return Facts(iou, 1.0, area, centre if area else None, parts, **more)
 
 
 def row(*frames):

@@ -6,12 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fakes import FakeBackend, Stepper, disc
+from fakes import FakeBackend, Stepper, disc, facts
 
 from napari_sam2 import _lineage
-from napari_sam2._divisions import Suspect, divide, find_suspects
+from napari_sam2._divisions import Suspect, divide
 from napari_sam2._engine import Engine
-from napari_sam2._facts import Facts
 from napari_sam2._flags import SPLIT, find_flags
 from napari_sam2._history import History
 from napari_sam2._keeping import SessionKeeper
@@ -30,86 +29,6 @@ from sam2_core import PromptError
 
 SHAPE = (40, 60)
 STACK = np.zeros((7, *SHAPE), np.float32)
-
-
-def facts(area=100, centre=(10.0, 10.0), parts=1):
-    return Facts(0.9, 1.0, area, centre if area else None, parts)
-
-
-def test_two_parts_are_asked_about_once_if_they_stay():
-    steady = {0: facts(), 1: facts(parts=2), 2: facts(parts=2), 3: facts(parts=2)}
-    flaw = {0: facts(), 1: facts(parts=2), 2: facts()}
-    line = {1: steady, 2: flaw}
-    assert find_suspects(line, {}) == [Suspect(1, 1)]
-    assert find_suspects(line, {(1, 1, 0): ()}) == []
-    assert "Cell 1 is in two parts" in Suspect(1, 1).question("Cell {}".format)
-
-
-def test_after_a_no_a_later_split_of_the_object_is_asked_about():
-    parts = dict(enumerate([1, 2, 2, 1, 1, 2, 2]))
-    line = {1: {frame: facts(parts=n) for frame, n in parts.items()}}
-    assert find_suspects(line, {}) == [Suspect(1, 1)]
-    assert find_suspects(line, {(1, 1, 0): ()}) == [Suspect(1, 5)]
-    assert find_suspects(line, {(1, 1, 0): (), (1, 5, 0): ()}) == []
-
-
-def test_an_object_that_appears_beside_a_shrinking_one_is_asked_about():
-    mother = {0: facts(100), 1: facts(100), 2: facts(55)}
-    daughter = {2: facts(50, (12.0, 18.0))}
-    far = {2: facts(50, (12.0, 58.0))}
-    steady = {0: facts(90, (13.0, 20.0)), 2: facts(90)}
-    line = {1: mother, 2: daughter, 3: far, 4: steady}
-    assert find_suspects(line, {}) == [Suspect(1, 2, 2)]
-    said = Suspect(1, 2, 2).reply("Cell {}".format, (2,))
-    assert said == "Cell 2 comes from Cell 1 and begins in frame 2."
-
-
-def test_parts_become_daughters_that_keep_their_sides():
-    class Labels:
-        data = np.zeros((4, *SHAPE), np.uint16)
-
-    for t, (a, b) in enumerate([(20, 34), (18, 36), (24, 32), (16, 40)]):
-        Labels.data[t][disc(SHAPE, a, 20) | disc(SHAPE, b, 20)] = 5
-    # In frame 2 the discs touch: one piece, shared by the nearer centre.
-    items = list(divide(Labels, (1, 2), [(t,) for t in range(4)], 5, (8, 9)))
-    assert len(items) == 4
-    for t, item in enumerate(items):
-        left, right = item.ids == 8, item.ids == 9
-        np.testing.assert_array_equal(left | right, Labels.data[t] == 5)
-        assert left.any()
-        assert right.any()
-        assert np.nonzero(left)[1].max() <= np.nonzero(right)[1].min() + 3
-        assert set(item.prompts) == {5, 8, 9}
-    np.testing.assert_array_equal(items[0].ids == 8, disc(SHAPE, 20, 20))
-    for t in range(2):
-        Labels.data[t] = items[t].ids
-    rest = list(divide(Labels, (1, 2), [(t,) for t in range(4)], 5, (8, 9)))
-    assert [item.position for item in rest] == [(2,), (3,)]
-    for item, as_before in zip(rest, items[2:], strict=True):
-        np.testing.assert_array_equal(item.ids, as_before.ids)
-
-
-def test_on_other_slices_the_daughters_keep_their_sides_whoever_is_there():
-    class Labels:
-        data = np.zeros((3, 4, *SHAPE), np.uint16)
-
-    data, left, right = Labels.data, disc(SHAPE, 15, 20), disc(SHAPE, 45, 20)
-    data[:, 1][:, left | right] = 5
-    data[1:, 0][:, right] = 5  # from the second frame on, and one of them only
-    data[2, 0][left] = 5
-    data[:, 3, 18:23, 10:51] = 5  # not yet in two
-    positions = [(t, z) for z in (1, 0, 3) for t in range(3)]
-    for item in divide(Labels, (2, 3), positions, 5, (8, 9), 3):
-        data[item.position] = item.ids
-    assert not (data == 5).any()
-    one = data[0, 1, 20, 15]
-    other = 17 - one
-    for t, z in ((0, 1), (1, 1), (2, 1), (2, 0)):
-        np.testing.assert_array_equal(data[t, z], one * left + other * right)
-    np.testing.assert_array_equal(data[1, 0], other * right)
-    for t in range(3):
-        assert (data[t, 3, 18:23, 10:30] == one).all()
-        assert (data[t, 3, 18:23, 31:51] == other).all()
 
 
 def pull_apart(t):

@@ -13,6 +13,7 @@ from napari_sam2._facts import measure, moved
 from napari_sam2._hints import XY, Answer, Scores, inner_point
 from napari_sam2._labels import combine
 from napari_sam2._messages import PlaneMasks
+from napari_sam2._prompts import rasterise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_sam2._masks import PackedMask
     from napari_sam2._prompts import Key, ObjectPrompts
 
+ADDS = 0.25  # of an outlined piece, at least, is not in the mask yet
 PART = 2  # times as large is a mask, at least, of which an outline draws a piece
 
 
@@ -63,8 +65,8 @@ def answer(
     points = {"point_coords": coordinates, "point_labels": labels}
     if not prompts.points_xy and prompts.box_xyxy is None and mask is None:
         mask = before
-    elif mask is not None and before is not None and _is_part(mask, before):
-        mask |= before
+    elif prompts.polygons_xy and before is not None:
+        mask = _with_pieces(prompts, before)
     if mask is None:
         result = add(**points, box=prompts.box_array(), shown=before)
     else:
@@ -76,13 +78,31 @@ def answer(
     return result.masks[object_id], Scores(iou, presence)
 
 
+def _with_pieces(
+    prompts: ObjectPrompts, before: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The outlines, with the mask ``before`` them if each of them is a piece of it."""
+    shape = before.shape[0], before.shape[1]
+    drawn, grown = np.zeros(shape, bool), before.copy()
+    every = True
+    for outline in prompts.polygons_xy:
+        piece = rasterise((outline,), shape)
+        every = every and _is_part(piece, grown)
+        drawn |= piece
+        grown |= piece
+    return grown if every else drawn
+
+
 def _is_part(mask: NDArray[np.bool_], before: NDArray[np.bool_]) -> bool:
     """Whether an outline is a missing piece of a mask, and not the object drawn anew.
 
-    It touches the mask, and has less than half its pixels.
+    It touches the mask, has less than half its pixels, and enough of its own that the
+    mask lacks: an outline within a mask draws what is right of it.
     """
-    small = bool(PART * np.count_nonzero(mask) < np.count_nonzero(before))
-    return small and bool((binary_dilation(mask) & before).any())
+    size = np.count_nonzero(mask)
+    small = bool(PART * size < np.count_nonzero(before))
+    adds = bool(np.count_nonzero(mask & ~before) >= ADDS * size)
+    return small and adds and bool((binary_dilation(mask) & before).any())
 
 
 def mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -91,11 +91,11 @@ def is_under(viewer: napari.components.ViewerModel, layer: Any, image: Image) ->
 def lift(
     viewer: napari.components.ViewerModel, image: Image, own: Iterable[Any]
 ) -> None:
-    """Have an image's own layers above it, in this order, where it hides them."""
+    """Have an image's own layers above it, where it hides them: it goes below them."""
     layers = viewer.layers
-    for layer in [*own][::-1]:
-        if layer is not None and is_under(viewer, layer, image):
-            layers.move(layers.index(layer), layers.index(image) + 1)
+    hidden = [each for each in own if is_under(viewer, each, image)]
+    if hidden:
+        layers.move(layers.index(image), min(layers.index(each) for each in hidden))
 
 
 def meet(viewer: napari.components.ViewerModel, a: Any, b: Any) -> bool:

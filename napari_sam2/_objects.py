@@ -302,8 +302,9 @@ class Objects:
     def _beginnings(self, object_id: int) -> set[tuple[Any, Any]]:
         """Plane and position of an object's first mask on each line of frames."""
         ndim = self.stage.ensure()[3].ndim
-        plane = ndim - 2, ndim - 1
-        axis = None if self.state.axis in plane else self.state.axis
+        plane, axis = (ndim - 2, ndim - 1), self.state.axis
+        if axis is None or axis in plane:  # nothing is followed from plane to plane
+            return set()
         firsts: dict[Any, tuple[int, ...]] = {}
         for place in self.ledger.places(object_id):  # in order
             firsts.setdefault(split_position(plane, place, axis)[0], place)
@@ -314,8 +315,9 @@ class Objects:
         (first, *others), labels = ids, self.stage.ensure()[3]
         record = self.controller.history.record
         plane = labels.ndim - 2, labels.ndim - 1
-        places = {place for each in others for place in self.ledger.places(each)}
+        places = {place for each in ids for place in self.ledger.places(each)}
         there = [Key(plane, place, first) for place in places]
+        record.join_marks(others, first, step)
         record.contradict([*prompted, *there], self.state.axis, step)
         record.reunite(ids, step)
 

@@ -243,6 +243,11 @@ def collect(
     return prompts
 
 
+def positive_keys(prompts: Mapping[Key, ObjectPrompts]) -> list[Key]:
+    """Where prompts show an object, and do not only take away from it."""
+    return [key for key, ask in prompts.items() if ask.positive]
+
+
 def keys_of(layer: Points | Shapes) -> list[Key]:
     """Where each prompt of a layer belongs."""
     table, keys = layer.features, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -193,6 +193,14 @@ class Record:
         """Keep the answer to "did it divide?"; () for no."""
         self._answers.setdefault(step, dict(self.divisions))
         self.divisions[key] = daughters
+
+    def join_marks(self, others: Collection[int], first: int, step: Any) -> None:
+        """Objects become one: what is said of each is said of that."""
+        self._marks.setdefault(step, list(self.marks))
+        self.marks.replace(
+            replace(mark, object_id=first) if mark.object_id in others else mark
+            for mark in self.marks
+        )
 
     def reunite(self, object_ids: Collection[int], step: Any) -> None:
         """Objects that become one were not divided from each other."""

@@ -112,7 +112,9 @@ class SessionFile:
     @property
     def work(self) -> tuple[Any, ...]:
         """What the user has done, to be compared with that of another moment."""
-        steps = list(self.journal.entries)
+        steps = [  # what is told of them changes as they go on
+            (entry, entry.written, entry.undone) for entry in self.journal.entries
+        ]
         place = self.labels.get("path")
         return self.objects, self.checked, self.divisions, steps, place
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -50,25 +51,40 @@ class Departed:
 
     def __init__(self) -> None:
         self._known: dict[Any, Companions] = {}
+        self._came: WeakKeyDictionary[Image, Any] = WeakKeyDictionary()
 
     def note(self, layer: Any, companions: Companions | None, present: Any) -> None:
         """A layer was removed; ``companions`` if it was an image that had any."""
         self._known = {
             at: each for at, each in self._known.items() if each.labels in present
         }
-        if companions is not None and (at := _origin(layer)):
-            self._known[at] = companions
+        came = None if companions is None else self._came.get(layer)
+        if companions is not None and came is not None:
+            self._known[came, _layers.place_of(layer)] = companions
 
-    def find(self, image: Image, present: Any) -> Companions:
-        """What waits for an image that has just come; new ones if nothing does."""
-        found = self._known.pop(_origin(image), None)
+    def find(
+        self, image: Image, present: Any, own: Companions | None = None
+    ) -> Companions:
+        """What waits for an image that has just come, unless it has its ``own``."""
+        if image not in self._came:  # before its layer is renamed
+            self._came[image] = _origin(image)
+        if own is not None:
+            return own
+        at = self._came[image], _layers.place_of(image)
+        found = self._known.pop(at, None)
         return Companions() if found is None or found.labels not in present else found
 
 
 def _origin(image: Image) -> Any:
-    """Where an image came from and where it lies; None without a file or sample."""
+    """Where an image came from, and its file as it is; None without one or a sample."""
     told = refer(image)
-    return (told, _layers.place_of(image)) if told.path or told.sample else None
+    if not told.path:
+        return told if told.sample else None
+    try:
+        file = Path(told.path).stat()
+    except OSError:  # not a file, but an address perhaps
+        return told
+    return told, file.st_mtime_ns, file.st_size
 
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()

@@ -32,6 +32,10 @@ KEPT = (
 )
 LOCKED = "{0} lies in {1}, which is locked: unlock {1} to change it."
 GONE = "Almost nothing of {} is left here: if it is absent, undo, and press H."
+NOT_YET = (
+    "There is nothing of {} here yet, so that it counts as absent and is not followed "
+    "beyond: undo, propagate, and take away then."
+)
 REST = 0.1  # of what was there; other tools end an object by a negative click
 ENOUGH = 0.5  # of a mask; with less the user wonders where the rest is
 
@@ -58,6 +62,8 @@ def shortfall(
             before = None if known is None else known.before
             if before is not None and rest < REST * before.unpack().sum():
                 return GONE.format(notes.name(object_id))
+            if before is None and not rest:
+                return NOT_YET.format(notes.name(object_id))
         if not mask.any():
             if not prompts.positive:
                 continue

@@ -15,7 +15,7 @@ from napari_sam2._flags import Flag, find_flags
 from napari_sam2._labels import read_mask
 from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
 from napari_sam2._masks import PackedMask
-from napari_sam2._prompts import Key
+from napari_sam2._prompts import Key, positive_keys
 from napari_sam2._review import least_certain, least_certain_object
 from napari_sam2._spared import tell
 from sam2_core.errors import PromptError, Sam2Error
@@ -380,7 +380,7 @@ class StackTools:
         except Sam2Error:
             return
         axis, step = self.controller.state.axis, self.controller.history.last
-        self.record.contradict(prompts, axis, step)
+        self.record.contradict(positive_keys(prompts), axis, step)
         self._carrying.corrected()
 
     def _on_ended(self, kind: str) -> None:

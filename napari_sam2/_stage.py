@@ -98,14 +98,15 @@ class Stage:
         same = former is not None and one_picture(former, image, present)
         if former is None:
             old, self._gone = self._gone, Companions()
-        waits = old if same else self._departed.find(image, present)
+        waits = self._departed.find(image, present, old if same else None)
         now = self.remembered.setdefault(image, waits)
         self.companions, self.masks = now, now.masks
         there = [layer if layer in present else None for layer in now.layers]
         self._use(*there[:2])
         self._use_labels(there[2])
         if not same and old is not now:
-            self._drop_empty(old)
+            if former is not None:  # layers come and go at once: vispy may crash
+                self._drop_empty(old)
             before = old.labels if former is None else former
             if before is not None and _cover.meet(self.viewer, before, image):
                 _aside.put(old.layers)

@@ -10,7 +10,13 @@ import numpy as np
 from napari_sam2 import _labels, _layers, _plan
 from napari_sam2._ledger import count_labels
 from napari_sam2._masks import PackedMask
-from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts, collect
+from napari_sam2._prompts import (
+    Key,
+    MaskPrompt,
+    ObjectPrompts,
+    collect,
+    positive_keys,
+)
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -209,5 +215,5 @@ class Starts:
             history.note(key, prompts[key], step)
             history.record.journal.note(key, prompts[key], step)
         objects = {key.object_id for key in masks}
-        told = [key for key in prompts if key.object_id in objects]
+        told = [key for key in positive_keys(prompts) if key.object_id in objects]
         history.record.contradict(told, self.steps.state.axis, step)

@@ -294,6 +294,23 @@ def opened(t, path, data=FLAT, name="a"):
         return t.viewer.add_image(data.copy(), name=name)
 
 
+@pytest.mark.parametrize("change", ["renamed", "rewritten"])
+def test_it_is_the_same_image_if_its_file_is_the_same(tool, tmp_path, change):
+    t, path = tool(FLAT + 1), tmp_path / "a.tif"
+    path.write_bytes(b"pixels")
+    image = opened(t, path)
+    t.choose_image(image)
+    click(t, 10, 20)
+    labels = t.stage.labels
+    if change == "renamed":
+        image.name = "my cells"
+    else:
+        path.write_bytes(b"other pixels")
+    t.viewer.layers.remove(image)
+    t.choose_image(opened(t, path))
+    assert (t.stage.labels is labels) is (change == "renamed")
+
+
 @pytest.mark.parametrize("between", [False, True])
 def test_an_image_that_was_removed_and_is_opened_again_has_its_layers(tool, between):
     t = tool(FLAT + 1)

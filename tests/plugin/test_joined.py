@@ -352,3 +352,28 @@ def test_steps_that_are_forgotten_let_go_of_their_pixels(kept, monkeypatch):
     t.next_object()
     gc.collect()
     assert first() is None
+
+
+def test_merged_objects_end_where_it_was_said_of_any_of_them(kept, tmp_path):
+    t = kept()
+    pair(t)
+    at(t, 4)
+    t.tools.toggle_mark(END, 1)
+    at(t, 6)
+    t.tools.toggle_mark(END, 2)
+    t.objects.merge([1, 2])
+    # Up to frame 6 there is something of it; that it ends at 4 does not hold.
+    assert [(m.object_id, m.position, m.kind) for m in t.tools.record.marks] == [
+        (1, (6,), END)
+    ]
+    t.propagate("both")
+    assert not t.stage.labels.data[7:].any()
+    assert t.stage.labels.data[5].any()
+    merged = t.stage.labels.data.copy()
+    np.testing.assert_array_equal(repeat(t, tmp_path / "merged"), merged)
+    t.undo()
+    t.undo()
+    assert {(m.object_id, m.position) for m in t.tools.record.marks} == {
+        (1, (4,)),
+        (2, (6,)),
+    }

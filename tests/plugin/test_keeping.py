@@ -514,3 +514,15 @@ def test_work_that_cannot_be_saved_by_itself_is_told_once(kept):
     stroke(kept, 3)
     assert acts(saved(kept)) == ["paint"] * 4
     assert len(warnings()) == before + 1
+
+
+def test_what_changes_of_a_step_after_a_save_is_unsaved_work(kept, tmp_path):
+    kept.add_point((2, 30, 50))
+    kept.propagate("both")
+    kept.undo()
+    kept.keeper.save(tmp_path / "mine")
+    assert saved(kept) is None
+    kept.redo()
+    content = saved(kept)
+    assert done(kept)[-1] == "propagate"
+    assert not any(step.get("undone") for step in content["steps"])

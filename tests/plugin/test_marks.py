@@ -271,3 +271,22 @@ def test_the_only_mask_that_was_marked_away_comes_back(stack):
     assert t.tools.toggle_mark(ABSENT)
     assert not t.stage.labels.data.any()
     assert not t.tools.toggle_mark(ABSENT)
+
+
+@pytest.mark.parametrize("kind", ["lasso", "click"])
+def test_what_only_takes_away_denies_no_mark(stack, kind):
+    t = stack()
+    t.add_point((1, 10, 20))
+    t.propagate("both")
+    t.viewer.dims.set_current_step(0, 4)
+    t.tools.toggle_mark(END)
+    assert filled(t) == [0, 1, 2, 3, 4]
+    if kind == "lasso":
+        t.add_shapes([[(6, 0, 22), (6, 0, 59), (6, 39, 22)]], "polygon", positive=False)
+    else:
+        t.add_point((6, 10, 22), positive=False)
+    assert [mark.kind for mark in t.tools.record.marks] == [END]
+    t.propagate("both")
+    assert {0, 1, 2, 3} <= set(filled(t)) <= {0, 1, 2, 3, 4}
+    t.add_point((6, 10, 25))
+    assert list(t.tools.record.marks) == []

@@ -174,12 +174,42 @@ def test_an_outline_of_a_piece_adds_to_a_followed_mask(tool, corners, adds):
     np.testing.assert_array_equal(labels, before)
 
 
-def test_cutting_where_nothing_is_shown_leaves_nothing_there(tool):
+def test_several_outlines_of_pieces_all_add_to_a_followed_mask(tool):
     t = tool(STACK)
     t.add_point((3, 10, 20))
-    t.add_shapes([[(5, 0, 22), (5, 0, 59), (5, 39, 22)]], "polygon", positive=False)
+    t.propagate("both")
+    labels, before = t.stage.labels.data, t.stage.labels.data[5] == 1
+    pieces = np.zeros(before.shape, bool)
+    for left in (26, 31, 36):  # together more than half of the mask
+        t.add_shapes([outline(8, left, 12, left + 5)], "polygon")
+        pieces[8:13, left : left + 6] = True
+        np.testing.assert_array_equal(labels[5] == 1, before | pieces)
+    assert 2 * (pieces & ~before).sum() > before.sum()
+
+
+def test_an_outline_within_a_followed_mask_draws_what_is_right_of_it(tool):
+    t = tool(STACK)
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    before = t.stage.labels.data[5] == 1
+    t.add_shapes([outline(8, 20, 11, 24)], "polygon")
+    assert before[8:12, 20:25].all()
+    assert before.sum() > 2 * 20
+    assert (t.stage.labels.data[5] == 1).sum() == 20
+    assert (t.stage.labels.data[5, 8:12, 20:25] == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["lasso", "click"])
+def test_taking_away_where_nothing_is_yet_is_told(tool, kind):
+    t = tool(STACK)
+    t.add_point((3, 10, 20))
+    if kind == "lasso":
+        t.add_shapes([[(5, 0, 22), (5, 0, 59), (5, 39, 22)]], "polygon", positive=False)
+    else:
+        t.add_point((5, 10, 22), positive=False)
     assert t.errors == []
     assert t.stage.labels.data.any((1, 2)).tolist() == [i == 3 for i in range(7)]
+    assert "There is nothing of Object 1 here yet" in t.state.status
 
 
 def test_planes_that_stand_alone(tool, backend):

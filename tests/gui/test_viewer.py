@@ -12,6 +12,7 @@ from dock import messages
 from mouse import click
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
+from tifffile import imwrite
 
 from sam2_core.registry import is_available
 
@@ -198,6 +199,32 @@ def test_two_lines_of_the_status_are_seen_whole(make_napari_viewer, fake, qtbot)
 
     qtbot.waitUntil(is_whole, timeout=5000)
     assert message.geometry() == before  # nothing jumps
+
+
+def test_one_of_two_images_that_were_removed_is_opened_again(
+    make_napari_viewer, fake, qtbot, tmp_path
+):
+    paths = [tmp_path / f"{name}.tif" for name in "ab"]
+    for number, path in enumerate(paths):
+        imwrite(path, np.random.default_rng(number).integers(0, 99, (40, 60), np.uint8))
+    viewer = make_napari_viewer(show=True)
+    segment = None
+    for path in paths:
+        (image,) = viewer.open(path, plugin="napari")
+        segment = segment or open_dock(viewer)
+        segment.choose_image(image)
+        segment.add_point((20, 30))
+        segment.wait(30)
+    first = next(layer for layer in viewer.layers if layer.name == "SAM2 labels")
+    for name in "ab":
+        viewer.layers.remove(name)
+        segment.wait(30)
+        qtbot.wait(200)
+    (image,) = viewer.open(paths[0], plugin="napari")
+    qtbot.waitUntil(lambda: viewer.layers.index(image) < viewer.layers.index(first))
+    qtbot.wait(300)  # it is drawn; vispy has crashed here
+    assert segment.labels is first
+    assert first.visible
 
 
 @pytest.mark.parametrize("names", [("Segment", "Automatic"), ("Automatic", "Segment")])

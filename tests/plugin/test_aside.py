@@ -298,7 +298,7 @@ def opened(t, path, data=FLAT, name="a"):
 def test_it_is_the_same_image_if_its_file_is_the_same(tool, tmp_path, change):
     t, path = tool(FLAT + 1), tmp_path / "a.tif"
     path.write_bytes(b"pixels")
-    image = opened(t, path)
+    image = opened(t, str(path))
     t.choose_image(image)
     click(t, 10, 20)
     labels = t.stage.labels
@@ -307,7 +307,7 @@ def test_it_is_the_same_image_if_its_file_is_the_same(tool, tmp_path, change):
     else:
         path.write_bytes(b"other pixels")
     t.viewer.layers.remove(image)
-    t.choose_image(opened(t, path))
+    t.choose_image(opened(t, str(path)))
     assert (t.stage.labels is labels) is (change == "renamed")
 
 

@@ -59,9 +59,12 @@ def at_home_alone() -> None:
     os.environ["NAPARI_SAM2_HOME"] = tempfile.mkdtemp(dir=HOME.name)
 
 
-def open_window(sample: str, dock: str = "Segment") -> tuple[napari.Viewer, object]:
+def open_window(
+    sample: str, dock: str = "Segment", alone: bool = True
+) -> tuple[napari.Viewer, object]:
     """A window of 1600 x 1000 with a sample image and a dock."""
-    at_home_alone()
+    if alone:
+        at_home_alone()
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1600, 1000)
     viewer.open_sample("napari-sam2", sample)

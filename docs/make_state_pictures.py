@@ -148,7 +148,7 @@ def picture_offer() -> None:
         path.write_bytes(content)
         for lock in path.parent.glob("*.lock"):
             lock.unlink()
-    viewer, segment = open_window("nuclei")
+    viewer, segment = open_window("nuclei", alone=False)
     segment.wait(900)
     save(viewer, "state_offer.png")
     segment.keeper.discard_offer()

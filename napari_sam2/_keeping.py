@@ -242,7 +242,8 @@ class SessionKeeper:
             autosave = Autosave(self.folder, image.name, found)
             self._autosaves.setdefault(labels, {})[found] = autosave
             self._open.append(autosave)
-        self._say_what_failed(autosave)
+        if failure := autosave.unsaid():
+            self._warn(failure)
         content = session.as_json()
         labels.metadata[METADATA] = content
         autosave.write(content)
@@ -344,14 +345,11 @@ class SessionKeeper:
         """A dock that was closed has told nobody."""
         lack = self.controller.history.record.lack
         if lack is not None and not self._restoring:
-            self.controller.state.status = lack.text
-            show_warning(lack.text)
+            self._warn(lack.text)
 
-    def _say_what_failed(self, autosave: Autosave) -> None:
-        text = autosave.unsaid()
-        if text:
-            self.controller.state.status = text
-            show_warning(text)
+    def _warn(self, text: str) -> None:
+        self.controller.state.status = text
+        show_warning(text)
 
     def _look_for_offer(self, found: str) -> None:
         self._let_go()

@@ -310,13 +310,18 @@ def test_the_keys_after_n_are_for_the_object_that_n_tells_of(stack, qtbot, backe
     assert [mark.object_id for mark in w.tools.record.marks] == [1]
 
 
-def test_show_goes_to_the_object_that_the_question_is_about(stack, qtbot, backend):
-    w = stack(axis="t")
-    press(qtbot, w.stack.propagate)
+def part(w):
+    """Have object 1 in two parts from frame 5 on, as far as is known."""
     line = w.tools.line()[1]
     parted = [((1, 2), (t,), 1, replace(line[t], parts=2)) for t in (5, 6)]
     w.tools.record.review.put(parted)
     w.tools.refresh()
+
+
+def test_show_goes_to_the_object_that_the_question_is_about(stack, qtbot, backend):
+    w = stack(axis="t")
+    press(qtbot, w.stack.propagate)
+    part(w)
     key(w, "M")
     assert w.object_id == 2
     press(qtbot, w.review.show_it)
@@ -335,10 +340,7 @@ def test_the_question_calls_objects_by_name_and_answers_are_told(
 ):
     w = stack(axis="t")
     press(qtbot, w.stack.propagate)
-    line = w.tools.line()[1]
-    parted = [((1, 2), (t,), 1, replace(line[t], parts=2)) for t in (5, 6)]
-    w.tools.record.review.put(parted)
-    w.tools.refresh()
+    part(w)
     w.objects.rename(1, "mother")
     question = "mother is in two parts from frame 5. Did it divide?"
     assert w.review.question.text() == question

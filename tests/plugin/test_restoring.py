@@ -301,12 +301,18 @@ def test_no_prompts_are_made_of_labels_that_are_there_in_part(going, what):
     t.objects.merge([1, 2]) if what == "merge" else t.objects.track_all()
 
 
+def stroke(t, label):
+    """Paint on a frame that is not restored yet; returns the layer."""
+    labels = t.stage.labels
+    labels.mode, labels.brush_size = "paint", 3
+    labels.paint((4, 20, 5), label)
+    return labels
+
+
 def test_a_stroke_meanwhile_is_no_defect_of_the_session(going):
     t = going
     begin(t, 1)
-    labels = t.stage.labels
-    labels.mode, labels.brush_size = "paint", 3
-    labels.paint((4, 20, 5), 7)
+    labels = stroke(t, 7)
     t.threads.run()
     assert "not those that were saved" not in t.state.status
     assert t.history.record.lack is None
@@ -318,9 +324,7 @@ def test_a_stroke_meanwhile_is_told_as_it_was_done(going, tmp_path):
     """Painted before its mask had come, it is nothing that the mask has to spare."""
     t = going
     begin(t, 1)
-    labels = t.stage.labels
-    labels.mode, labels.brush_size = "paint", 3
-    labels.paint((4, 20, 5), 1)
+    labels = stroke(t, 1)
     t.threads.run()
     assert labels.data[4, 20, 5] == 1
     assert_told(t, labels, tmp_path / "1")

@@ -15,11 +15,12 @@ import argparse
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtTest import QTest
 
 from napari_sam2.demo import CLICKS_XY, FRAME
 
@@ -31,7 +32,9 @@ TARGETS = {"p99": 50.0, "longest": 150.0}  # ms, while the model works
 ALONE = (
     "nothing going on",
     "napari alone, moving the slider",
+    "opening the dock",
     "idle plugin, moving the slider",
+    "its layers, dock closed, moving it",
 )
 
 
@@ -111,7 +114,15 @@ def main() -> None:
 
     results[ALONE[1]] = only_move()
 
-    _, segment = viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+    opened: list[Any] = []
+
+    def open_dock() -> None:
+        opened[:] = viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")
+        QTimer.singleShot(50, lambda: opened.append("painted"))
+
+    QTimer.singleShot(50, open_dock)
+    results[ALONE[2]] = ticker.run(lambda: "painted" in opened)
+    segment = opened[1]
     runner, state = segment.runner, segment.state
     results["loading torch and the model"] = ticker.run(lambda: not runner.busy)
 
@@ -131,20 +142,27 @@ def main() -> None:
     results["clicks"] = ticker.run(lambda: not left and not runner.busy)
     timer.stop()
 
-    results[ALONE[2]] = only_move()
+    results[ALONE[3]] = only_move()
 
     state.update(start=FRAME - half, stop=FRAME + half - 1)
     segment.propagate("both")
     timer = moving()
     results["propagation, moving the slider"] = ticker.run(lambda: not runner.busy)
     timer.stop()
+
+    shown = [layer.visible for layer in viewer.layers]
+    viewer.window.remove_dock_widget(opened[0])
+    QTest.qWait(500)  # closing shows the layers again that it had hidden
+    for layer, was in zip(viewer.layers, shown, strict=True):
+        layer.visible = was
+    results[ALONE[4]] = only_move()
     viewer.close()
 
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; late by, in ms:")
     names = list(next(iter(results.values())))
-    print(f"{'':32}" + "".join(f"{name:>20}" for name in names))
+    print(f"{'':36}" + "".join(f"{name:>20}" for name in names))
     for phase, values in results.items():
-        print(f"{phase:32}" + "".join(f"{values[name]:>20}" for name in names))
+        print(f"{phase:36}" + "".join(f"{values[name]:>20}" for name in names))
     working = [v for k, v in results.items() if k not in ALONE]
     for name, target in TARGETS.items():
         for kind in (name, f"own {name}"):

@@ -9,7 +9,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2._torch_libraries import preload
+from napari_sam2._torch_libraries import loading
 from sam2_core.errors import Sam2Error
 from sam2_core.registry import CHECKPOINTS, find_checkpoint, is_available
 
@@ -35,12 +35,12 @@ class Sam2Backend:
 
     def load_model(self, name: str, device: str, preset: str = "") -> Any:
         """A trained network on a device; CheckpointError if it is not here."""
-        preload()
-        from sam2_core.models import load_model
-        from sam2_core.presets import find_preset
+        with loading():
+            from sam2_core.models import load_model
+            from sam2_core.presets import find_preset
 
-        dtype = find_preset(preset).dtype if preset else "auto"
-        return load_model(name, device=device, dtype=dtype)
+            dtype = find_preset(preset).dtype if preset else "auto"
+            return load_model(name, device=device, dtype=dtype)
 
     def predictor(self, model: Any) -> Predictor:
         """A predictor for single planes."""
@@ -89,10 +89,10 @@ class Sam2Backend:
 
     def devices(self) -> list[str]:
         """Devices of this computer, "auto" first. Loads torch."""
-        preload()
-        from sam2_core.devices import available_devices
+        with loading():
+            from sam2_core.devices import available_devices
 
-        return ["auto", *available_devices()]
+            return ["auto", *available_devices()]
 
     def missing(self) -> dict[str, int]:
         """Models that need a download, with their size in bytes (0: bundled, lost)."""

@@ -110,7 +110,8 @@ def _covers(
     viewer: napari.components.ViewerModel, image: Image, at: NDArray[Any], alone: bool
 ) -> Iterator[Image]:
     """Images that hide a place of another, the topmost first."""
-    for layer in reversed(viewer.layers[viewer.layers.index(image) + 1 :]):
+    layers = list(viewer.layers)  # a slice of napari's own list is costly: it connects
+    for layer in reversed(layers[layers.index(image) + 1 :]):
         if not _is_opaque(layer) or not _reaches(viewer, layer, image, at):
             continue
         if alone or not coincide(layer, image):

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # In the order in which torch itself has them loaded; most of the time goes into the
 # second one.
@@ -43,3 +49,23 @@ def preload() -> list[Path]:
         if path.exists() and dlopen(os.fsencode(path), os.RTLD_NOW | scope):
             loaded.append(path)
     return loaded
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Load torch and a model inside, without Python searching all memory for garbage.
+
+    The 200,000 objects that come with torch have Python look through everything of
+    napari twice, with its lock held: the window stands still for 0.3 s each time. They
+    are counted among what is old afterwards, or the next click would pay for them.
+    """
+    preload()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()
+        if enabled:
+            gc.enable()

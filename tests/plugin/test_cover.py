@@ -81,6 +81,14 @@ def test_what_is_shown_is_seen(two):
     assert not is_refused(t, 30, 40)
 
 
+def test_asking_copies_no_list_of_layers(two, monkeypatch):
+    def refuse(*args):
+        pytest.fail("a copy of napari's list connects to every event: 20 ms a click")
+
+    monkeypatch.setattr(type(two.viewer.layers), "__newlike__", refuse)
+    assert is_refused(two, 30, 40)
+
+
 def test_scripts_prompt_what_they_like(two):
     two.add_point((30, 40))
     assert (two.stage.labels.data == 2).any()

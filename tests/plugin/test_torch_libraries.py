@@ -49,6 +49,35 @@ assert preload() == []
 """
 
 
+COLLECTIONS = """
+import gc, sys
+from napari_sam2._torch_libraries import loading
+
+held = [[n] for n in range(300_000)]  # as much as napari has
+gc.collect()
+seen = []
+gc.callbacks.append(lambda phase, info: seen.append((phase, info["generation"])))
+with loading():
+    import torch
+    assert not gc.isenabled()
+assert seen == [] and gc.isenabled() and gc.get_freeze_count() == 0, seen
+more = [[n] for n in range(20_000)]  # a click
+assert ("start", 0) in seen or sys.version_info >= (3, 14)
+assert ("start", 2) not in seen, seen
+gc.disable()
+with loading():
+    pass
+assert not gc.isenabled()
+"""
+
+
+def test_no_search_for_garbage_holds_up_the_window_while_torch_is_loaded():
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTIONS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has other ways")
 def test_libraries_load_while_other_threads_run_and_torch_is_content():
     done = subprocess.run(

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_sam2._asking import (
     answer,
+    changed_about,
     mask_box,
     mask_logits,
     placed,
@@ -326,7 +327,7 @@ class Engine:
                 )
             best = int(np.argmax(prediction.scores))
             mask, score = prediction.masks[best], float(prediction.scores[best])
-            return mask.astype(bool), Scores(score)
+            return changed_about(mask.astype(bool), prompts), Scores(score)
 
         found, scores = without_leak(ask, prompts, near, key.object_id)
         return placed(plane_masks(key, found, prompts, scores), told, frames.corner)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEventLoop, QSize
+from qtpy.QtCore import QEventLoop, QSize, Qt
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -210,6 +210,9 @@ class AutomaticWidget(QWidget):
     def _lay_out(self) -> None:
         self.setObjectName("napari-sam2-automatic")
         self.status.setWordWrap(True)
+        self.status.setIndent(0)
+        self.status.setAlignment(Qt.AlignLeft | Qt.AlignTop)
+        self.status.setContentsMargins(12, 0, 4, 2)  # as in the other dock
         self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
         content = QWidget()
         column = QVBoxLayout(content)

@@ -10,18 +10,18 @@ import numpy as np
 from scipy.ndimage import binary_dilation, label
 
 from napari_sam2._facts import measure, moved
-from napari_sam2._hints import XY, Answer, Scores, inner_point
+from napari_sam2._hints import XY, Answer, Scores, inner_point, spots
 from napari_sam2._labels import combine
+from napari_sam2._masks import PackedMask
 from napari_sam2._messages import PlaneMasks
-from napari_sam2._prompts import rasterise
+from napari_sam2._prompts import MaskPrompt, ObjectPrompts, rasterise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam2._masks import PackedMask
-    from napari_sam2._prompts import Key, ObjectPrompts
+    from napari_sam2._prompts import Key
 
 ADDS = 0.25  # of an outlined piece, at least, is not in the mask yet
 PART = 2  # times as large is a mask, at least, of which an outline draws a piece
@@ -58,6 +58,10 @@ def answer(
     none, they correct what the labels have ``shown`` before them. Outlines that cut
     off, and nothing else, leave the rest of that; outlines of a part of it add to it.
     """
+    rest = replace(prompts, polygons_xy=())
+    if prompts.polygons_xy and rest.positive:
+        told = index, object_id, rest, shape
+        prompts = grown(prompts, answer(session, *told, negative, shown)[0])
     coordinates, labels = point_arrays(prompts, negative)
     before = None if shown is None else shown.unpack()
     mask, add = prompts.mask(shape), partial(session.add_prompts, index, object_id)
@@ -67,7 +71,8 @@ def answer(
     if not prompts.points_xy and prompts.box_xyxy is None and mask is None:
         mask = before
     elif prompts.polygons_xy and before is not None:
-        mask = _with_pieces(prompts, before)
+        pieces = _with_pieces(prompts, before)
+        mask = mask if pieces is None else pieces
     if mask is None:
         result = add(**points, box=prompts.box_array(), shown=before)
     else:
@@ -107,31 +112,59 @@ def changed_about(
     return np.where(np.isin(pieces, [*meant - {0}]), found, before)
 
 
+def grown(prompts: ObjectPrompts, before: NDArray[np.bool_]) -> ObjectPrompts:
+    """Prompts with missing pieces as the user drew them.
+
+    Parameters
+    ----------
+    prompts : ObjectPrompts
+        With outlines.
+    before : (H, W) bool array
+        The answer to all of them but the outlines.
+
+    Returns
+    -------
+    ObjectPrompts
+        ``before`` with the outlines, if these are pieces of it, takes their place; it
+        is the answer, unless a negative point corrects a piece.
+    """
+    mask = _with_pieces(prompts, before)
+    if mask is None:
+        return prompts
+    rest = replace(prompts, polygons_xy=(), start=None)
+    wrong = any((mask & ~before)[spot] for spot in spots(rest, before.shape, 0))
+    answers = ObjectPrompts() if wrong else rest
+    return replace(rest, start=MaskPrompt(PackedMask.of(mask), answers))
+
+
 def _with_pieces(
     prompts: ObjectPrompts, before: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """The outlines, with the mask ``before`` them if each of them is a piece of it."""
-    shape = before.shape[0], before.shape[1]
-    drawn, grown = np.zeros(shape, bool), before.copy()
-    every = True
+) -> NDArray[np.bool_] | None:
+    """A mask with the outlines; None if they are not all pieces that it lacks."""
+    shape, mask = (before.shape[0], before.shape[1]), before.copy()
     for outline in prompts.polygons_xy:
         piece = rasterise((outline,), shape)
-        every = every and _is_part(piece, grown)
-        drawn |= piece
-        grown |= piece
-    return grown if every else drawn
+        if prompts.start is None and not _is_part(piece, mask, prompts):
+            return None
+        mask |= piece
+    return mask
 
 
-def _is_part(mask: NDArray[np.bool_], before: NDArray[np.bool_]) -> bool:
+def _is_part(
+    mask: NDArray[np.bool_], before: NDArray[np.bool_], prompts: ObjectPrompts
+) -> bool:
     """Whether an outline is a missing piece of a mask, and not the object drawn anew.
 
-    It touches the mask, has less than half its pixels, and enough of its own that the
-    mask lacks: an outline within a mask draws what is right of it.
+    It touches the mask, and either leaves out a positive point, or has less than half
+    the mask's pixels, and enough of its own that the mask lacks: an outline within a
+    mask draws what is right of it.
     """
+    if not (binary_dilation(mask) & before).any():
+        return False
     size = np.count_nonzero(mask)
     small = bool(PART * size < np.count_nonzero(before))
     adds = bool(np.count_nonzero(mask & ~before) >= ADDS * size)
-    return small and adds and bool((binary_dilation(mask) & before).any())
+    return (small and adds) or not all(mask[at] for at in spots(prompts, mask.shape))
 
 
 def mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ import numpy as np
 from napari_sam2._asking import (
     answer,
     changed_about,
+    grown,
     mask_box,
     mask_logits,
     placed,
@@ -22,13 +23,7 @@ from napari_sam2._asking import (
     point_arrays,
 )
 from napari_sam2._following import Plan, follow
-from napari_sam2._glimpses import (
-    Choices,
-    Glimpse,
-    choices,
-    is_ambiguous,
-    time_click,
-)
+from napari_sam2._glimpses import Choices, Glimpse, choices, is_ambiguous, time_click
 from napari_sam2._hints import XY, Answer, Scores, without_leak
 from napari_sam2._images import LayerFrames, split_position
 from napari_sam2._messages import Choice, Found, Loaded, PlaneMasks, Say, Took
@@ -301,6 +296,10 @@ class Engine:
             x0, y0, x1, y1 = frames.region
             prompts = excerpt(told, frames.region)
             near = None if near is None else near[y0:y1, x0:x1]
+        rest = replace(told, polygons_xy=())
+        if prompts.polygons_xy and rest.positive:
+            before = self._predict_one(key, rest, frames, others)
+            prompts = grown(prompts, before.ids == key.object_id)
         if prompts.answer is not None:
             answer = plane_masks(key, prompts.answer.unpack(), prompts, Scores())
             return placed(answer, told, frames.corner)

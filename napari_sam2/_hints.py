@@ -98,27 +98,29 @@ def _points_in(leak: NDArray[np.bool_], others: NDArray[np.integer]) -> list[XY]
 
 def _covers(mask: NDArray[np.bool_], prompts: ObjectPrompts) -> bool:
     """Whether a mask holds all positive clicks, or anything where there are none."""
-    return bool(mask.any()) and all(mask[spot] for spot in _spots(prompts, mask.shape))
+    return bool(mask.any()) and all(mask[spot] for spot in spots(prompts, mask.shape))
 
 
 def _part(mask: NDArray[np.bool_], prompts: ObjectPrompts) -> NDArray[np.bool_]:
     """Pieces of a mask with a positive click on them; all if there is no such piece."""
     from scipy.ndimage import label
 
-    spots = [spot for spot in _spots(prompts, mask.shape) if mask[spot]]
-    if not spots:
+    clicked = [spot for spot in spots(prompts, mask.shape) if mask[spot]]
+    if not clicked:
         return mask
     pieces, count = label(mask)
     if count < 2:
         return mask
-    return np.isin(pieces, [pieces[spot] for spot in spots])
+    return np.isin(pieces, [pieces[spot] for spot in clicked])
 
 
-def _spots(prompts: ObjectPrompts, shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """(row, column) of the positive clicks."""
-    spots = []
-    for (x, y), positive in zip(prompts.points_xy, prompts.point_labels, strict=True):
-        if positive:
+def spots(
+    prompts: ObjectPrompts, shape: tuple[int, ...], polarity: int = 1
+) -> list[tuple[int, int]]:
+    """(row, column) of the positive clicks, or of the negative ones (0)."""
+    found = []
+    for (x, y), label in zip(prompts.points_xy, prompts.point_labels, strict=True):
+        if label == polarity:
             row = min(max(round(y), 0), shape[0] - 1)
-            spots.append((row, min(max(round(x), 0), shape[1] - 1)))
-    return spots
+            found.append((row, min(max(round(x), 0), shape[1] - 1)))
+    return found

@@ -17,7 +17,7 @@ from napari_sam2._preview import Preview
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
 from napari_sam2._search_tasks import SearchTasks
-from napari_sam2._sharing import belong, history_of, labels_of
+from napari_sam2._sharing import belong, history_of, labels_of, used_for
 from napari_sam2._sight import Sight
 from sam2_core.errors import CheckpointError, ImageError
 
@@ -79,7 +79,7 @@ class AutomaticController:
         self.sight = Sight(viewer, self.state)
         self._searched: Searched | None = None
         self._limits_for = ""  # model that the limits of IoU and stability suit
-        self._wants_new = False  # the user has asked for a new labels layer
+        self._told = False  # by the user, which labels to add to
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -91,7 +91,7 @@ class AutomaticController:
             return
         self.runner.cancel("search")
         self.discard()
-        self._wants_new = False
+        self._told = False
         self.state.update(
             image=image, labels=None if image is None else self._own(image)
         )
@@ -103,7 +103,7 @@ class AutomaticController:
         image = self.state.image
         if labels is not None and image is not None:
             labels = fitting(self.viewer, labels, image)
-        self._wants_new = labels is None
+        self._told = True
         self._use_labels(labels)
 
     def choose_model(self, name: str | None = None, device: str | None = None) -> None:
@@ -153,6 +153,7 @@ class AutomaticController:
             part, self.state.points_per_side, self.state.crop_layers
         )
 
+        self._follow_dock(image)
         model = self.state.model
 
         def found(item: Candidates) -> str:
@@ -227,6 +228,7 @@ class AutomaticController:
         searched = self._searched
         if searched is None:
             raise ImageError("Find objects first, then add them to the labels.")
+        self._follow_dock(searched.image)
         chosen = self._chosen(searched)
         if not chosen.numbers:
             raise ImageError("No candidate passes; move the sliders first.")
@@ -344,7 +346,10 @@ class AutomaticController:
         self.refresh()
 
     def _own(self, image: Image) -> Labels | None:
-        """The newest layer of the plugin's that may be the image's."""
+        """Those that a dock uses for the image, else the newest of the plugin's."""
+        used = used_for(image, self.viewer.layers)
+        if used is not None:
+            return used
         for layer in labels_of(image, self.viewer.layers):
             if layer.name.startswith(_layers.LABELS_NAME):
                 return layer
@@ -354,7 +359,7 @@ class AutomaticController:
         labels = _layers.new_labels(image)
         belong(labels, image)
         _layers.add_aside(self.viewer, labels)
-        self._wants_new = False
+        self._told = False
         self.state.labels = labels
         return labels
 
@@ -367,9 +372,13 @@ class AutomaticController:
     def _on_inserted(self, _: Any) -> None:
         """Labels that another dock makes for the image are those to add to."""
         image, missing = self.state.image, self.state.labels is None
-        if image is None or not missing or self._wants_new:
-            return
-        if (labels := self._own(image)) is not None:
+        if image is not None and missing:
+            self._follow_dock(image)
+
+    def _follow_dock(self, image: Image) -> None:
+        """Add to the labels in use for the image, unless others were chosen."""
+        labels = None if self._told else self._own(image)
+        if labels is not None and labels is not self.state.labels:
             self._use_labels(labels)
 
     def _on_removed(self, event: Any) -> None:
@@ -377,6 +386,7 @@ class AutomaticController:
         if layer is image:
             self.choose_image(None)
         elif layer is self.state.labels:
+            self._told = False
             self._use_labels(None if image is None else self._own(image))
         elif layer is self.preview.layer:
             self.discard()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from napari_sam2 import _layers
 from napari_sam2._channels import one_picture
@@ -89,6 +89,7 @@ def _origin(image: Image) -> Any:
 
 _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
 _IMAGES: WeakKeyDictionary[Labels, WeakSet[Image]] = WeakKeyDictionary()
+_USED: WeakKeyDictionary[Image, ref[Labels]] = WeakKeyDictionary()  # last
 _LEFT: WeakKeyDictionary[Image, Companions] = WeakKeyDictionary()
 
 
@@ -106,8 +107,21 @@ def share(labels: Labels | None, history: History) -> None:
 
 
 def belong(labels: Labels, image: Image) -> None:
-    """From now on these are labels of this image."""
+    """From now on these are labels of this image, and those in use for it."""
     _IMAGES.setdefault(labels, WeakSet()).add(image)
+    _USED[image] = ref(labels)
+
+
+def used_for(image: Image, present: Sequence[Any]) -> Labels | None:
+    """Labels that a dock has used last for an image, or for a channel of its picture.
+
+    None if there are none among the layers ``present``.
+    """
+    fit = labels_of(image, present)
+    others = (one for one in [*_USED] if one is not image)
+    pictures = (one for one in others if one_picture(one, image, present))
+    used = (_USED[one]() for one in (image, *pictures) if one in _USED)
+    return next((labels for labels in used if labels in fit), None)
 
 
 def labels_of(image: Image, present: Sequence[Any]) -> list[Labels]:

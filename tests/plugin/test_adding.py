@@ -180,6 +180,45 @@ def test_new_labels_that_were_asked_for_are_not_the_other_dock_s(automatic, tool
     assert not t.stage.labels.data[LARGE | THREAD].any()
 
 
+def test_labels_that_are_chosen_in_the_other_dock_are_added_to(automatic, tool):
+    a = automatic()
+    t = beside(a, tool)
+    t.choose_image(a.state.image)
+    t.prepare()
+    begun = t.stage.labels
+    assert a.state.labels is begun
+    theirs = a.viewer.add_labels(LARGE.astype(np.uint8) * 7, name="cellpose")
+    t.choose_labels(theirs)
+    a.search()
+    assert a.state.labels is theirs
+    a.add_to_labels()
+    assert not begun.data.any()
+    assert (theirs.data[LARGE] == 7).all()
+    assert (theirs.data[THREAD] > 7).all()
+    t.choose_labels(begun)
+    a.choose_labels(theirs)  # said here, it counts here
+    a.search()
+    assert a.state.labels is theirs
+
+
+def test_a_dock_that_is_opened_later_adds_to_the_labels_in_use(automatic, tool):
+    a = automatic(None)
+    t = beside(a, tool)
+    image = a.viewer.add_image(FLAT)
+    t.choose_image(image)
+    t.prepare()
+    theirs = a.viewer.add_labels(np.zeros(SHAPE, np.uint8), name="cellpose")
+    t.choose_labels(theirs)
+    a.choose_image(image)
+    assert a.state.labels is theirs
+    a.search()
+    other = a.viewer.add_labels(np.zeros(SHAPE, np.uint8), name="stardist")
+    t.choose_labels(other)
+    a.add_to_labels()
+    assert not theirs.data.any()
+    assert other.data[LARGE].all()
+
+
 def test_labels_that_the_other_dock_makes_for_another_image_are_not_taken(
     automatic, tool
 ):

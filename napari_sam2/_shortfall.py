@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._layers import plane_index
-from napari_sam2._prompts import Key
+from napari_sam2._prompts import Key, rasterise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,10 @@ GONE = "Almost nothing of {} is left here: if it is absent, undo, and press H."
 NOT_YET = (
     "There is nothing of {} here yet, so that it counts as absent and is not followed "
     "beyond: undo, propagate, and take away then."
+)
+CUT = (
+    "A negative outline keeps {} out of there: undo it, or delete it from the shapes "
+    "with napari's arrow."
 )
 REST = 0.1  # of what was there; other tools end an object by a negative click
 ENOUGH = 0.5  # of a mask; with less the user wonders where the rest is
@@ -64,6 +68,8 @@ def shortfall(
                 return GONE.format(notes.name(object_id))
             if before is None and not rest:
                 return NOT_YET.format(notes.name(object_id))
+        if _is_cut_off(plane, prompts, object_id):
+            return CUT.format(notes.name(object_id))
         if not mask.any():
             if not prompts.positive:
                 continue
@@ -87,6 +93,15 @@ def shortfall(
         only = state.writing == "overwrite"  # else that is what keeps them
         return KEPT.format(*names, "Stay out of neighbours" if only else "Other labels")
     return ""
+
+
+def _is_cut_off(plane: NDArray[Any], prompts: ObjectPrompts, object_id: int) -> bool:
+    """Whether the last point is positive, and denied by an outline that cuts off."""
+    if not prompts.cuts_xy or not prompts.point_labels or not prompts.point_labels[-1]:
+        return False
+    last = [prompts.points_xy[-1]]
+    cut = rasterise(prompts.cuts_xy, (plane.shape[0], plane.shape[1]))
+    return bool(_labels_at(cut, last)[0] and _labels_at(plane, last)[0] != object_id)
 
 
 def _clicked(plane: NDArray[Any], prompts: ObjectPrompts) -> int:

@@ -137,3 +137,19 @@ def test_a_negative_click_that_leaves_nothing_on_a_frame_names_absent(tool, away
     assert left == 0 if told else left > before / 2
     gone = "Almost nothing of Object 1 is left here"
     assert t.state.status.startswith(gone if told else "Object 1: 2 prompts")
+
+
+def test_a_click_where_the_object_was_cut_off_is_told(tool):
+    t = tool(FLAT)
+    click(t, 20, 30)
+    t.add_shapes([[(10, 33), (10, 50), (30, 50), (30, 33)]], "polygon", positive=False)
+    click(t, 20, 27)
+    assert t.state.status == "Object 1: 3 prompts."
+    click(t, 20, 40)
+    assert not plane(t)[20, 40]
+    assert t.state.status == (
+        "A negative outline keeps Object 1 out of there: undo it, or delete it from "
+        "the shapes with napari's arrow."
+    )
+    click(t, 20, 24)
+    assert t.state.status == "Object 1: 5 prompts."

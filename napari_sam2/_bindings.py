@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from napari_sam2._other_strokes import OtherStrokes
     from napari_sam2._stage import Stage
 
-AT_REST = (
-    "pan_zoom",
-    "transform",
-    "pick",
-)  # modes of a layer in which nothing is drawn
+AT_REST = "pan_zoom", "transform", "pick"  # modes in which nothing is drawn
 _RUNS: weakref.WeakSet[Any] = weakref.WeakSet()  # what keys are bound to, by any dock
 
 

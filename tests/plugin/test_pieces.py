@@ -81,3 +81,13 @@ def test_an_outlined_piece_adds_to_a_mask_clicked_in_a_stack(tool):
     t.add_shapes([[(3, *corner) for corner in PIECE]], "polygon")
     assert t.errors == []
     np.testing.assert_array_equal(t.stage.labels.data[3] > 0, before | DRAWN)
+
+
+def test_an_outline_in_a_blank_image_is_drawn_whatever_was_clicked(
+    flat, backend, monkeypatch
+):
+    flat.add_point((20, 30))
+    monkeypatch.setattr(backend, "blank", lambda frames, index: "nothing to see")
+    flat.add_shapes([PIECE], "polygon")
+    assert flat.errors == []
+    assert (plane(flat) > 0)[DRAWN].mean() > 0.8

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from napari_sam2._divisions import Answers, joined, without
 from napari_sam2._facts import measure, measure_labels
 from napari_sam2._journal import Journal
 from napari_sam2._marks import ABSENT, Mark, Marks
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from napari_sam2._prompts import Key
 
 
-Answers: TypeAlias = dict[tuple[int, int, int], tuple[int, ...]]
 Frame: TypeAlias = tuple[Plane, Position]
 
 
@@ -184,6 +184,7 @@ class Record:
         if what == "both" and step is not None:
             self._marks.setdefault(step, list(self.marks))
             self.marks.drop(object_id)
+            self._have(without(self.divisions, object_id), step)
         if what != "prompts":
             self._remember(step, self.review.forget(object_id))
 
@@ -191,22 +192,16 @@ class Record:
         self, key: tuple[int, int, int], daughters: tuple[int, ...], step: Any
     ) -> None:
         """Keep the answer to "did it divide?"; () for no."""
-        self._answers.setdefault(step, dict(self.divisions))
-        self.divisions[key] = daughters
+        self._have({**self.divisions, key: daughters}, step)
 
-    def join_marks(self, others: Collection[int], first: int, step: Any) -> None:
+    def join(self, others: Collection[int], first: int, step: Any) -> None:
         """Objects become one: what is said of each is said of that."""
         self._marks.setdefault(step, list(self.marks))
         self.marks.replace(
             replace(mark, object_id=first) if mark.object_id in others else mark
             for mark in self.marks
         )
-
-    def reunite(self, object_ids: Collection[int], step: Any) -> None:
-        """Objects that become one were not divided from each other."""
-        for key, daughters in list(self.divisions.items()):
-            if daughters and {key[0], *daughters} <= set(object_ids):
-                self.answer(key, (), step)
+        self._have(joined(self.divisions, others, first), step)
 
     def flip(self, step: Any, undone: bool) -> None:
         """A step of the history was undone, or done again."""
@@ -225,6 +220,11 @@ class Record:
                 self.review.check(*frame, True)
             else:
                 self.review.doubt(*frame)
+
+    def _have(self, answers: Answers, step: Any) -> None:
+        if answers != self.divisions:
+            self._answers.setdefault(step, self.divisions)
+            self.divisions = answers
 
     def _remember(self, step: Any, facts: list[Fact]) -> None:
         if step is not None and facts:

@@ -83,20 +83,21 @@ def lineages(
     for (parent, frame, _), born in divisions.items():
         if born:
             families.setdefault((parent, frame), set()).update(born)
+    begins = {int(i): times[labels == i].min() for i in np.unique(labels)}
     going = {parent: parent for parent, _ in families}  # its track, up to a division
     for (parent, frame), daughters in sorted(families.items()):
         mother = going[parent]
         own = tracks == mother
-        if not (own & (times < frame)).any():
+        # Napari wants no others in a graph; who was there before was not born then.
+        daughters = {i for i in daughters - {parent} if begins.get(i, -1) >= frame}
+        if not daughters or not (own & (times < frame)).any():
             continue
         rest = own & (times >= frame)
         if rest.any():
             going[parent] = int(tracks.max()) + 1
             tracks[rest] = going[parent]
             graph[going[parent]] = [mother]
-        for daughter in sorted(daughters - {parent}):
-            if (labels == daughter).any():  # napari wants no others in a graph
-                graph[daughter] = [mother]
+        graph.update({daughter: [mother] for daughter in sorted(daughters)})
     return tracks, graph
 
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeBackend, Stepper, disc, facts
 
 from napari_sam2 import _lineage
-from napari_sam2._divisions import Suspect, divide
+from napari_sam2._divisions import Suspect, divide, joined, without
 from napari_sam2._engine import Engine
 from napari_sam2._flags import SPLIT, find_flags
 from napari_sam2._history import History
@@ -360,6 +360,37 @@ def test_tracks_layer_with_the_division_as_graph(lapse):
     lapse.lineage.make_tracks()
     names = [layer.name for layer in lapse.viewer.layers]
     assert names.count("SAM2 tracks") == 1
+
+
+@pytest.mark.parametrize("how", ["delete", "merge"])
+def test_the_number_of_a_daughter_that_went_is_nobodys_daughter(lapse, how):
+    lapse.lineage.answer(lapse.lineage.suspects()[0], divided=True)
+    divided = dict(lapse.history.record.divisions)
+    assert divided == {(1, 3, 0): (2, 3)}
+    if how == "delete":
+        lapse.objects.delete([3])
+    else:
+        lapse.objects.merge([2, 3])
+    assert lapse.history.record.divisions == {(1, 3, 0): (2,)}
+    lapse.add_point((4, 5, 50), object_id=3)  # another cell
+    lapse.lineage.make_tracks()
+    assert {k: list(v) for k, v in lapse.lineage.tracks.graph.items()} == {2: [1]}
+    lapse.undo()
+    lapse.undo()
+    assert lapse.history.record.divisions == divided
+    lapse.redo()
+    lapse.objects.delete([2])
+    assert lapse.history.record.divisions == {}
+
+
+def test_answers_are_those_of_the_objects_that_are_left():
+    answers = {(1, 3, 0): (4, 5), (1, 3, 2): (2,), (2, 6, 5): (), (5, 7, 0): (8, 9)}
+    assert without(answers, 4) == {**answers, (1, 3, 0): (5,)}
+    assert without(answers, 2) == {(1, 3, 0): (4, 5), (5, 7, 0): (8, 9)}
+    assert without(answers, 5) == {(1, 3, 0): (4,), (1, 3, 2): (2,)}
+    into_mother = {(1, 3, 0): (4, 5), (1, 6, 5): (), (5, 7, 0): (8, 9)}
+    assert joined(answers, [2], 1) == into_mother
+    assert joined({(1, 3, 0): (4, 5)}, [4, 5], 1) == {(1, 3, 0): ()}
 
 
 def test_tracks_of_a_dock_that_was_closed_are_replaced(lapse):

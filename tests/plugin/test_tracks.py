@@ -34,3 +34,10 @@ def test_a_mother_that_goes_on_as_a_daughter_ends_at_the_division():
     tracks, graph = lineages(rows, answers)
     assert tracks.tolist() == [1] * 3 + [5] * 3 + [6] * 3 + [2, 3, 4]
     assert graph == {2: [1], 5: [1], 3: [5], 4: [5], 6: [5]}
+
+
+def test_what_was_there_before_a_division_was_not_born_then():
+    rows = np.array([[1, 0], [1, 1], [1, 2], [2, 0], [2, 1], [2, 2]], float)
+    tracks, graph = lineages(rows, {(1, 1, 2): (2,)})
+    assert tracks.tolist() == [1, 1, 1, 2, 2, 2]
+    assert graph == {}

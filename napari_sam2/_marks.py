@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from napari_sam2._prompts import Key
 
 ABSENT, BEGIN, END = "absent", "begins", "ends"
+FILL = "Mark {}; propagate to fill the frames."
+BEYOND = {
+    ABSENT: "",
+    BEGIN: "; it has no masks before",
+    END: "; it has no masks beyond",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -37,6 +43,13 @@ class Mark:
     plane: tuple[int, int]
     position: tuple[int, ...]
     kind: str
+
+    def told(self, name: str, index: int, moved: bool) -> str:
+        """What was said, on which frame, to the user, who calls the object so."""
+        if moved:
+            return FILL.format("moved")
+        said = "is absent" if self.kind == ABSENT else self.kind
+        return f"{name} {said} on frame {index}{BEYOND.get(self.kind, '')}."
 
 
 @dataclass(frozen=True)

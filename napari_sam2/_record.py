@@ -194,6 +194,11 @@ class Record:
         """Keep the answer to "did it divide?"; () for no."""
         self._have({**self.divisions, key: daughters}, step)
 
+    @property
+    def divided(self) -> set[tuple[int, int]]:
+        """Objects that divided, and the first frames with their daughters."""
+        return {key[:2] for key, daughters in self.divisions.items() if daughters}
+
     def join(self, others: Collection[int], first: int, step: Any) -> None:
         """Objects become one: what is said of each is said of that."""
         self._marks.setdefault(step, list(self.marks))

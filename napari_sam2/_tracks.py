@@ -133,3 +133,26 @@ def make_tracks(
         colormaps_dict={"label": labels.colormap},
         **place,
     )
+
+
+def write_tracks(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a tracks layer as a table, CSV: napari itself has no writer for it.
+
+    A row per object and frame: track, t, place in pixels, features such as the label,
+    and the tracks that this one comes out of.
+    """
+    import pandas as pd
+
+    places = ["z", "y", "x"][-(data.shape[1] - 2) :]
+    table = pd.DataFrame(data, columns=["track_id", "t", *places])
+    table = table.astype({"track_id": int, "t": int})
+    for name, values in dict(attributes.get("features", {})).items():
+        if name not in table:
+            table[name] = np.asarray(values)
+    graph = attributes.get("graph", {})
+    parents = {track: np.atleast_1d(graph[track]) for track in graph}
+    table["parents"] = [
+        " ".join(map(str, parents.get(i, ()))) for i in table["track_id"]
+    ]
+    table.to_csv(path, index=False)
+    return [path]

@@ -162,11 +162,14 @@ class Record:
         """Set or take away a mark; returns whether it is set now.
 
         An object that begins or ends on a frame is on it, as on those on which prompts
-        have ``shown`` it along an axis: marks that deny that go.
+        have ``shown`` it along an axis: marks that deny that go, and so do those of the
+        same kind beyond it.
         """
         self._marks.setdefault(step, list(self.marks))
         if shown and mark.kind != ABSENT and mark not in self.marks:
+            shown = list(shown)
             self.marks.contradict([*shown, mark], axis)
+            self.marks.supersede(mark, shown, axis)
         return self.marks.toggle(mark)
 
     def contradict(self, keys: Iterable[Any], axis: int | None, step: Any) -> None:

@@ -179,7 +179,7 @@ class StackTools:
         controller.starts.drop(denied, step)
         controller.starts.keep(first, step)
         controller.steps.look()
-        said, shown = len(self.record.marks), set(prompted.values()).difference(denied)
+        said, shown = set(self.record.marks), set(prompted.values()).difference(denied)
         on = self.record.mark(mark, step, shown, frames.axis)
         if on:
             forward = kind != BEGIN and not before
@@ -192,9 +192,9 @@ class StackTools:
                     there = among(beyond, review, ledger, frames, object_id)
                 return [frames.position(index) for index in there]
 
-            moved = len(self.record.marks) <= said
-            name = controller.notes.name(object_id)
-            then = partial(controller.tasks.rest, mark.told(name, here, moved))
+            gone = said.difference(self.record.marks)
+            text = mark.told(controller.notes.name(object_id), frames, beyond, gone)
+            then = partial(controller.tasks.rest, text)
             erase(controller.tasks, view.plane, cut, object_id, step, then)
         else:
             controller.state.status = FILL.format("removed")

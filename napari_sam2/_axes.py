@@ -49,6 +49,8 @@ def missing_axis(image: Image | None) -> PromptError:
     """What to say where frames are needed, and no axis leads through any."""
     if image is not None and image.ndim == 2:
         return PromptError(f"{FLAT}.")
+    if image is None:
+        return PromptError("Open an image and choose it in the Segment dock.")
     return PromptError("Choose a stack, and under More the axis to follow it along.")
 
 

@@ -14,12 +14,13 @@ from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_sam2._facts import Facts
 
+Answers: TypeAlias = dict[tuple[int, int, int], tuple[int, ...]]
 Halves: TypeAlias = "tuple[NDArray[np.bool_], NDArray[np.bool_]]"
 
 SHRINKS = 0.75  # a mother that goes on as one daughter loses at least a quarter
@@ -70,6 +71,29 @@ class Suspect:
             )
         names = " and ".join(name(i) for i in daughters)
         return f"{name(self.parent)} is {names} from frame {self.frame} on."
+
+
+def without(answers: Answers, object_id: int) -> Answers:
+    """Answers that stay when an object is deleted: its number may be another's next."""
+    left = {}
+    for key, daughters in answers.items():
+        others = tuple(i for i in daughters if i != object_id)
+        if object_id not in (key[0], key[2]) and (others or not daughters):
+            left[key] = others
+    return left
+
+
+def joined(answers: Answers, others: Collection[int], first: int) -> Answers:
+    """Answers when objects become one, the ``first``: no mother is her own daughter."""
+    names = dict.fromkeys(others, first)
+    left = Answers()
+    for (parent, frame, daughter), daughters in answers.items():
+        mother, asked = names.get(parent, parent), names.get(daughter, daughter)
+        if mother != asked:
+            born = dict.fromkeys(names.get(i, i) for i in daughters)
+            born.pop(mother, None)
+            left[mother, frame, asked] = tuple(born)
+    return left
 
 
 def find_suspects(

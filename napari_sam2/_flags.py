@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from napari_sam2._facts import Facts
 
@@ -45,7 +45,9 @@ class Flag:
 
 
 def find_flags(
-    line: Mapping[int, Mapping[int, Facts]], in_time: bool = True
+    line: Mapping[int, Mapping[int, Facts]],
+    in_time: bool = True,
+    divided: Collection[tuple[int, int]] = (),
 ) -> list[Flag]:
     """Everything suspicious along a line of frames, in the order of frames.
 
@@ -56,11 +58,14 @@ def find_flags(
         the step over it. What the user prompted or marked is never flagged.
     in_time : bool
         Whether the line may run through time: in space nothing divides.
+    divided : collection of (int, int)
+        Objects, and frames from which on they are daughters: these tell why one shrank.
     """
     found: list[Flag] = []
     for object_id, row in line.items():
         for before, after, frame in _steps(row):
-            found += _of_one(object_id, before, after, frame, in_time)
+            if (object_id, frame) not in divided:
+                found += _of_one(object_id, before, after, frame, in_time)
             found += _merged(object_id, before, after, frame)
     found += _swaps(line)
     return sorted(found, key=lambda flag: (flag.frame, flag.object_id, flag.kind))

@@ -215,7 +215,7 @@ class LineageTools:
         self.tracks = tracks
         add_aside(viewer, tracks)
         number = len(np.unique(tracks.data[:, 0]))
-        self.controller.state.status = f"{number} tracks."
+        self.controller.state.status = f"{number} track{'s' * (number > 1)}."
 
 
 def _replaces(tracks: Tracks, layer: Layer) -> bool:

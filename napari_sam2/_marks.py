@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from napari_sam2._prompts import Key
 
 ABSENT, BEGIN, END = "absent", "begins", "ends"
+FILL = "Mark {}; propagate to fill the frames."
+BEYOND = {
+    ABSENT: "",
+    BEGIN: "; it has no masks before",
+    END: "; it has no masks beyond",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -37,6 +43,21 @@ class Mark:
     plane: tuple[int, int]
     position: tuple[int, ...]
     kind: str
+
+    def told(
+        self, name: str, frames: LayerFrames, beyond: range, gone: Iterable[Mark]
+    ) -> str:
+        """What was said, on which frame, to the user, who calls the object so.
+
+        Its masks ``beyond`` go; if any of the marks that are ``gone`` was nearer, there
+        are frames to fill.
+        """
+        marks = (self, *gone)
+        index, *others = (index_on(frames, m.plane, m.position) for m in marks)
+        if not {*others} <= {*beyond}:
+            return FILL.format("moved")
+        said = "is absent" if self.kind == ABSENT else self.kind
+        return f"{name} {said} on frame {index}{BEYOND.get(self.kind, '')}."
 
 
 @dataclass(frozen=True)
@@ -124,6 +145,22 @@ class Marks:
             return max(there) <= index or index < min(there)
 
         self.replace(mark for mark in self._marks if holds(mark))
+
+    def supersede(self, mark: Mark, shown: Iterable[Key], axis: int | None) -> None:
+        """A first or last frame is said anew, nearer: those farther out go.
+
+        ``shown`` are prompts of the object; the end before the first is a beginning.
+        """
+        line, index = _on_line(mark, axis)
+        prompted = [i for at, i in (_on_line(key, axis) for key in shown) if at == line]
+        back = mark.kind == BEGIN or index < min(prompted, default=index)
+
+        def beyond(other: Mark) -> bool:
+            at, there = _on_line(other, axis)
+            far = there < index if back else there > index
+            return far and at == line and other.kind == mark.kind
+
+        self.replace(other for other in self._marks if not beyond(other))
 
     def bounds(
         self, frames: LayerFrames, firsts: Mapping[int, int]

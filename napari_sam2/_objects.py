@@ -317,9 +317,8 @@ class Objects:
         plane = labels.ndim - 2, labels.ndim - 1
         places = {place for each in ids for place in self.ledger.places(each)}
         there = [Key(plane, place, first) for place in places]
-        record.join_marks(others, first, step)
+        record.join(others, first, step)
         record.contradict([*prompted, *there], self.state.axis, step)
-        record.reunite(ids, step)
 
     def _forget(self, object_id: int, what: str, into: int, step: Any) -> None:
         history = self.controller.history

@@ -50,3 +50,16 @@ def fitting(
     _layers.add_aside(viewer, stack)
     labels.visible = False
     return stack
+
+
+def where_it_went(
+    viewer: napari.components.ViewerModel, labels: Labels, stack: Labels
+) -> str:
+    """What to say when labels of one frame have gone into those of a stack."""
+    view = _layers.current_view(viewer, stack)
+    frame = ", ".join(str(i) for i in view.position[: stack.ndim - labels.ndim])
+    return (
+        f"The labels of {labels.name!r}, which is hidden now, are on frame {frame} of "
+        f"{stack.name!r}; if that is not theirs, go there and choose {labels.name!r} "
+        "again."
+    )

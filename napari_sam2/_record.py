@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from napari_sam2._divisions import Answers, joined, without
 from napari_sam2._facts import measure, measure_labels
 from napari_sam2._journal import Journal
 from napari_sam2._marks import ABSENT, Mark, Marks
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from napari_sam2._prompts import Key
 
 
-Answers: TypeAlias = dict[tuple[int, int, int], tuple[int, ...]]
 Frame: TypeAlias = tuple[Plane, Position]
 
 
@@ -162,11 +162,14 @@ class Record:
         """Set or take away a mark; returns whether it is set now.
 
         An object that begins or ends on a frame is on it, as on those on which prompts
-        have ``shown`` it along an axis: marks that deny that go.
+        have ``shown`` it along an axis: marks that deny that go, and so do those of the
+        same kind beyond it.
         """
         self._marks.setdefault(step, list(self.marks))
         if shown and mark.kind != ABSENT and mark not in self.marks:
+            shown = list(shown)
             self.marks.contradict([*shown, mark], axis)
+            self.marks.supersede(mark, shown, axis)
         return self.marks.toggle(mark)
 
     def contradict(self, keys: Iterable[Any], axis: int | None, step: Any) -> None:
@@ -184,6 +187,7 @@ class Record:
         if what == "both" and step is not None:
             self._marks.setdefault(step, list(self.marks))
             self.marks.drop(object_id)
+            self._have(without(self.divisions, object_id), step)
         if what != "prompts":
             self._remember(step, self.review.forget(object_id))
 
@@ -191,22 +195,21 @@ class Record:
         self, key: tuple[int, int, int], daughters: tuple[int, ...], step: Any
     ) -> None:
         """Keep the answer to "did it divide?"; () for no."""
-        self._answers.setdefault(step, dict(self.divisions))
-        self.divisions[key] = daughters
+        self._have({**self.divisions, key: daughters}, step)
 
-    def join_marks(self, others: Collection[int], first: int, step: Any) -> None:
+    @property
+    def divided(self) -> set[tuple[int, int]]:
+        """Objects that divided, and the first frames with their daughters."""
+        return {key[:2] for key, daughters in self.divisions.items() if daughters}
+
+    def join(self, others: Collection[int], first: int, step: Any) -> None:
         """Objects become one: what is said of each is said of that."""
         self._marks.setdefault(step, list(self.marks))
         self.marks.replace(
             replace(mark, object_id=first) if mark.object_id in others else mark
             for mark in self.marks
         )
-
-    def reunite(self, object_ids: Collection[int], step: Any) -> None:
-        """Objects that become one were not divided from each other."""
-        for key, daughters in list(self.divisions.items()):
-            if daughters and {key[0], *daughters} <= set(object_ids):
-                self.answer(key, (), step)
+        self._have(joined(self.divisions, others, first), step)
 
     def flip(self, step: Any, undone: bool) -> None:
         """A step of the history was undone, or done again."""
@@ -225,6 +228,11 @@ class Record:
                 self.review.check(*frame, True)
             else:
                 self.review.doubt(*frame)
+
+    def _have(self, answers: Answers, step: Any) -> None:
+        if answers != self.divisions:
+            self._answers.setdefault(step, self.divisions)
+            self.divisions = answers
 
     def _remember(self, step: Any, facts: list[Fact]) -> None:
         if step is not None and facts:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam2._record import Answers
+    from napari_sam2._divisions import Answers
 
 OF_A_SHAPE = ("type", "xy", "negative")
 OWN = ("polarity", "object_id", "plane")  # columns that have a place of their own

@@ -216,9 +216,10 @@ def or_go_on(stage: Stage, history: History, ledger: Ledger, axis: int | None) -
     for layer in reversed(stage.viewer.layers):
         if type(layer).__name__ != "Labels" or layer in stage._made:
             continue
-        if is_one_frame(layer, image) or not _layers.why_not_labels(layer, image):
-            where = "under Image and model to go on with its labels"
-            return f", or choose {layer.name!r} {where}"
+        one = is_one_frame(layer, image)
+        if one or not _layers.why_not_labels(layer, image):
+            where = "under Image and model" + ", on its own frame," * one
+            return f", or choose {layer.name!r} {where} to go on with its labels"
     return ""
 
 

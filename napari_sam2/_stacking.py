@@ -13,7 +13,7 @@ from napari_sam2._carrying import Carrying
 from napari_sam2._clearing import among, erase
 from napari_sam2._flags import Flag, find_flags
 from napari_sam2._labels import read_mask
-from napari_sam2._marks import ABSENT, BEGIN, END, Mark, index_on
+from napari_sam2._marks import ABSENT, BEGIN, END, FILL, Mark, index_on
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import Key, positive_keys
 from napari_sam2._review import least_certain, least_certain_object
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 DIMS = ("current_step", "order", "ndisplay")
-FILL = "Mark {}; propagate to fill the frames."
 QUICK = 10_000  # masks; beyond, a click does not look through all of them again
 
 
@@ -180,7 +179,7 @@ class StackTools:
         controller.starts.drop(denied, step)
         controller.starts.keep(first, step)
         controller.steps.look()
-        said, shown = len(self.record.marks), set(prompted.values()).difference(denied)
+        said, shown = set(self.record.marks), set(prompted.values()).difference(denied)
         on = self.record.mark(mark, step, shown, frames.axis)
         if on:
             forward = kind != BEGIN and not before
@@ -193,7 +192,8 @@ class StackTools:
                     there = among(beyond, review, ledger, frames, object_id)
                 return [frames.position(index) for index in there]
 
-            text = FILL.format("moved") if len(self.record.marks) <= said else ""
+            gone = said.difference(self.record.marks)
+            text = mark.told(controller.notes.name(object_id), frames, beyond, gone)
             then = partial(controller.tasks.rest, text)
             erase(controller.tasks, view.plane, cut, object_id, step, then)
         else:
@@ -259,7 +259,7 @@ class StackTools:
             review = self.record.review
             self._line = review.line(frames.plane, frames.fixed, frames.axis)
         self._known = {index for row in self._line.values() for index in row}
-        self.flags = find_flags(self._line, self.in_time)
+        self.flags = find_flags(self._line, self.in_time, self.record.divided)
         self.changed.emit()
 
     def close(self) -> None:

@@ -83,20 +83,21 @@ def lineages(
     for (parent, frame, _), born in divisions.items():
         if born:
             families.setdefault((parent, frame), set()).update(born)
+    begins = {int(i): times[labels == i].min() for i in np.unique(labels)}
     going = {parent: parent for parent, _ in families}  # its track, up to a division
     for (parent, frame), daughters in sorted(families.items()):
         mother = going[parent]
         own = tracks == mother
-        if not (own & (times < frame)).any():
+        # Napari wants no others in a graph; who was there before was not born then.
+        daughters = {i for i in daughters - {parent} if begins.get(i, -1) >= frame}
+        if not daughters or not (own & (times < frame)).any():
             continue
         rest = own & (times >= frame)
         if rest.any():
             going[parent] = int(tracks.max()) + 1
             tracks[rest] = going[parent]
             graph[going[parent]] = [mother]
-        for daughter in sorted(daughters - {parent}):
-            if (labels == daughter).any():  # napari wants no others in a graph
-                graph[daughter] = [mother]
+        graph.update({daughter: [mother] for daughter in sorted(daughters)})
     return tracks, graph
 
 
@@ -132,3 +133,26 @@ def make_tracks(
         colormaps_dict={"label": labels.colormap},
         **place,
     )
+
+
+def write_tracks(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a tracks layer as a table, CSV: napari itself has no writer for it.
+
+    A row per object and frame: track, t, place in pixels, features such as the label,
+    and the tracks that this one comes out of.
+    """
+    import pandas as pd
+
+    places = ["z", "y", "x"][-(data.shape[1] - 2) :]
+    table = pd.DataFrame(data, columns=["track_id", "t", *places])
+    table = table.astype({"track_id": int, "t": int})
+    for name, values in dict(attributes.get("features", {})).items():
+        if name not in table:
+            table[name] = np.asarray(values)
+    graph = attributes.get("graph", {})
+    parents = {track: np.atleast_1d(graph[track]) for track in graph}
+    table["parents"] = [
+        " ".join(map(str, parents.get(i, ()))) for i in table["track_id"]
+    ]
+    table.to_csv(path, index=False)
+    return [path]

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 from napari_sam2._channels import one_picture
 from napari_sam2._cover import uncover, why_unseen
 from napari_sam2._layers import why_not_labels
-from napari_sam2._one_frame import is_one_frame
+from napari_sam2._one_frame import is_one_frame, where_it_went
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
 from sam2_core.config import list_models
 
@@ -221,10 +221,7 @@ class SourcePanel(QWidget):
         labels.visible = True  # whoever chooses them here wants to see them
         self.lift_requested.emit()
         if labels is not layer:
-            show_info(
-                f"The labels of {layer.name!r}, which is hidden now, are on the frame "
-                f"on display in {labels.name!r}."
-            )
+            show_info(where_it_went(self._viewer, layer, labels))
 
     def _on_model(self, index: int) -> None:
         name = self.model.itemData(index)

@@ -455,8 +455,8 @@ def test_labels_of_one_frame_are_listed_and_it_is_said_where_they_are(segment):
     np.testing.assert_array_equal(w.labels.data[2], found)
     (said,) = messages()
     assert said == (
-        "The labels of 'masks', which is hidden now, are on the frame on display in "
-        "'masks (stack)'."
+        "The labels of 'masks', which is hidden now, are on frame 2 of 'masks (stack)';"
+        " if that is not theirs, go there and choose 'masks' again."
     )
 
 

@@ -63,6 +63,14 @@ def test_lost_area_and_split():
     ]
 
 
+def test_a_division_that_was_answered_is_not_to_be_looked_at():
+    line = {1: row(facts(100), facts(45), facts(20)), 2: row(facts(90), facts(40))}
+    assert [(f.object_id, f.frame) for f in find_flags(line, divided={(1, 1)})] == [
+        (2, 1),
+        (1, 2),
+    ]
+
+
 def test_gaps_and_prompted_frames_are_not_judged():
     line = {1: {0: facts(100), 5: facts(10), 6: facts(100, prompted=True)}}
     assert find_flags(line) == []

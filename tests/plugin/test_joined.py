@@ -141,7 +141,7 @@ def test_daughters_merged_into_their_mother_again_stay_where_they_are(kept, tmp_
     assert {mark.kind for mark in marks} == {ABSENT, END}
     t.objects.merge([1, 2])
     assert list(t.history.record.marks) == []
-    assert t.history.record.divisions == {(1, 6, 0): (2, 3), (1, 6, 2): ()}
+    assert t.history.record.divisions == {(1, 6, 0): (3,)}
     t.propagate("both")
     assert (t.stage.labels.data == 1).any(axis=(1, 2)).all()
     np.testing.assert_array_equal(repeat(t, tmp_path / "a"), t.stage.labels.data)

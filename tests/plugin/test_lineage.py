@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeBackend, Stepper, disc, facts
 
 from napari_sam2 import _lineage
-from napari_sam2._divisions import Suspect, divide
+from napari_sam2._divisions import Suspect, divide, joined, without
 from napari_sam2._engine import Engine
 from napari_sam2._flags import SPLIT, find_flags
 from napari_sam2._history import History
@@ -362,11 +362,65 @@ def test_tracks_layer_with_the_division_as_graph(lapse):
     assert names.count("SAM2 tracks") == 1
 
 
+@pytest.mark.parametrize("how", ["delete", "merge"])
+def test_the_number_of_a_daughter_that_went_is_nobodys_daughter(lapse, how):
+    lapse.lineage.answer(lapse.lineage.suspects()[0], divided=True)
+    divided = dict(lapse.history.record.divisions)
+    assert divided == {(1, 3, 0): (2, 3)}
+    if how == "delete":
+        lapse.objects.delete([3])
+    else:
+        lapse.objects.merge([2, 3])
+    assert lapse.history.record.divisions == {(1, 3, 0): (2,)}
+    lapse.add_point((4, 5, 50), object_id=3)  # another cell
+    lapse.lineage.make_tracks()
+    assert {k: list(v) for k, v in lapse.lineage.tracks.graph.items()} == {2: [1]}
+    lapse.undo()
+    lapse.undo()
+    assert lapse.history.record.divisions == divided
+    lapse.redo()
+    lapse.objects.delete([2])
+    assert lapse.history.record.divisions == {}
+
+
+def test_a_mother_that_divided_is_not_to_be_looked_at_until_undo(tool):
+    t = tool(STACK)
+    tools = StackTools(t)
+    lineage, step = LineageTools(tools), t.steps.begin("test")
+    for frame, size in enumerate((10, 10, 10, 6, 6, 6, 6)):
+        ids = disc(SHAPE, 30 - 10 * (frame > 2), 20, size).astype(np.uint32)
+        known = {1: facts(int((ids == 1).sum()), (20.0, 30.0))}
+        if frame > 2:
+            ids[disc(SHAPE, 40, 20, 6)] = 2
+            known[2] = facts(int((ids == 2).sum()), (20.0, 40.0))
+        masks = {i: ObjectPrompts() for i in known}
+        item = PlaneMasks((1, 2), (frame,), ids, masks, known)
+        t.history.write(t.stage.labels, item, step, Rules())
+    tools.refresh()
+    assert [(flag.object_id, flag.frame) for flag in tools.flags] == [(1, 3)]
+    (suspect,) = lineage.suspects()
+    lineage.answer(suspect, divided=True)
+    assert tools.flags == []
+    t.undo()
+    assert [(flag.object_id, flag.frame) for flag in tools.flags] == [(1, 3)]
+
+
+def test_answers_are_those_of_the_objects_that_are_left():
+    answers = {(1, 3, 0): (4, 5), (1, 3, 2): (2,), (2, 6, 5): (), (5, 7, 0): (8, 9)}
+    assert without(answers, 4) == {**answers, (1, 3, 0): (5,)}
+    assert without(answers, 2) == {(1, 3, 0): (4, 5), (5, 7, 0): (8, 9)}
+    assert without(answers, 5) == {(1, 3, 0): (4,), (1, 3, 2): (2,)}
+    into_mother = {(1, 3, 0): (4, 5), (1, 6, 5): (), (5, 7, 0): (8, 9)}
+    assert joined(answers, [2], 1) == into_mother
+    assert joined({(1, 3, 0): (4, 5)}, [4, 5], 1) == {(1, 3, 0): ()}
+
+
 def test_tracks_of_a_dock_that_was_closed_are_replaced(lapse):
     lapse.lineage.make_tracks()
     others = lapse.viewer.add_tracks(np.array([[1, 0, 5, 5.0], [1, 1, 6, 6]]))
     reopened = LineageTools(StackTools(lapse))
     reopened.make_tracks()
+    assert lapse.state.status == "1 track."
     kind = type(others)
     tracks = [layer for layer in lapse.viewer.layers if isinstance(layer, kind)]
     assert tracks == [others, reopened.tracks]

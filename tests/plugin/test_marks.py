@@ -85,6 +85,46 @@ def test_a_first_or_last_frame_may_be_said_anew(stack, kind, wrong, right, there
     assert [mark.position for mark in t.history.record.marks] == [(wrong,)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "frame", "said"),
+    [
+        (ABSENT, 4, "Object 1 is absent on frame 4."),
+        (BEGIN, 2, "Object 1 begins on frame 2; it has no masks before."),
+        (END, 5, "Object 1 ends on frame 5; it has no masks beyond."),
+    ],
+)
+def test_a_mark_is_told_since_masks_go(stack, kind, frame, said):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    t.tools.go_to(frame)
+    t.tools.toggle_mark(kind)
+    assert t.state.status == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "nearer", "there"),
+    [(END, 5, 4, [0, 1, 2, 3, 4, 5]), (BEGIN, 1, 2, [1, 2, 3, 4, 5, 6])],
+)
+def test_a_nearer_end_takes_the_place_of_the_farther(stack, kind, first, nearer, there):
+    t = stack()
+    t.add_point((3, 10, 20))
+    t.propagate("both")
+    for index in (first, nearer):
+        t.tools.go_to(index)
+        t.tools.toggle_mark(kind)
+    assert [mark.position for mark in t.history.record.marks] == [(nearer,)]
+    assert t.state.status.startswith(f"Object 1 {kind} on frame {nearer};")
+    t.tools.go_to(first)
+    t.tools.toggle_mark(kind)  # the first was right after all
+    assert t.state.status == "Mark moved; propagate to fill the frames."
+    t.propagate("both")
+    assert filled(t) == there
+    for _ in range(3):
+        t.undo()
+    assert [mark.position for mark in t.history.record.marks] == [(first,)]
+
+
 def test_both_ends_of_an_object_stay_marked(stack):
     t = stack()
     t.add_point((3, 10, 20))

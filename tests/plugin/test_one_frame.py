@@ -22,7 +22,10 @@ def cells():
 def test_they_go_into_the_frame_on_display_and_are_tracked(tool, cells):
     t = tool(STACK, scale=(1, 2, 2))
     one = t.viewer.add_labels(cells.copy(), name="masks")
-    assert "choose 'masks' under Image and model" in t.state.status
+    assert t.state.status.endswith(
+        "or choose 'masks' under Image and model, on its own frame, to go on with its "
+        "labels."
+    )
     t.viewer.dims.set_current_step(0, 2)
     t.choose_labels(one)
     labels = t.stage.labels

@@ -13,7 +13,6 @@ from napari_sam2._facts import measure, moved
 from napari_sam2._hints import XY, Answer, Scores, inner_point
 from napari_sam2._labels import combine
 from napari_sam2._messages import PlaneMasks
-from napari_sam2._prompts import rasterise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +54,8 @@ def answer(
 
     Points refine an outline; a box beside an outline says nothing more. Where there is
     none, they correct what the labels have ``shown`` before them. Outlines that cut
-    off, and nothing else, leave the rest of that; outlines of a part of it add to it.
+    off or give back, and nothing else, leave the rest of that; outlines of a part of it
+    add to it.
     """
     coordinates, labels = point_arrays(prompts, negative)
     before = None if shown is None else shown.unpack()
@@ -63,10 +63,12 @@ def answer(
     if prompts.answer is not None:
         coordinates = None
     points = {"point_coords": coordinates, "point_labels": labels}
-    if not prompts.points_xy and prompts.box_xyxy is None and mask is None:
-        mask = before
-    elif prompts.polygons_xy and before is not None:
-        mask = _with_pieces(prompts, before)
+    outlines = prompts.drawn(shape).outlines
+    if not outlines and not replace(prompts, polygons_xy=(), cuts_xy=()):
+        if mask is None or (before is not None and before.any()):
+            mask = before
+    elif outlines and before is not None:
+        mask = _with_pieces(outlines, before)
     if mask is None:
         result = add(**points, box=prompts.box_array(), shown=before)
     else:
@@ -79,14 +81,12 @@ def answer(
 
 
 def _with_pieces(
-    prompts: ObjectPrompts, before: NDArray[np.bool_]
+    outlines: Sequence[NDArray[np.bool_]], before: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """The outlines, with the mask ``before`` them if each of them is a piece of it."""
-    shape = before.shape[0], before.shape[1]
-    drawn, grown = np.zeros(shape, bool), before.copy()
+    drawn, grown = np.zeros_like(before), before.copy()
     every = True
-    for outline in prompts.polygons_xy:
-        piece = rasterise((outline,), shape)
+    for piece in outlines:
         every = every and _is_part(piece, grown)
         drawn |= piece
         grown |= piece

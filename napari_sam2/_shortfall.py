@@ -36,6 +36,10 @@ NOT_YET = (
     "There is nothing of {} here yet, so that it counts as absent and is not followed "
     "beyond: undo, propagate, and take away then."
 )
+CUT = (
+    "{} was cut off there: draw a positive outline to give that back, or delete the "
+    "negative one."
+)
 REST = 0.1  # of what was there; other tools end an object by a negative click
 ENOUGH = 0.5  # of a mask; with less the user wonders where the rest is
 
@@ -64,6 +68,8 @@ def shortfall(
                 return GONE.format(notes.name(object_id))
             if before is None and not rest:
                 return NOT_YET.format(notes.name(object_id))
+        if _clicked(~prompts.cut(np.ones(plane.shape, bool)), prompts):
+            return CUT.format(notes.name(object_id))
         if not mask.any():
             if not prompts.positive:
                 continue
@@ -90,7 +96,7 @@ def shortfall(
 
 
 def _clicked(plane: NDArray[Any], prompts: ObjectPrompts) -> int:
-    """Label under the last point if that is positive, else 0."""
+    """What is under the last point if that is positive, else 0."""
     if not prompts.point_labels or not prompts.point_labels[-1]:
         return 0
     return int(_labels_at(plane, [prompts.points_xy[-1]])[0])

@@ -54,8 +54,8 @@ def answer(
 
     Points refine an outline; a box beside an outline says nothing more. Where there is
     none, they correct what the labels have ``shown`` before them. Outlines that cut
-    off or give back, and nothing else, leave the rest of that; outlines of a part of it
-    add to it.
+    off or give back, and nothing else, leave the rest of that; outlines of a part of
+    it, or of what the points lead to, add to it.
     """
     coordinates, labels = point_arrays(prompts, negative)
     before = None if shown is None else shown.unpack()
@@ -63,14 +63,20 @@ def answer(
     if prompts.answer is not None:
         coordinates = None
     points = {"point_coords": coordinates, "point_labels": labels}
-    outlines = prompts.drawn(shape).outlines
-    if not outlines and not replace(prompts, polygons_xy=(), cuts_xy=()):
-        if mask is None or (before is not None and before.any()):
-            mask = before
+    seen = partial(add, **points, box=prompts.box_array(), shown=before)
+    outlines, whole = prompts.drawn(shape).outlines, None
+    others = replace(prompts, polygons_xy=(), cuts_xy=())
+    if outlines and others.by_sight and not _is_denied(prompts, outlines):
+        whole = _with_pieces(outlines, seen().masks[object_id])
+    if whole is not None:
+        mask, coordinates = whole, None
     elif outlines and before is not None:
-        mask = _with_pieces(outlines, before)
+        whole = _with_pieces(outlines, before)
+        mask = mask if whole is None else whole
+    elif not (outlines or others) and (mask is None or _is_some(before)):
+        mask = before
     if mask is None:
-        result = add(**points, box=prompts.box_array(), shown=before)
+        result = seen()
     else:
         result = add(mask=prompts.cut(mask))
         if coordinates is not None:
@@ -82,15 +88,25 @@ def answer(
 
 def _with_pieces(
     outlines: Sequence[NDArray[np.bool_]], before: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """The outlines, with the mask ``before`` them if each of them is a piece of it."""
-    drawn, grown = np.zeros_like(before), before.copy()
-    every = True
+) -> NDArray[np.bool_] | None:
+    """The mask ``before`` outlines, with them; None unless each is a piece of it."""
+    grown = before.copy()
     for piece in outlines:
-        every = every and _is_part(piece, grown)
-        drawn |= piece
+        if not _is_part(piece, grown):
+            return None
         grown |= piece
-    return grown if every else drawn
+    return grown
+
+
+def _is_some(mask: NDArray[np.bool_] | None) -> bool:
+    return mask is not None and bool(mask.any())
+
+
+def _is_denied(prompts: ObjectPrompts, outlines: Sequence[NDArray[np.bool_]]) -> bool:
+    """Whether a negative point lies in an outline: the model says what is meant."""
+    at = zip(prompts.points_xy, prompts.point_labels, strict=True)
+    spots = [(round(y), round(x)) for (x, y), positive in at if not positive]
+    return any(bool(outline[spot]) for outline in outlines for spot in spots)
 
 
 def _is_part(mask: NDArray[np.bool_], before: NDArray[np.bool_]) -> bool:

@@ -197,7 +197,7 @@ def or_go_on(stage: Stage, history: History, ledger: Ledger, axis: int | None) -
     if image is None or begun:
         return ""
     if stage.labels not in stage._made:
-        follow = ", or follow the labels of a frame with Track all"
+        follow = f", or follow the labels of {_labelled(ledger, axis)} with Track all"
         return follow if ledger.ids and axis is not None else ""
     for layer in reversed(stage.viewer.layers):
         if type(layer).__name__ != "Labels" or layer in stage._made:
@@ -206,6 +206,18 @@ def or_go_on(stage: Stage, history: History, ledger: Ledger, axis: int | None) -
             where = "under Image and model to go on with its labels"
             return f", or choose {layer.name!r} {where}"
     return ""
+
+
+def _labelled(ledger: Ledger, axis: int | None) -> str:
+    """Which frame has labels, in words: labels of one frame may have gone astray."""
+    ids = ledger.ids
+    if ledger.uncounted or any(ledger.extent(i) != 1 for i in ids):
+        return "a frame"
+    places = {place for i in ids for place in ledger.places(i)}
+    place = places.pop()
+    if places or axis is None or axis >= len(place):
+        return "a frame"
+    return f"frame {place[axis]}"
 
 
 def leave(stage: Stage, history: History) -> None:

@@ -68,7 +68,8 @@ def shortfall(
                 return GONE.format(notes.name(object_id))
             if before is None and not rest:
                 return NOT_YET.format(notes.name(object_id))
-        if _clicked(~prompts.cut(np.ones(plane.shape, bool)), prompts):
+        denied = ~prompts.cut(np.ones(plane.shape, bool))
+        if state.tool == "point" and _clicked(denied, prompts):
             return CUT.format(notes.name(object_id))
         if not mask.any():
             if not prompts.positive:

@@ -104,8 +104,11 @@ def test_a_piece_of_what_was_cut_off_a_clicked_mask_is_given_back(tool, image, l
 
 def test_a_click_into_what_was_cut_off_says_so(tool):
     t = tool(FLAT)
-    click(t, 20, 30)
+    click(t, 20, 33)
+    t.state.tool = "lasso"
     t.add_shapes([corners((0, 31, 39, 59))], "polygon", positive=False)
+    assert t.state.status == "Object 1: 2 prompts."  # the click was there before
+    t.state.tool = "point"
     click(t, 20, 34)
     assert t.stage.labels.data[20, 34] == 0
     assert t.state.status == (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2 import _layers
 from napari_sam2._prompts import MaskPrompt
+from sam2_core.errors import Sam2Error
 
 if TYPE_CHECKING:
     from napari_sam2._controller import SegmentController
@@ -29,6 +31,8 @@ class Ambiguity:
         for name in ("image", "labels"):
             self.state.events[name].connect(self._on_layers)
         self.state.events.object_id.connect(self._check)
+        for name in ("current_step", "order", "ndisplay"):
+            controller.viewer.dims.events[name].connect(self._on_dims)
         controller.stage.prompts_changed.connect(self._check)
         controller.steps.arrived.connect(self._on_arrived)
 
@@ -72,14 +76,27 @@ class Ambiguity:
             self.state.choices = None
 
     def _stands(self, found: Choices, object_id: int) -> bool:
-        """Whether the click is there, is of this object and is all there is of it."""
+        """Whether the click is on display, of this object and all there is of it."""
         if self.state.image is None or found.key.object_id != object_id:
+            return False
+        try:
+            view = _layers.current_view(self.controller.viewer, self.state.image)
+        except Sam2Error:  # 3D display
+            return False
+        if (view.plane, view.position) != found.key.place:
             return False
         ask = self.controller.starts.prompts(with_masks=False).get(found.key)
         return ask == found.prompts
 
     def _on_choices(self, found: Choices | None) -> None:
         self._last = found or self._last
+        self._check()  # another frame may be on display by now
+
+    def _on_dims(self, event: Any = None) -> None:
+        """Candidates leave with the frame of their click and come back with it."""
+        self._check()
+        if self.choices is None:
+            self._bring_back(self.state.object_id)
 
     def _on_layers(self, *_: Any) -> None:
         self._last = None
@@ -87,10 +104,12 @@ class Ambiguity:
 
     def _on_arrived(self, moment: Moment) -> None:
         """After undo and redo, candidates come and go with their click."""
+        self._bring_back(moment.object_id or self.state.object_id)
+
+    def _bring_back(self, object_id: int) -> None:
         found = self._last
         if found is None:
             return
-        object_id = moment.object_id or self.state.object_id
         start = self.controller.stage.masks.get(found.key)
         known = start is None or start.mask in found.masks
         if not known or not self._stands(found, object_id):

@@ -14,7 +14,7 @@ from napari_sam2._hints import XY, Answer, Scores, inner_point, spots
 from napari_sam2._labels import combine
 from napari_sam2._masks import PackedMask
 from napari_sam2._messages import PlaneMasks
-from napari_sam2._prompts import MaskPrompt, ObjectPrompts, rasterise
+from napari_sam2._prompts import MaskPrompt, ObjectPrompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,10 +56,12 @@ def answer(
 
     Points refine an outline; a box beside an outline says nothing more. Where there is
     none, they correct what the labels have ``shown`` before them. Outlines that cut
-    off, and nothing else, leave the rest of that; outlines of a part of it add to it.
+    off or give back, and nothing else, leave the rest of that; outlines of a part of
+    it, or of what the points lead to, add to it.
     """
-    rest = replace(prompts, polygons_xy=())
-    if prompts.polygons_xy and rest.positive:
+    drawn, rest = prompts.drawn(shape), replace(prompts, polygons_xy=(), before_cuts=())
+    others = replace(rest, cuts_xy=())
+    if drawn.outlines and rest.positive:
         told = index, object_id, rest, shape
         prompts = grown(prompts, answer(session, *told, negative, shown)[0])
     coordinates, labels = point_arrays(prompts, negative)
@@ -68,11 +70,11 @@ def answer(
     if prompts.answer is not None:
         coordinates = None
     points = {"point_coords": coordinates, "point_labels": labels}
-    if not prompts.points_xy and prompts.box_xyxy is None and mask is None:
+    if drawn.outlines and before is not None and prompts.start is None:
+        whole = _with_pieces(drawn.outlines, before, prompts)
+        mask = mask if whole is None else whole
+    elif not (drawn.outlines or others) and (mask is None or _is_some(before)):
         mask = before
-    elif prompts.polygons_xy and before is not None:
-        pieces = _with_pieces(prompts, before)
-        mask = mask if pieces is None else pieces
     if mask is None:
         result = add(**points, box=prompts.box_array(), shown=before)
     else:
@@ -82,9 +84,8 @@ def answer(
     iou = getattr(result, "scores", {}).get(object_id)
     presence = getattr(result, "object_scores", {}).get(object_id)
     found = result.masks[object_id]
-    if coordinates is not None and not np.array_equal(
-        meant := changed_about(found, prompts), found
-    ):
+    meant = prompts.cut(changed_about(found, prompts))
+    if meant is not found and meant.any() and not np.array_equal(meant, found):
         found = add(mask=meant).masks[object_id]  # what is followed from here
     return found, Scores(iou, presence)
 
@@ -128,26 +129,31 @@ def grown(prompts: ObjectPrompts, before: NDArray[np.bool_]) -> ObjectPrompts:
         ``before`` with the outlines, if these are pieces of it, takes their place; it
         is the answer, unless a negative point corrects a piece.
     """
-    mask = _with_pieces(prompts, before)
+    shape = before.shape[0], before.shape[1]
+    mask = _with_pieces(prompts.drawn(shape).outlines, before, prompts)
     if mask is None:
         return prompts
-    rest = replace(prompts, polygons_xy=(), start=None)
-    wrong = any((mask & ~before)[spot] for spot in spots(rest, before.shape, 0))
-    answers = ObjectPrompts() if wrong else rest
-    return replace(rest, start=MaskPrompt(PackedMask.of(mask), answers))
+    wrong = any((mask & ~before)[spot] for spot in spots(prompts, shape, 0))
+    answers = ObjectPrompts() if wrong else replace(prompts, start=None)
+    return replace(prompts, start=MaskPrompt(PackedMask.of(mask), answers))
 
 
 def _with_pieces(
-    prompts: ObjectPrompts, before: NDArray[np.bool_]
+    outlines: Sequence[NDArray[np.bool_]],
+    before: NDArray[np.bool_],
+    prompts: ObjectPrompts,
 ) -> NDArray[np.bool_] | None:
     """A mask with the outlines; None if they are not all pieces that it lacks."""
-    shape, mask = (before.shape[0], before.shape[1]), before.copy()
-    for outline in prompts.polygons_xy:
-        piece = rasterise((outline,), shape)
+    mask = before.copy()
+    for piece in outlines:
         if prompts.start is None and not _is_part(piece, mask, prompts):
             return None
         mask |= piece
     return mask
+
+
+def _is_some(mask: NDArray[np.bool_] | None) -> bool:
+    return mask is not None and bool(mask.any())
 
 
 def _is_part(

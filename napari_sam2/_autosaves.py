@@ -8,16 +8,22 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2._session_file import SUFFIX, SessionFile, readable, write_text
+from napari_sam2._session_file import (
+    SUFFIX,
+    SessionFile,
+    find_moved,
+    readable,
+    write_text,
+)
 from sam2_core.errors import Sam2Error
 from sam2_core.registry import user_dir
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
-    from pathlib import Path
 
     from filelock import BaseFileLock
 
@@ -121,10 +127,11 @@ class Autosave:
                 self._failure = getattr(cause, "strerror", None) or str(cause)
 
 
-def find_offer(folder: Path, checksum: str) -> Offer | None:
+def find_offer(folder: Path, checksum: str, image: str = "") -> Offer | None:
     """The newest autosave of an image that no open window owns; None if there is none.
 
-    On the way, old work on other images is deleted.
+    Labels on disk that moved together with the ``image``, its path, are found. On the
+    way, old work on other images is deleted.
     """
     if not folder.is_dir() or not checksum:
         return None
@@ -141,6 +148,7 @@ def find_offer(folder: Path, checksum: str) -> Offer | None:
             except (OSError, UnicodeDecodeError, Sam2Error):
                 continue
             if session.image.checksum == checksum and session.worked:
+                session = find_moved(session, Path(image)) if image else session
                 offer = Offer(path, session)
     return offer
 

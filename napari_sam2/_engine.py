@@ -297,7 +297,7 @@ class Engine:
             prompts = excerpt(told, frames.region)
             near = None if near is None else near[y0:y1, x0:x1]
         if prompts.polygons_xy:
-            rest = replace(told, polygons_xy=())
+            rest = replace(told, polygons_xy=(), before_cuts=())
             unseen = rest.by_sight and self.backend.blank(frames, 0)
             if rest.positive and not unseen:
                 before = self._predict_one(key, rest, frames, others)
@@ -309,7 +309,7 @@ class Engine:
         if mask is not None:
             mask_input = mask_logits(mask, self._model)
         box = prompts.box_array()
-        if prompts.polygons_xy and mask is not None and box is None:
+        if mask is not None and prompts.start is None and box is None:
             box = mask_box(mask)
         single = box is None and mask is None and len(prompts.points_xy) == 1
 

@@ -353,9 +353,11 @@ class SessionKeeper:
 
     def _look_for_offer(self, found: str) -> None:
         self._let_go()
-        self.offer = find_offer(self.folder, found)
+        image = self.controller.stage.image
+        path = "" if image is None else refer(image).path
+        self.offer = find_offer(self.folder, found, path)
         if self.offer is None and self._earlier is not None:
-            self.offer = find_offer(self._earlier, found)
+            self.offer = find_offer(self._earlier, found, path)
         self.offered.emit()
 
     def _let_go(self) -> None:

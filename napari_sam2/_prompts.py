@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam2._drawing import count_finished, finished_rows
 from napari_sam2._layers import POLARITIES, View
+from napari_sam2._outlines import Drawn, Polygon, ellipse_outline, rasterise
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from napari.layers import Points, Shapes
     from numpy.typing import NDArray
 
     from napari_sam2._masks import PackedMask
 
-Polygon: TypeAlias = tuple[tuple[float, float], ...]
 SCRIBBLE_SPACING = 15.0  # pixels between the points that stand for a scribble
 SCRIBBLE_POINTS = 6  # at most
 
@@ -53,9 +53,11 @@ class ObjectPrompts:
     polygons_xy : tuple of polygons
         Outlines whose union is the mask prompt.
     cuts_xy : tuple of polygons
-        Outlines that the object does not enter.
+        Outlines that the object does not enter, unless they are drawn over.
     start : MaskPrompt or None
         A mask that the other prompts correct.
+    before_cuts : tuple of int
+        How many outlines were there before each cut; () if all were.
     """
 
     points_xy: tuple[tuple[float, float], ...] = ()
@@ -64,6 +66,7 @@ class ObjectPrompts:
     polygons_xy: tuple[Polygon, ...] = ()
     cuts_xy: tuple[Polygon, ...] = ()
     start: MaskPrompt | None = None
+    before_cuts: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         drawn = self.points_xy or self.box_xyxy or self.polygons_xy or self.cuts_xy
@@ -108,18 +111,41 @@ class ObjectPrompts:
         """The box as (4,) x0, y0, x1, y1; None without one."""
         return None if self.box_xyxy is None else np.asarray(self.box_xyxy, np.float32)
 
+    def drawn(self, shape: tuple[int, int]) -> Drawn:
+        """What the outlines and cuts come to."""
+        return Drawn.of(self._in_order(), shape)
+
+    def _in_order(self) -> Iterator[tuple[Polygon, bool]]:
+        outlines, at = self.polygons_xy, 0
+        before = self.before_cuts or (len(outlines),) * len(self.cuts_xy)
+        for cut, number in zip(self.cuts_xy, before, strict=True):
+            yield from ((outline, True) for outline in outlines[at:number])
+            yield cut, False
+            at = number
+        yield from ((outline, True) for outline in outlines[at:])
+
     def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """The mask prompt, (H, W) bool; None without a start and polygons."""
+        """The mask prompt, (H, W) bool; None without a start and polygons.
+
+        What gives back a part says where the object is if nothing else does.
+        """
         if not self.polygons_xy and self.start is None:
             return None
-        mask = rasterise(self.polygons_xy, shape)
-        return mask if self.start is None else mask | self.start.mask.unpack()
+        drawn = self.drawn(shape)
+        told = self.points_xy or self.box_xyxy or drawn.outlines
+        mask = np.zeros(shape, bool) if told else drawn.given
+        for outline in drawn.outlines:
+            mask |= outline
+        if self.start is not None:
+            return mask | self.start.mask.unpack()
+        return mask if mask.any() else None
 
     def cut(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """An (H, W) mask without what was cut off."""
+        """An (H, W) mask without what was cut off, and with what was given back."""
         if not self.cuts_xy:
             return mask
-        return mask & ~rasterise(self.cuts_xy, (mask.shape[0], mask.shape[1]))
+        drawn = self.drawn((mask.shape[0], mask.shape[1]))
+        return mask & ~drawn.denied | drawn.given
 
 
 @dataclass(frozen=True)
@@ -153,41 +179,18 @@ class _Draft:
     box: tuple[float, float, float, float] | None = None
     polygons: list[Polygon] = field(default_factory=list)
     cuts: list[Polygon] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)  # outlines, of each cut
 
     def finished(self) -> ObjectPrompts:
+        later = any(number < len(self.polygons) for number in self.before)
         return ObjectPrompts(
             tuple(self.points),
             tuple(self.labels),
             self.box,
             tuple(self.polygons),
             tuple(self.cuts),
+            before_cuts=tuple(self.before) if later else (),
         )
-
-
-def rasterise(
-    polygons: tuple[Polygon, ...], shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Union of polygons as a mask.
-
-    Parameters
-    ----------
-    polygons : tuple of ((x, y), ...)
-        Outlines in pixels; integers are pixel centres. Parts outside are cut off.
-    shape : (int, int)
-        Height and width.
-
-    Returns
-    -------
-    (H, W) bool array
-    """
-    from skimage.draw import polygon
-
-    mask = np.zeros(shape, bool)
-    for outline in polygons:
-        xy = np.asarray(outline, float)
-        rows, columns = polygon(xy[:, 1], xy[:, 0], shape)
-        mask[rows, columns] = True
-    return mask
 
 
 def collect(
@@ -333,7 +336,11 @@ def _take_shape(
         polygon = tuple((float(x), float(y)) for x, y in outline)
         if rasterise((polygon,), (height, width)).any():
             draft = _draft(drafts, view, object_id)
-            (draft.polygons if positive else draft.cuts).append(polygon)
+            if positive:
+                draft.polygons.append(polygon)
+            else:
+                draft.before.append(len(draft.polygons))
+                draft.cuts.append(polygon)
 
 
 def along(path_xy: NDArray[Any]) -> list[tuple[float, float]]:
@@ -360,24 +367,3 @@ def along(path_xy: NDArray[Any]) -> list[tuple[float, float]]:
     x = np.interp(at, walked, path_xy[:, 0])
     y = np.interp(at, walked, path_xy[:, 1])
     return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
-
-
-def ellipse_outline(corners_xy: NDArray[Any], n: int = 64) -> NDArray[np.float64]:
-    """Outline of the ellipse inscribed in a (rotated) rectangle of four corners.
-
-    Parameters
-    ----------
-    corners_xy : (4, 2) array
-        In order around the rectangle.
-    n : int
-        Number of vertices of the outline.
-
-    Returns
-    -------
-    (n, 2) float array
-    """
-    centre = corners_xy.mean(0)
-    a = (corners_xy[1] - corners_xy[0]) / 2
-    b = (corners_xy[3] - corners_xy[0]) / 2
-    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)[:, None]
-    return np.asarray(centre + np.cos(angle) * a + np.sin(angle) * b)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam2._images import Region
-    from napari_sam2._prompts import Polygon
+    from napari_sam2._outlines import Polygon
 
 MOST_GROWTH = 2  # times that a region doubles for an object that it cuts
 

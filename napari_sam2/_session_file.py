@@ -230,7 +230,11 @@ def read_session(path: str | os.PathLike[str]) -> SessionFile:
         raise ImageError(f"{path} cannot be read ({reason}).") from error
     except UnicodeDecodeError as error:
         raise ImageError(f"{path} is no session file: it holds no text.") from error
-    session, file = SessionFile.from_text(text), Path(path)
+    return find_moved(SessionFile.from_text(text), Path(path))
+
+
+def find_moved(session: SessionFile, file: Path) -> SessionFile:
+    """The session, with what is not where it was looked for near a file."""
     session.image = _moved(session.image, file)
     sources = session.journal.sources
     sources.references = [_moved(each, file) for each in sources.references]

@@ -211,8 +211,9 @@ def or_go_on(stage: Stage, history: History, ledger: Ledger, axis: int | None) -
     if image is None or begun:
         return ""
     if stage.labels not in stage._made:
-        follow = ", or follow the labels of a frame with Track all"
-        return follow if ledger.ids and axis is not None else ""
+        if not ledger.ids or axis is None:
+            return ""
+        return f", or follow the labels of {_labelled(ledger, axis)} with Track all"
     for layer in reversed(stage.viewer.layers):
         if type(layer).__name__ != "Labels" or layer in stage._made:
             continue
@@ -221,6 +222,14 @@ def or_go_on(stage: Stage, history: History, ledger: Ledger, axis: int | None) -
             where = "under Image and model" + ", on its own frame," * one
             return f", or choose {layer.name!r} {where} to go on with its labels"
     return ""
+
+
+def _labelled(ledger: Ledger, axis: int) -> str:
+    """Which frame has labels, in words: those of one frame may have gone to another."""
+    if ledger.uncounted or any(ledger.extent(i) != 1 for i in ledger.ids):
+        return "a frame"
+    place, *more = {place for i in ledger.ids for place in ledger.places(i)}
+    return "a frame" if more or axis >= len(place) else f"frame {place[axis]}"
 
 
 def leave(stage: Stage, history: History) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2._layers import plane_index
-from napari_sam2._prompts import Key, rasterise
+from napari_sam2._prompts import Key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +37,8 @@ NOT_YET = (
     "beyond: undo, propagate, and take away then."
 )
 CUT = (
-    "A negative outline keeps {} out of there: undo it, or delete it from the shapes "
-    "with napari's arrow."
+    "{} was cut off there: draw a positive outline to give that back, or delete the "
+    "negative one."
 )
 REST = 0.1  # of what was there; other tools end an object by a negative click
 ENOUGH = 0.5  # of a mask; with less the user wonders where the rest is
@@ -68,7 +68,7 @@ def shortfall(
                 return GONE.format(notes.name(object_id))
             if before is None and not rest:
                 return NOT_YET.format(notes.name(object_id))
-        if _is_cut_off(plane, prompts, object_id):
+        if state.tool == "point" and _is_cut_off(plane, prompts, object_id):
             return CUT.format(notes.name(object_id))
         if not mask.any():
             if not prompts.positive:
@@ -97,15 +97,14 @@ def shortfall(
 
 def _is_cut_off(plane: NDArray[Any], prompts: ObjectPrompts, object_id: int) -> bool:
     """Whether the last point is positive, and denied by an outline that cuts off."""
-    if not prompts.cuts_xy or not prompts.point_labels or not prompts.point_labels[-1]:
+    if not prompts.cuts_xy:
         return False
-    last = [prompts.points_xy[-1]]
-    cut = rasterise(prompts.cuts_xy, (plane.shape[0], plane.shape[1]))
-    return bool(_labels_at(cut, last)[0] and _labels_at(plane, last)[0] != object_id)
+    denied = ~prompts.cut(np.ones(plane.shape, bool))
+    return bool(_clicked(denied, prompts) and _clicked(plane, prompts) != object_id)
 
 
 def _clicked(plane: NDArray[Any], prompts: ObjectPrompts) -> int:
-    """Label under the last point if that is positive, else 0."""
+    """What is under the last point if that is positive, else 0."""
     if not prompts.point_labels or not prompts.point_labels[-1]:
         return 0
     return int(_labels_at(plane, [prompts.points_xy[-1]])[0])

@@ -250,3 +250,38 @@ def test_negative_lasso_cuts_off(tool):
     data = t.stage.labels.data
     assert data[20, 27] == 1
     assert not data[10:31, 30:51].any()
+
+
+def test_candidates_are_there_while_the_frame_of_their_click_is(tool):
+    t = tool(STACK)
+    ambiguity = Ambiguity(t)
+    t.viewer.dims.set_current_step(0, 3)
+    t.add_point((3, 20, 30))
+    t.propagate("both")
+    ambiguity.choose(2)
+    before = t.stage.labels.data.copy()
+    t.viewer.dims.set_current_step(0, 5)
+    assert t.state.choices is None
+    ambiguity.cycle()
+    np.testing.assert_array_equal(t.stage.labels.data, before)
+    assert "no other masks" in t.state.status
+    t.viewer.dims.set_current_step(0, 3)
+    assert t.state.choice == 2
+    ambiguity.cycle()
+    np.testing.assert_array_equal(shown(t, (3,)), disc(SHAPE, 30, 20, 3))
+    t.viewer.dims.ndisplay = 3
+    assert t.state.choices is None
+
+
+def test_candidates_that_come_when_the_user_has_gone_on_wait_for_the_frame(tool):
+    background = Stepper()
+    t = tool(STACK, background.start)
+    t.ambiguity = Ambiguity(t)
+    t.viewer.dims.set_current_step(0, 3)
+    t.add_point((3, 20, 30))
+    t.viewer.dims.set_current_step(0, 4)
+    background.run()
+    assert t.stage.labels.data[3].any()
+    assert t.state.choices is None
+    t.viewer.dims.set_current_step(0, 3)
+    assert t.state.choices is not None

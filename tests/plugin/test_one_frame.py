@@ -35,7 +35,7 @@ def test_they_go_into_the_frame_on_display_and_are_tracked(tool, cells):
     assert not np.delete(labels.data, 2, 0).any()
     np.testing.assert_array_equal(one.data, cells)
     assert not one.visible
-    assert t.state.status.endswith("or follow the labels of a frame with Track all.")
+    assert t.state.status.endswith("or follow the labels of frame 2 with Track all.")
     assert t.objects.track_all() == [3, 70_000]
     assert (labels.data == 3).any((1, 2)).all()
     assert "Track all" not in t.state.status

@@ -17,6 +17,7 @@ def test_prompts_are_the_same_when_they_were_written_to_a_file():
         box_xyxy=(1.0, 2.0, 8.0, 9.0),
         polygons_xy=(POLYGON,),
         cuts_xy=(POLYGON,),
+        before_cuts=(0,),
     )
     content = prompts_as_json(prompts)
     assert content == json.loads(json.dumps(content))

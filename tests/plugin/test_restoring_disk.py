@@ -100,6 +100,25 @@ def test_the_offer_after_a_crash_has_the_store_too(kept, tmp_path):
     assert not path.exists()
 
 
+def test_the_offer_finds_a_store_that_moved_together_with_the_image(kept, tmp_path):
+    folder = tmp_path / "project"
+    t = kept()
+    t.add_point((3, 10, 20))
+    move_to_disk(t.tasks, t.stage.labels, folder / "labels.zarr")
+    t.keeper._autosave.close()
+    moved = folder.rename(tmp_path / "elsewhere")
+    other = kept()
+    image = other.viewer.layers[0]
+    image.source.__dict__["path"] = str(moved / "stack.tif")
+    other.choose_image(None)
+    other.choose_image(image)
+    other.keeper.accept_offer()
+    assert on_disk(other.stage.labels) == str(moved / "labels.zarr")
+    np.testing.assert_array_equal(
+        other.stage.labels.data, content(moved / "labels.zarr")
+    )
+
+
 def test_work_whose_store_has_newer_masks_is_offered_again(kept, tmp_path):
     t, store = kept(), tmp_path / "labels.zarr"
     t.add_point((3, 10, 20))

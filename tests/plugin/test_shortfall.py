@@ -148,8 +148,8 @@ def test_a_click_where_the_object_was_cut_off_is_told(tool):
     click(t, 20, 40)
     assert not plane(t)[20, 40]
     assert t.state.status == (
-        "A negative outline keeps Object 1 out of there: undo it, or delete it from "
-        "the shapes with napari's arrow."
+        "Object 1 was cut off there: draw a positive outline to give that back, or "
+        "delete the negative one."
     )
     click(t, 20, 24)
     assert t.state.status == "Object 1: 5 prompts."

@@ -1,0 +1,101 @@
+"""Outlines as masks, in the order they were drawn: over a pixel the last one counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+Polygon: TypeAlias = tuple[tuple[float, float], ...]
+BACK = 0.5  # of an outline, at least, lies in what was cut off and is given back
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What outlines of an object in a plane come to.
+
+    Attributes
+    ----------
+    outlines : list of (H, W) bool
+        Those that draw the object, or a part of it.
+    denied : (H, W) bool
+        What was cut off, and not drawn over since.
+    given : (H, W) bool
+        What was given back after it was cut off.
+    """
+
+    outlines: list[NDArray[np.bool_]]
+    denied: NDArray[np.bool_]
+    given: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, outlines: Iterable[tuple[Polygon, bool]], shape: tuple[int, int]
+    ) -> Drawn:
+        """From outlines, each with whether it is positive, the first drawn first."""
+        drawn = cls([], np.zeros(shape, bool), np.zeros(shape, bool))
+        for outline, positive in outlines:
+            mask = rasterise((outline,), shape)
+            if not positive:
+                drawn.denied[mask], drawn.given[mask] = True, False
+                continue
+            over = np.count_nonzero(mask & drawn.denied)
+            if over and over >= BACK * np.count_nonzero(mask):
+                drawn.given[mask] = True
+            else:
+                drawn.outlines.append(mask)
+            drawn.denied[mask] = False
+        return drawn
+
+
+def rasterise(
+    polygons: tuple[Polygon, ...], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Union of polygons as a mask.
+
+    Parameters
+    ----------
+    polygons : tuple of ((x, y), ...)
+        Outlines in pixels; integers are pixel centres. Parts outside are cut off.
+    shape : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    (H, W) bool array
+    """
+    from skimage.draw import polygon
+
+    mask = np.zeros(shape, bool)
+    for outline in polygons:
+        xy = np.asarray(outline, float)
+        rows, columns = polygon(xy[:, 1], xy[:, 0], shape)
+        mask[rows, columns] = True
+    return mask
+
+
+def ellipse_outline(corners_xy: NDArray[Any], n: int = 64) -> NDArray[np.float64]:
+    """Outline of the ellipse inscribed in a (rotated) rectangle of four corners.
+
+    Parameters
+    ----------
+    corners_xy : (4, 2) array
+        In order around the rectangle.
+    n : int
+        Number of vertices of the outline.
+
+    Returns
+    -------
+    (n, 2) float array
+    """
+    centre = corners_xy.mean(0)
+    a = (corners_xy[1] - corners_xy[0]) / 2
+    b = (corners_xy[3] - corners_xy[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(angle) * a + np.sin(angle) * b)

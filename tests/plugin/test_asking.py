@@ -76,22 +76,27 @@ def test_other_answers_stand_as_they_are(prompts):
     np.testing.assert_array_equal(changed_about(FOUND, prompts), FOUND)
 
 
-@pytest.mark.parametrize("stack", [False, True], ids=["image", "stack"])
-def test_a_click_leaves_what_was_painted_and_erased(stack):
-    """With the bundled model, which knows better where a nucleus ends."""
+def bundled(stack):
+    """The bundled model with a click on a nucleus, in a stack or in one frame of it."""
     frames = np.asarray(sample_nuclei()[0][0])
     viewer, place = ViewerModel(), (FRAME,) if stack else ()
     viewer.add_image(frames if stack else frames[FRAME])
     if stack:
         viewer.dims.set_current_step(0, FRAME)
-    runner = JobRunner(run_inline)
-    engine = Engine(Sam2Backend())
+    engine, runner = Engine(Sam2Backend()), JobRunner(run_inline)
     controller = SegmentController(viewer, SegmentationState(), runner, engine)
     controller.choose_image(viewer.layers[0])
     x, y = next(iter(CLICKS_XY.values()))
     controller.add_point((*place, y, x))
+    assert isinstance(controller.stage.labels, Labels)
+    return controller, place
+
+
+@pytest.mark.parametrize("stack", [False, True], ids=["image", "stack"])
+def test_a_click_leaves_what_was_painted_and_erased(stack):
+    """With the bundled model, which knows better where a nucleus ends."""
+    controller, place = bundled(stack)
     labels = controller.stage.labels
-    assert isinstance(labels, Labels)
 
     def shown():
         return np.asarray(labels.data[FRAME] if stack else labels.data) == 1
@@ -114,3 +119,22 @@ def test_a_click_leaves_what_was_painted_and_erased(stack):
     if stack:  # what is followed is what is shown
         controller.propagate("forward")
         np.testing.assert_array_equal(shown(), corrected)
+
+
+def test_what_is_cut_off_a_clicked_mask_is_off_on_the_frames_that_follow():
+    controller, (frame,) = bundled(stack=True)
+    data = controller.stage.labels.data
+    columns = np.nonzero(data[frame])[1]
+    middle, (height, width) = int(np.median(columns)), data.shape[1:]
+    low, far = height - 1, width - 1
+    right = [(0, middle), (0, far), (low, far), (low, middle)]
+    outline = [(frame, *corner) for corner in right]
+    controller.add_shapes([outline], "polygon", positive=False)
+    left = (data[frame] == 1).sum()
+    assert 0 < left < len(columns)
+    assert not data[frame, :, middle:].any()
+    controller.state.update(start=frame, stop=frame + 2)
+    controller.propagate("forward")
+    for after in data[frame + 1 : frame + 3] == 1:
+        assert after.any()
+        assert after[:, middle:].sum() < 0.1 * len(columns)

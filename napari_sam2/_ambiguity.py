@@ -31,7 +31,7 @@ class Ambiguity:
         for name in ("image", "labels"):
             self.state.events[name].connect(self._on_layers)
         self.state.events.object_id.connect(self._check)
-        for name in ("current_step", "order", "ndisplay"):
+        for name in _layers.DIMS:
             controller.viewer.dims.events[name].connect(self._on_dims)
         controller.stage.prompts_changed.connect(self._check)
         controller.steps.arrived.connect(self._on_arrived)
@@ -41,6 +41,11 @@ class Ambiguity:
         """Candidates of the last click, as long as it is the last."""
         found: Choices | None = self.state.choices
         return found
+
+    def close(self) -> None:
+        """The dock is gone: nobody is there to choose."""
+        for name in _layers.DIMS:
+            self.controller.viewer.dims.events[name].disconnect(self._on_dims)
 
     def cycle(self) -> None:
         """Show the next larger candidate; after the largest, the smallest."""

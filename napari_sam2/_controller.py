@@ -80,7 +80,7 @@ class SegmentController:
         self.stage.polarity_selected.connect(self.set_polarity)
         self.stage.hand.changed.connect_setattr(state, "tool", maxargs=1)
         self.stage.layer_lost.connect(self._on_layer_lost)
-        for name in ("current_step", "order", "ndisplay"):
+        for name in _layers.DIMS:
             viewer.dims.events[name].connect(self._on_dims)
 
     @property

@@ -65,7 +65,7 @@ class Hover:
         controller.stage.prompts_changed.connect(self.hide)
         for name in ("object_id", "hover", "image"):
             self.state.events[name].connect(self.hide)
-        for name in ("current_step", "order", "ndisplay"):
+        for name in _layers.DIMS:
             controller.viewer.dims.events[name].connect(self.hide)
         controller.viewer.events.mouse_over_canvas.connect(self._on_border)
 

@@ -35,6 +35,7 @@ GREEN = (0.0, 0.694, 0.047, 1.0)
 RED = (0.827, 0.027, 0.0, 1.0)
 ON_CANVAS = (5, 20)  # screen pixels of a point, however far one has zoomed in
 FADED = 0.3  # opacity of prompts of other objects
+DIMS = ("current_step", "order", "ndisplay")  # events: other planes are on display
 IN_3D = "Switch the viewer to 2D display to place prompts."
 POLARITIES = ("positive", "negative")
 _ASIDE: list[Layer] = []  # on their way into a viewer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2._layers import ON_CANVAS
+from napari_sam2._layers import DIMS, ON_CANVAS
 
 if TYPE_CHECKING:
     from napari_sam2._stage import Stage
@@ -28,7 +28,7 @@ class Specks:
         self.stage = stage
         stage.prompts_changed.connect(self.look)
         stage.layers_changed.connect(self.look)
-        for name in ("current_step", "order", "ndisplay"):
+        for name in DIMS:
             stage.viewer.dims.events[name].connect(self.look)
 
     def look(self, *_: Any) -> None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from napari_sam2._images import LayerFrames
     from napari_sam2._record import Record
 
-
-DIMS = ("current_step", "order", "ndisplay")
 QUICK = 10_000  # masks; beyond, a click does not look through all of them again
 
 
@@ -67,7 +65,7 @@ class StackTools:
             state.events[name].connect(self._on_line)
         controller.stage.prompts_changed.connect(self._on_prompts)
         controller.steps.arrived.connect(self.refresh)
-        for name in DIMS:
+        for name in _layers.DIMS:
             controller.viewer.dims.events[name].connect(self._on_dims)
         self._on_record()
 
@@ -265,7 +263,7 @@ class StackTools:
     def close(self) -> None:
         """The dock is gone: nobody is there to look."""
         self._let_go()
-        for name in DIMS:
+        for name in _layers.DIMS:
             self.controller.viewer.dims.events[name].disconnect(self._on_dims)
 
     # -- helpers ------------------------------------------------------------------

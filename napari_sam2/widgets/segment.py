@@ -131,8 +131,10 @@ class SegmentWidget(Actions, StackMethods, QWidget):
         strokes = OtherStrokes(self.controller.tasks)
         bindings = Bindings(viewer, self, _run, self.controller.stage, strokes)
         make_shortcuts(self, bindings.press)
-        parts = self.controller, self.keeper, bindings, self.hover, self.tools
-        when_gone(self, close_segment, self.runner, *parts)
+        parts = bindings, self.hover, self.tools, self.ambiguity
+        when_gone(
+            self, close_segment, self.runner, self.controller, self.keeper, *parts
+        )
         join_when_docked(self, "napari-sam2-automatic")
         self._begin(viewer)
         self.table.refresh()

@@ -59,9 +59,9 @@ def answer(
     off or give back, and nothing else, leave the rest of that; outlines of a part of
     it, or of what the points lead to, add to it.
     """
-    drawn, rest = prompts.drawn(shape), replace(prompts, polygons_xy=(), before_cuts=())
+    drawn, rest = prompts.drawn(shape), prompts.without_outlines()
     others = replace(rest, cuts_xy=())
-    if drawn.outlines and rest.positive:
+    if drawn.outlines and rest.positive and prompts.answer is None:
         told = index, object_id, rest, shape
         prompts = grown(prompts, answer(session, *told, negative, shown)[0])
     coordinates, labels = point_arrays(prompts, negative)
@@ -133,6 +133,7 @@ def grown(prompts: ObjectPrompts, before: NDArray[np.bool_]) -> ObjectPrompts:
     mask = _with_pieces(prompts.drawn(shape).outlines, before, prompts)
     if mask is None:
         return prompts
+    mask = prompts.cut(mask)
     wrong = any((mask & ~before)[spot] for spot in spots(prompts, shape, 0))
     answers = ObjectPrompts() if wrong else replace(prompts, start=None)
     return replace(prompts, start=MaskPrompt(PackedMask.of(mask), answers))

@@ -302,10 +302,10 @@ class Engine:
             if rest.positive and not unseen:
                 before = self._predict_one(key, rest, frames, others)
                 prompts = grown(prompts, before.ids == key.object_id)
-        mask, mask_input = prompts.mask(frames.shape), None
-        if prompts.answer is not None and mask is not None:
-            answer = plane_masks(key, mask, prompts, Scores())
+        if (exact := prompts.exact(frames.shape)) is not None:
+            answer = plane_masks(key, exact, prompts, Scores())
             return placed(answer, told, frames.corner)
+        mask, mask_input = prompts.mask(frames.shape), None
         if mask is not None:
             mask_input = mask_logits(mask, self._model)
         box = prompts.box_array()

@@ -159,6 +159,11 @@ class ObjectPrompts:
             return mask | self.start.mask.unpack()
         return mask if mask.any() else None
 
+    def exact(self, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """The mask that these prompts say to the pixel, (H, W) bool; None if none."""
+        mask = None if self.answer is None else self.mask(shape)
+        return None if mask is None else self.cut(mask)
+
     def cut(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """An (H, W) mask without what was cut off, and with what was given back."""
         if not self.cuts_xy:

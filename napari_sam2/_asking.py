@@ -59,9 +59,10 @@ def answer(
     off or give back, and nothing else, leave the rest of that; outlines of a part of
     it, or of what the points lead to, add to it.
     """
-    drawn, rest = prompts.drawn(shape), replace(prompts, polygons_xy=(), before_cuts=())
+    exact = prompts.exact(shape)
+    drawn, rest = prompts.drawn(shape), prompts.without_outlines()
     others = replace(rest, cuts_xy=())
-    if drawn.outlines and rest.positive:
+    if drawn.outlines and rest.positive and exact is None:
         told = index, object_id, rest, shape
         prompts = grown(prompts, answer(session, *told, negative, shown)[0])
     coordinates, labels = point_arrays(prompts, negative)
@@ -83,6 +84,8 @@ def answer(
             result = add(**points, clear_old=False)
     iou = getattr(result, "scores", {}).get(object_id)
     presence = getattr(result, "object_scores", {}).get(object_id)
+    if exact is not None:
+        return exact, Scores(iou, presence)  # the session may know it less finely
     found = result.masks[object_id]
     meant = prompts.cut(changed_about(found, prompts))
     if meant is not found and meant.any() and not np.array_equal(meant, found):
@@ -133,6 +136,7 @@ def grown(prompts: ObjectPrompts, before: NDArray[np.bool_]) -> ObjectPrompts:
     mask = _with_pieces(prompts.drawn(shape).outlines, before, prompts)
     if mask is None:
         return prompts
+    mask = prompts.cut(mask)
     wrong = any((mask & ~before)[spot] for spot in spots(prompts, shape, 0))
     answers = ObjectPrompts() if wrong else replace(prompts, start=None)
     return replace(prompts, start=MaskPrompt(PackedMask.of(mask), answers))

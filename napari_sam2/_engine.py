@@ -296,14 +296,14 @@ class Engine:
             x0, y0, x1, y1 = frames.region
             prompts = excerpt(told, frames.region)
             near = None if near is None else near[y0:y1, x0:x1]
-        if prompts.polygons_xy:
-            rest = replace(told, polygons_xy=(), before_cuts=())
+        if prompts.polygons_xy and prompts.answer is None:
+            rest = told.without_outlines()
             unseen = rest.by_sight and self.backend.blank(frames, 0)
             if rest.positive and not unseen:
                 before = self._predict_one(key, rest, frames, others)
                 prompts = grown(prompts, before.ids == key.object_id)
-        if prompts.answer is not None:
-            answer = plane_masks(key, prompts.answer.unpack(), prompts, Scores())
+        if (exact := prompts.exact(frames.shape)) is not None:
+            answer = plane_masks(key, exact, prompts, Scores())
             return placed(answer, told, frames.corner)
         mask, mask_input = prompts.mask(frames.shape), None
         if mask is not None:

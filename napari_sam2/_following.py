@@ -177,10 +177,10 @@ def _plane(
     ious = dict(getattr(result, "scores", {}))
     scores = dict(getattr(result, "object_scores", {}))
     shown = {}
-    drawn = {  # masks alone: they are kept to the pixel, whoever comes near
-        i: ask.start.mask.unpack()
+    drawn = {  # they are kept to the pixel, whoever comes near
+        i: mask
         for (at, i), ask in seeds.items()
-        if at == index and ask.start is not None and not replace(ask, start=None)
+        if at == index and (mask := ask.exact(frames.shape)) is not None
     }
     for object_id, mask in masks.items():
         denied = presence.denied(index, object_id)

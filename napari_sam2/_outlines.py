@@ -36,10 +36,16 @@ class Drawn:
 
     @classmethod
     def of(
-        cls, outlines: Iterable[tuple[Polygon, bool]], shape: tuple[int, int]
+        cls,
+        outlines: Iterable[tuple[Polygon, bool]],
+        shape: tuple[int, int],
+        before: Drawn | None = None,
     ) -> Drawn:
-        """From outlines, each with whether it is positive, the first drawn first."""
-        drawn = cls([], np.zeros(shape, bool), np.zeros(shape, bool))
+        """From outlines, each with whether it is positive, the first drawn first.
+
+        They go on from what others came to ``before``.
+        """
+        drawn = before or cls([], np.zeros(shape, bool), np.zeros(shape, bool))
         for outline, positive in outlines:
             mask = rasterise((outline,), shape)
             if not positive:
@@ -52,6 +58,11 @@ class Drawn:
                 drawn.outlines.append(mask)
             drawn.denied[mask] = False
         return drawn
+
+    def in_mask(self, mask: NDArray[np.bool_]) -> Drawn:
+        """The same as far as a mask agrees, (H, W), that answers all of it."""
+        pieces = [outline & mask for outline in self.outlines]
+        return Drawn(pieces, self.denied & ~mask, self.given & mask)
 
 
 def rasterise(

@@ -87,10 +87,17 @@ class ObjectPrompts:
 
     @property
     def answer(self) -> PackedMask | None:
-        """The mask these prompts started from, if nothing has been added since."""
-        if self.start is None or replace(self, start=None) != self.start.answers:
+        """The mask these prompts started from, if since then only outlines were added.
+
+        Those say themselves what becomes of it.
+        """
+        if self.start is None or self._seen != self.start.answers._seen:
             return None
         return self.start.mask
+
+    @property
+    def _seen(self) -> tuple[Any, ...]:
+        return self.points_xy, self.point_labels, self.box_xyxy
 
     def extends(self, earlier: ObjectPrompts) -> bool:
         """Whether all of the earlier prompts are still among these."""
@@ -102,6 +109,13 @@ class ObjectPrompts:
             and set(self.cuts_xy).issuperset(earlier.cuts_xy)
         )
 
+    def without_outlines(self) -> ObjectPrompts:
+        """The same but for what draws the object, or a part of it."""
+        start = self.start
+        if start is not None:
+            start = replace(start, answers=start.answers.without_outlines())
+        return replace(self, polygons_xy=(), before_cuts=(), start=start)
+
     def with_point(self, xy: tuple[float, float], positive: bool) -> ObjectPrompts:
         """The same and one more point."""
         labels = (*self.point_labels, int(positive))
@@ -112,8 +126,13 @@ class ObjectPrompts:
         return None if self.box_xyxy is None else np.asarray(self.box_xyxy, np.float32)
 
     def drawn(self, shape: tuple[int, int]) -> Drawn:
-        """What the outlines and cuts come to."""
-        return Drawn.of(self._in_order(), shape)
+        """What the outlines and cuts come to; a start is what those before it did."""
+        if self.start is None or not (self.polygons_xy or self.cuts_xy):
+            return Drawn.of(self._in_order(), shape)
+        known = {*self.start.answers._in_order()}
+        before = self.start.answers.drawn(shape).in_mask(self.start.mask.unpack())
+        later = (one for one in self._in_order() if one not in known)
+        return Drawn.of(later, shape, before)
 
     def _in_order(self) -> Iterator[tuple[Polygon, bool]]:
         outlines, at = self.polygons_xy, 0
@@ -139,6 +158,11 @@ class ObjectPrompts:
         if self.start is not None:
             return mask | self.start.mask.unpack()
         return mask if mask.any() else None
+
+    def exact(self, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """The mask that these prompts say to the pixel, (H, W) bool; None if none."""
+        mask = None if self.answer is None else self.mask(shape)
+        return None if mask is None else self.cut(mask)
 
     def cut(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """An (H, W) mask without what was cut off, and with what was given back."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam2._layers import plane_index
 from napari_sam2._prompts import Key
+from napari_sam2._region import excerpt, extent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,10 +98,17 @@ def shortfall(
 
 def _is_cut_off(plane: NDArray[Any], prompts: ObjectPrompts, object_id: int) -> bool:
     """Whether the last point is positive, and denied by an outline that cuts off."""
-    if not prompts.cuts_xy:
+    if not prompts.cuts_xy or _clicked(plane, prompts) == object_id:
         return False
-    denied = ~prompts.cut(np.ones(plane.shape, bool))
-    return bool(_clicked(denied, prompts) and _clicked(plane, prompts) != object_id)
+    bounds = extent(prompts)
+    if bounds is None:
+        return False
+    x0, y0 = (max(0, int(low)) for low in bounds[:2])
+    x1, y1 = (int(high) + 2 for high in bounds[2:])
+    region = x0, y0, min(x1, plane.shape[1]), min(y1, plane.shape[0])
+    part = excerpt(prompts, region)  # planes may be large
+    denied = part.drawn((region[3] - y0, region[2] - x0)).denied
+    return bool(_clicked(denied, part))
 
 
 def _clicked(plane: NDArray[Any], prompts: ObjectPrompts) -> int:

@@ -53,6 +53,22 @@ def test_cycling_goes_round_and_each_is_a_step(clicked):
     assert t.stage.masks == {}
 
 
+def test_an_outline_changes_a_chosen_candidate_only_where_it_is_drawn(clicked):
+    t, lead = clicked
+    t.ambiguity.cycle()
+    expected = disc(SHAPE, 30, 20, 11)
+    for top, left, positive in ((12, 33, False), (14, 34, True), (28, 30, True)):
+        bottom, right = top + 4, left + 3
+        corners = ((top, left), (top, right), (bottom, right), (bottom, left))
+        drawn = [[(*lead, *at) for at in corners]]
+        t.add_shapes(drawn, "polygon", positive=positive)
+        expected[top : bottom + 1, left : right + 1] = positive
+        np.testing.assert_array_equal(shown(t, lead), expected)
+    t.undo()
+    expected[28:33, 30:34] = disc(SHAPE, 30, 20, 11)[28:33, 30:34]
+    np.testing.assert_array_equal(shown(t, lead), expected)
+
+
 def test_it_is_said_which_candidate_is_shown(tool):
     background = Stepper()
     t = tool(FLAT, background.start)

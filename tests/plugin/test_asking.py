@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from scipy.ndimage import binary_erosion
 
-from napari_sam2._asking import changed_about
+from napari_sam2._asking import answer, changed_about
 from napari_sam2._backend import Sam2Backend
 from napari_sam2._controller import SegmentController
 from napari_sam2._engine import Engine
@@ -74,6 +77,27 @@ def test_an_outline_added_is_drawn_too():
 )
 def test_other_answers_stand_as_they_are(prompts):
     np.testing.assert_array_equal(changed_about(FOUND, prompts), FOUND)
+
+
+@pytest.mark.parametrize("first", [(), ((15.0, 15.0),)], ids=["by hand", "merged"])
+def test_what_is_known_to_the_pixel_is_shown_as_it_is(first):
+    """Sessions know large masks less finely."""
+    told = []
+
+    class Session:
+        def add_prompts(self, index, object_id, mask):
+            told.append(mask)
+            return SimpleNamespace(masks={object_id: binary_erosion(mask)})
+
+    clicked = ObjectPrompts(points_xy=first, point_labels=(1,) * len(first))
+    outline = ((8.0, 12.0), (12.0, 12.0), (12.0, 16.0), (8.0, 16.0))
+    prompts = asked(*first, answers=clicked, polygons_xy=(outline,))
+    expected = DRAWN.copy()
+    expected[12:17, 8:13] = True
+    found, _ = answer(Session(), 0, 1, prompts, DRAWN.shape)
+    np.testing.assert_array_equal(found, expected)
+    ((followed),) = told
+    np.testing.assert_array_equal(followed, expected)
 
 
 def bundled(stack):

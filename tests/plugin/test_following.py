@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,6 +97,21 @@ def test_a_mask_by_hand_is_kept_to_the_pixel():
     np.testing.assert_array_equal(planes[(6,)] == 1, one & ~drawn)
     np.testing.assert_array_equal(planes[(7,)] == 1, one)
     np.testing.assert_array_equal(planes[(7,)] == 2, two & ~one)
+
+
+def test_a_mask_that_answers_its_prompts_is_kept_with_what_was_drawn_since():
+    drawn = disc(SHAPE, 20, 14)
+    answers = ObjectPrompts(((20.0, 14.0),), (1,))
+    cut = ((0.0, 0.0), (18.0, 0.0), (18.0, 39.0), (0.0, 39.0))
+    kept = replace(
+        answers, cuts_xy=(cut,), start=MaskPrompt(PackedMask.of(drawn), answers)
+    )
+    seeds = {(6, 2): kept, (7, 2): kept.with_point((30.0, 30.0), positive=True)}
+    found = follow(Session(), FRAMES, seeds, Plan(), lambda: False)
+    planes = {plane.position: plane.ids for plane in found}
+    left = drawn & (np.arange(SHAPE[1]) > 18)
+    np.testing.assert_array_equal(planes[(6,)] == 2, left)
+    assert not np.array_equal(planes[(7,)] == 2, left)
 
 
 def test_a_mask_by_hand_stays_beside_a_click_on_the_same_frame():

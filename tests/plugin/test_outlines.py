@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import FLAT, STACK, click, disc
 
+from napari_sam2._masks import PackedMask
 from napari_sam2._outlines import Drawn
-from napari_sam2._prompts import ObjectPrompts
+from napari_sam2._prompts import MaskPrompt, ObjectPrompts
 
 SHAPE = (40, 60)
 
@@ -115,3 +118,55 @@ def test_a_click_into_what_was_cut_off_says_so(tool):
         "Object 1 was cut off there: draw a positive outline to give that back, or "
         "delete the negative one."
     )
+
+
+def test_what_was_merged_into_a_cut_stays(tool):
+    t = tool(STACK)
+    t.viewer.dims.set_current_step(0, 3)
+    click(t, 3, 20, 20)
+    t.add_shapes([corners((0, 22, 39, 59), (3,))], "polygon", positive=False)
+    t.next_object()
+    click(t, 3, 20, 26)
+    left = disc(SHAPE, 20, 20) & (np.arange(60) < 22)
+    both = left | disc(SHAPE, 26, 20)
+    labels = t.stage.labels.data
+    np.testing.assert_array_equal(labels[3] > 0, both)
+    t.objects.merge([1, 2])
+    t.propagate("both")
+    np.testing.assert_array_equal(labels[3] == 1, both)
+    np.testing.assert_array_equal(labels[4] == 1, np.roll(both, 1, axis=1))
+    click(t, 3, 35, 5)
+    np.testing.assert_array_equal(labels[3] == 1, both | disc(SHAPE, 5, 35))
+    t.add_shapes([corners((0, 28, 39, 59), (3,))], "polygon", positive=False)
+    assert not labels[3, :, 28:].any()
+    assert (labels[3, 18:23, 22:28] == 1).all()
+    assert t.errors == []
+
+
+@pytest.mark.parametrize(("image", "lead"), [(FLAT, ()), (STACK, (3,))])
+def test_a_cut_of_a_label_from_elsewhere_changes_nothing_else(tool, image, lead):
+    t = tool(image)
+    data = np.zeros(image.shape, np.uint8)
+    data[(*lead, slice(10, 30), slice(20, 35))] = 3
+    data[(*lead, 17, 25)] = 0  # too small for the model's masks of masks
+    theirs = t.viewer.add_labels(data.copy(), name="cellpose")
+    t.choose_labels(theirs)
+    t.select_object(3)
+    if lead:
+        t.viewer.dims.set_current_step(0, 3)
+    t.add_shapes([corners((0, 32, 39, 59), lead)], "polygon", positive=False)
+    cut = data.copy()
+    cut[..., 32:] = 0
+    np.testing.assert_array_equal(theirs.data, cut)
+    assert t.errors == []
+
+
+def test_a_mask_that_answers_an_outline_has_no_more_of_it_until_another_is_drawn():
+    kept = area(*CELL) & ~area(20, 22, 30, 30)  # the outline went into a neighbour
+    given = ObjectPrompts(((10.0, 10.0),), (1,), polygons_xy=(square(*CELL),))
+    ask = replace(given, start=MaskPrompt(PackedMask.of(kept), given))
+    np.testing.assert_array_equal(ask.mask(SHAPE), kept)
+    more = replace(ask, polygons_xy=(square(*CELL), square(30, 22, 35, 30)))
+    expected = kept | area(30, 22, 35, 30)
+    np.testing.assert_array_equal(more.mask(SHAPE), expected)
+    np.testing.assert_array_equal(more.cut(more.mask(SHAPE)), expected)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import FLAT, RADIUS, STACK, click, disc, plane
 
 from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
-from napari_sam2._shortfall import shortfall
+from napari_sam2._shortfall import _is_cut_off, shortfall
 
 KEPT = (
     "Object 2 lies in Object 1, whose pixels are kept: choose Object 1 to correct it, "
@@ -153,3 +156,17 @@ def test_a_click_where_the_object_was_cut_off_is_told(tool):
     )
     click(t, 20, 24)
     assert t.state.status == "Object 1: 5 prompts."
+
+
+def test_what_was_cut_off_a_large_plane_is_looked_up_on_the_spot():
+    outline = ((3000.0, 3000.0), (3040.0, 3000.0), (3040.0, 3030.0), (3000.0, 3030.0))
+    plane = np.zeros((4096, 4096), np.uint8)
+    clicks = (2990.0, 3010.0), (3020.0, 3010.0)
+    ask = ObjectPrompts(clicks, (1, 1), cuts_xy=(outline,))
+    tracemalloc.start()
+    told = _is_cut_off(plane, ask, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert told
+    assert peak < plane.nbytes / 20
+    assert not _is_cut_off(plane, replace(ask, points_xy=clicks[::-1]), 1)

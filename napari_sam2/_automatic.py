@@ -17,7 +17,7 @@ from napari_sam2._preview import Preview
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
 from napari_sam2._search_tasks import SearchTasks
-from napari_sam2._sharing import belong, history_of, labels_of, used_for
+from napari_sam2._sharing import belong, history_of, in_use, labels_of, used_for
 from napari_sam2._sight import Sight
 from sam2_core.errors import CheckpointError, ImageError
 
@@ -82,6 +82,7 @@ class AutomaticController:
         self._told = False  # by the user, which labels to add to
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
+        in_use.connect(self._follow_dock)
 
     # -- choices ------------------------------------------------------------------
 
@@ -153,7 +154,6 @@ class AutomaticController:
             part, self.state.points_per_side, self.state.crop_layers
         )
 
-        self._follow_dock(image)
         model = self.state.model
 
         def found(item: Candidates) -> str:
@@ -228,7 +228,6 @@ class AutomaticController:
         searched = self._searched
         if searched is None:
             raise ImageError("Find objects first, then add them to the labels.")
-        self._follow_dock(searched.image)
         chosen = self._chosen(searched)
         if not chosen.numbers:
             raise ImageError("No candidate passes; move the sliders first.")
@@ -371,13 +370,13 @@ class AutomaticController:
 
     def _on_inserted(self, _: Any) -> None:
         """Labels that another dock makes for the image are those to add to."""
-        image, missing = self.state.image, self.state.labels is None
-        if image is not None and missing:
-            self._follow_dock(image)
+        if self.state.labels is None:
+            self._follow_dock()
 
-    def _follow_dock(self, image: Image) -> None:
+    def _follow_dock(self) -> None:
         """Add to the labels in use for the image, unless others were chosen."""
-        labels = None if self._told else self._own(image)
+        image = self.state.image
+        labels = None if image is None or self._told else self._own(image)
         if labels is not None and labels is not self.state.labels:
             self._use_labels(labels)
 

@@ -188,9 +188,13 @@ def test_labels_that_are_chosen_in_the_other_dock_are_added_to(automatic, tool):
     begun = t.stage.labels
     assert a.state.labels is begun
     theirs = a.viewer.add_labels(LARGE.astype(np.uint8) * 7, name="cellpose")
-    t.choose_labels(theirs)
     a.search()
+    assert a.state.labels is begun
+    t.choose_labels(theirs)
     assert a.state.labels is theirs
+    preview = a.preview.layer.data
+    assert preview[THREAD].any()
+    assert not preview[LARGE].any()  # it is labelled there
     a.add_to_labels()
     assert not begun.data.any()
     assert (theirs.data[LARGE] == 7).all()

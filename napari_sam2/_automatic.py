@@ -14,6 +14,7 @@ from napari_sam2._chosen import Chosen, choose
 from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._one_frame import fitting
 from napari_sam2._preview import Preview
+from napari_sam2._remedies import TO_DOWNLOAD
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
 from napari_sam2._search_tasks import SearchTasks
@@ -145,9 +146,7 @@ class AutomaticController:
             raise ImageError("Switch the viewer to 2D display to search a plane.")
         view = _layers.current_view(self.viewer, image)
         if self.state.model in self.state.missing:
-            raise CheckpointError(
-                f"{self.state.model} is not on this computer yet; download it first."
-            )
+            raise CheckpointError(TO_DOWNLOAD.format(self.state.model))
         frames = self.sight.frames(image, view.plane, view.position, None)
         part = self._region(self.state.where if region is None else region, frames)
         options = SearchOptions(

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sam2_core.candidates import MaskCandidate
 
 FILTERS = ("min_iou", "min_stability", "min_area", "max_area", "min_roundness")
+NONE = "No candidate passes; move the sliders first."
+KNOWN = "Those that pass are labelled already; move the sliders to see others."
 
 
 class AutomaticController:
@@ -229,7 +231,7 @@ class AutomaticController:
             raise ImageError("Find objects first, then add them to the labels.")
         chosen = self._chosen(searched)
         if not chosen.numbers:
-            raise ImageError("No candidate passes; move the sliders first.")
+            raise ImageError(KNOWN if chosen.known else NONE)
         labels = self.state.labels or self._new_labels(searched.image)
         belong(labels, searched.image)
         _aside.bring_back([labels])
@@ -297,6 +299,8 @@ class AutomaticController:
         )
         self.refresh()
         many = f"{len(areas)} candidate{'' if len(areas) == 1 else 's'}{searched.where}"
+        if areas and not self.state.shown and self._chosen(searched).known:
+            return f"{many}. {KNOWN}"
         if self.state.shown or not areas or self._labelled(searched) is not None:
             return f"{many}: choose with the sliders, then add to the labels."
         self._relax(searched.masks)

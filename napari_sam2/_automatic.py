@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam2 import _aside, _layers
 from napari_sam2._adding import ADDED, Searched, add_objects, take_back_added
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
-from napari_sam2._chosen import Chosen, choose
+from napari_sam2._chosen import KNOWN, NONE, Chosen, choose
 from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._one_frame import fitting
 from napari_sam2._preview import Preview
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from sam2_core.candidates import MaskCandidate
 
 FILTERS = ("min_iou", "min_stability", "min_area", "max_area", "min_roundness")
-NONE = "No candidate passes; move the sliders first."
-KNOWN = "Those that pass are labelled already; move the sliders to see others."
 
 
 class AutomaticController:
@@ -257,6 +255,12 @@ class AutomaticController:
     def cancel(self) -> None:
         """Stop the running work; candidates of the search before stay."""
         self.runner.cancel()
+
+    def close(self) -> None:
+        """The dock is gone, and candidates, that nobody could add any more, with it."""
+        in_use.disconnect(self._follow_dock)
+        self._searched = None
+        self.preview.remove()
 
     # -- helpers ------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LARGEST_NUMBER = int(np.iinfo(np.uint16).max)
 _TAKEN = -1
+NONE = "No candidate passes; move the sliders first."
+KNOWN = "Those that pass are labelled already; move the sliders to see others."
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,12 @@ def when_gone(widget: QWidget, function: Callable[..., None], *args: Any) -> Non
 def close_automatic(
     runner: JobRunner, controller: AutomaticController, engine: SearchEngine
 ) -> None:
-    """The dock is gone, and candidates with it: nobody could add or discard them."""
+    """The dock is gone: stop working. The engine goes with the last job."""
     runner.close()
-    if not runner.busy:  # else the engine goes with the last job
+    if not runner.busy:
         engine.close()
     if not _window_is_gone(controller.viewer):
-        controller.preview.remove()
+        controller.close()
 
 
 def close_segment(

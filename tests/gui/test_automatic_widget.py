@@ -14,6 +14,7 @@ from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
 
 from napari_sam2._jobs import run_inline
 from napari_sam2._search import Sam2SearchBackend
+from napari_sam2._sharing import belong
 from napari_sam2.widgets._choosing import STEPS
 from napari_sam2.widgets._threads import run_in_thread
 from napari_sam2.widgets.automatic import AutomaticWidget
@@ -292,9 +293,14 @@ def test_candidates_go_with_their_dock(qtbot, backend):
     w.search()
     w.wait(20)
     assert "SAM2 candidates" in viewer.layers
+    controller = w.controller  # as long as Python keeps it
     w.deleteLater()
     del w
     qtbot.waitUntil(lambda: list(viewer.layers) == [image], timeout=5000)
+    labels = viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    belong(labels, image)  # another dock goes on
+    assert list(viewer.layers) == [image, labels]
+    assert controller.state.labels is None
 
 
 # -- in a window --------------------------------------------------------------------

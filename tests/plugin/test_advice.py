@@ -62,6 +62,9 @@ def test_objects_have_the_names_that_were_given_to_them(tool):
     t.objects.rename(1, "mother")
     click(t, 10, 20)
     assert t.state.status == "mother: 1 prompt."
+    t.objects.rename(1, "daughter")
+    assert t.state.status == "daughter: 1 prompt."
+    t.objects.rename(1, "mother")
     t.objects.delete([1], "prompts")
     t.stage.activate("point")
     t.select_object(2)

@@ -8,6 +8,7 @@ from napari_sam2 import _layers
 from napari_sam2._cover import is_under, why_unseen
 from napari_sam2._drawing import finished_rows
 from napari_sam2._images import check_plane
+from napari_sam2._remedies import TO_DOWNLOAD
 from napari_sam2._sharing import or_go_on
 from sam2_core.errors import Sam2Error
 
@@ -51,7 +52,7 @@ def advice(
     if image is None:
         return "Open an image, or a sample from File > Open Sample."
     if state.model in state.missing:
-        return f"{state.model} has to be downloaded before it can be used."
+        return TO_DOWNLOAD.format(state.model)
     if object_id < 1:
         return BACKGROUND.format(object_id)
     try:

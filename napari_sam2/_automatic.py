@@ -10,14 +10,15 @@ import numpy as np
 from napari_sam2 import _aside, _layers
 from napari_sam2._adding import ADDED, Searched, add_objects, take_back_added
 from napari_sam2._automatic_state import ON_SCREEN, WHOLE, AutomaticState
-from napari_sam2._chosen import Chosen, choose
+from napari_sam2._chosen import KNOWN, NONE, Chosen, choose
 from napari_sam2._jobs import JobRunner, run_inline
 from napari_sam2._one_frame import fitting
 from napari_sam2._preview import Preview
+from napari_sam2._remedies import TO_DOWNLOAD
 from napari_sam2._screen import region_on_screen
 from napari_sam2._search import Sam2SearchBackend, SearchEngine, SearchOptions
 from napari_sam2._search_tasks import SearchTasks
-from napari_sam2._sharing import belong, history_of, labels_of, used_for
+from napari_sam2._sharing import belong, history_of, in_use, labels_of, used_for
 from napari_sam2._sight import Sight
 from sam2_core.errors import CheckpointError, ImageError
 
@@ -82,6 +83,7 @@ class AutomaticController:
         self._told = False  # by the user, which labels to add to
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
+        in_use.connect(self._follow_dock)
 
     # -- choices ------------------------------------------------------------------
 
@@ -144,16 +146,13 @@ class AutomaticController:
             raise ImageError("Switch the viewer to 2D display to search a plane.")
         view = _layers.current_view(self.viewer, image)
         if self.state.model in self.state.missing:
-            raise CheckpointError(
-                f"{self.state.model} is not on this computer yet; download it first."
-            )
+            raise CheckpointError(TO_DOWNLOAD.format(self.state.model))
         frames = self.sight.frames(image, view.plane, view.position, None)
         part = self._region(self.state.where if region is None else region, frames)
         options = SearchOptions(
             part, self.state.points_per_side, self.state.crop_layers
         )
 
-        self._follow_dock(image)
         model = self.state.model
 
         def found(item: Candidates) -> str:
@@ -228,10 +227,9 @@ class AutomaticController:
         searched = self._searched
         if searched is None:
             raise ImageError("Find objects first, then add them to the labels.")
-        self._follow_dock(searched.image)
         chosen = self._chosen(searched)
         if not chosen.numbers:
-            raise ImageError("No candidate passes; move the sliders first.")
+            raise ImageError(KNOWN if chosen.known else NONE)
         labels = self.state.labels or self._new_labels(searched.image)
         belong(labels, searched.image)
         _aside.bring_back([labels])
@@ -257,6 +255,12 @@ class AutomaticController:
     def cancel(self) -> None:
         """Stop the running work; candidates of the search before stay."""
         self.runner.cancel()
+
+    def close(self) -> None:
+        """The dock is gone, and candidates, that nobody could add any more, with it."""
+        in_use.disconnect(self._follow_dock)
+        self._searched = None
+        self.preview.remove()
 
     # -- helpers ------------------------------------------------------------------
 
@@ -299,6 +303,8 @@ class AutomaticController:
         )
         self.refresh()
         many = f"{len(areas)} candidate{'' if len(areas) == 1 else 's'}{searched.where}"
+        if areas and not self.state.shown and self._chosen(searched).known:
+            return f"{many}. {KNOWN}"
         if self.state.shown or not areas or self._labelled(searched) is not None:
             return f"{many}: choose with the sliders, then add to the labels."
         self._relax(searched.masks)
@@ -371,13 +377,13 @@ class AutomaticController:
 
     def _on_inserted(self, _: Any) -> None:
         """Labels that another dock makes for the image are those to add to."""
-        image, missing = self.state.image, self.state.labels is None
-        if image is not None and missing:
-            self._follow_dock(image)
+        if self.state.labels is None:
+            self._follow_dock()
 
-    def _follow_dock(self, image: Image) -> None:
+    def _follow_dock(self) -> None:
         """Add to the labels in use for the image, unless others were chosen."""
-        labels = None if self._told else self._own(image)
+        image = self.state.image
+        labels = None if image is None or self._told else self._own(image)
         if labels is not None and labels is not self.state.labels:
             self._use_labels(labels)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LARGEST_NUMBER = int(np.iinfo(np.uint16).max)
 _TAKEN = -1
+NONE = "No candidate passes; move the sliders first."
+KNOWN = "Those that pass are labelled already; move the sliders to see others."
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,13 @@ class Chosen:
         the same colour) whatever else is painted.
     numbers : list of int
         Those that have any pixels, smallest object first.
+    known : int
+        How many were left out, as they are labelled already.
     """
 
     ids: NDArray[np.int32]
     numbers: list[int]
+    known: int = 0
 
     def renumbered(self, labels: Sequence[int]) -> NDArray[np.uint32]:
         """The same plane with one label for each of ``numbers``, (H, W) uint32."""
@@ -67,13 +72,14 @@ def choose(
     ids = np.zeros(shape, np.int32)
     if labelled is not None:
         ids[labelled] = _TAKEN
-    numbers = []
+    numbers, known = [], 0
     for mask in sorted(select_candidates(masks, **limits), key=lambda mask: mask.area):
         if labelled is not None:
             inside = labelled[mask.window(shape)]
             if inside.any() and (inside & mask.patch()).sum() > mask.area / 2:
+                known += 1
                 continue
         numbers += paint_labels([mask], ids, first_id=number_of[id(mask)])
     if labelled is not None:
         np.maximum(ids, 0, out=ids)
-    return Chosen(ids, numbers)
+    return Chosen(ids, numbers, known)

@@ -84,16 +84,24 @@ def without(answers: Answers, object_id: int) -> Answers:
 
 
 def joined(answers: Answers, others: Collection[int], first: int) -> Answers:
-    """Answers when objects become one, the ``first``: no mother is her own daughter."""
+    """Answers when objects become one, the ``first``: no mother is her own daughter.
+
+    A "no" about a piece of a daughter says nothing about her.
+    """
     names = dict.fromkeys(others, first)
-    left = Answers()
+    left: dict[tuple[int, int, int], dict[int, None]] = {}
     for (parent, frame, daughter), daughters in answers.items():
         mother, asked = names.get(parent, parent), names.get(daughter, daughter)
         if mother != asked:
-            born = dict.fromkeys(names.get(i, i) for i in daughters)
+            born = left.setdefault((mother, frame, asked), {})
+            born.update(dict.fromkeys(names.get(i, i) for i in daughters))
             born.pop(mother, None)
-            left[mother, frame, asked] = tuple(born)
-    return left
+    yes = {(key[0], key[2]) for key, born in left.items() if key[2] and born}
+    return {
+        key: tuple(born)
+        for key, born in left.items()
+        if born or (key[0], key[2]) not in yes
+    }
 
 
 def find_suspects(

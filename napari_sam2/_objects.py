@@ -164,6 +164,7 @@ class Objects:
         if name.strip() != self.notes.name(object_id):
             self.controller.steps.begin("renaming")
             self.notes.rename(object_id, name)
+            self.controller.tasks.renew()
 
     def lock(self, object_id: int, on: bool) -> None:
         """Protect an object from every change, or allow changes again."""

@@ -1,4 +1,4 @@
-"""What to try when the device has not enough memory."""
+"""What to try when a model is not there, or the device has not enough memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from napari_sam2._messages import Choice
 
+TO_DOWNLOAD = "{} is not on this computer: press Download under Image and model."
 SIZES = ("nano", "tiny", "small", "base_plus", "large")
 LESS = {"best": "balanced", "balanced": "fast", "": "fast"}
 """Presets of stacks that need less memory than another; "" is as trained."""

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_sam2._jobs import Job
 from napari_sam2._messages import Choice, Found, Say
+from napari_sam2._remedies import TO_DOWNLOAD
 from napari_sam2._search import Candidates, Progress
 from sam2_core.errors import Cancelled, Sam2Error
 
@@ -90,7 +91,7 @@ class SearchTasks:
         if state.image is None:
             return "Open an image, or a sample from File > Open Sample."
         if state.model in state.missing:
-            return f"{state.model} has to be downloaded before it can be used."
+            return TO_DOWNLOAD.format(state.model)
         if not state.searched:
             return "Find objects, then choose among them with the sliders."
         if not state.found:

@@ -97,11 +97,6 @@ def _tell(layer: Any) -> None:
         show_info(f"Open the Segment dock: it brings the session on {layer.name} back.")
 
 
-def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save the session that a labels layer belongs to."""
-    return write_layers(path, [(data, attributes, "labels")])
-
-
 def write_layers(path: str, layers: list[LayerData]) -> list[str]:
     """Save the session that the labels among these layers belong to."""
     from napari_sam2._session_file import readable, write_text

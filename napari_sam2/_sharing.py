@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
+from psygnal import SignalInstance
+
 from napari_sam2 import _layers
 from napari_sam2._channels import one_picture
 from napari_sam2._history import History
@@ -91,6 +93,7 @@ _HISTORIES: WeakKeyDictionary[Labels, History] = WeakKeyDictionary()
 _IMAGES: WeakKeyDictionary[Labels, WeakSet[Image]] = WeakKeyDictionary()
 _USED: WeakKeyDictionary[Image, ref[Labels]] = WeakKeyDictionary()  # last
 _LEFT: WeakKeyDictionary[Image, Companions] = WeakKeyDictionary()
+in_use = SignalInstance()  # other labels may be in use for an image now
 
 
 def history_of(labels: Labels | None) -> History:
@@ -110,6 +113,7 @@ def belong(labels: Labels, image: Image) -> None:
     """From now on these are labels of this image, and those in use for it."""
     _IMAGES.setdefault(labels, WeakSet()).add(image)
     _USED[image] = ref(labels)
+    in_use.emit()
 
 
 def used_for(image: Image, present: Sequence[Any]) -> Labels | None:

@@ -25,7 +25,7 @@ from napari_sam2._messages import (
     Say,
     Took,
 )
-from napari_sam2._remedies import remedies
+from napari_sam2._remedies import TO_DOWNLOAD, remedies
 from napari_sam2._settings import usable
 from napari_sam2._shortfall import shortfall
 from napari_sam2._starts import shown
@@ -136,9 +136,7 @@ class Tasks:
     def check_model(self) -> None:
         """CheckpointError if the chosen model is not on this computer."""
         if self.state.model in self.state.missing:
-            raise CheckpointError(
-                f"{self.state.model} is not on this computer yet; download it first."
-            )
+            raise CheckpointError(TO_DOWNLOAD.format(self.state.model))
 
     # -- the jobs -----------------------------------------------------------------
 

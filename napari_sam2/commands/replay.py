@@ -58,6 +58,8 @@ def replay(
     \b
     napari-sam2 replay nuclei.sam2.json --out labels.tif
     """  # noqa: D301
+    import numpy as np
+
     from napari_sam2._image_reference import array_of, open_layer
     from napari_sam2._session_file import read_session
     from napari_sam2._sources import files
@@ -75,13 +77,16 @@ def replay(
     begin = time.perf_counter()
     content.journal.sources.find(files(places), content.image, data)
     labels, lacking = run(content, data, device, quiet)
+    found = set[int]()  # those that were painted or searched for have no prompts
     with LabelWriter(out, labels.shape, int(labels.max()), overwrite) as file:
         for index, plane in enumerate(labels.reshape(-1, *labels.shape[-2:])):
             file.write(plane, index)
+            found.update(np.unique(plane).tolist())
+    objects = len(found - {0})
     seconds = time.perf_counter() - begin
     typer.echo(
-        f"{len(content.objects)} objects, {content.prompt_count} prompts in {out} "
-        f"({file.dtype}), {seconds:.1f} s"
+        f"{objects} object{'' if objects == 1 else 's'} in {out} ({file.dtype}; "
+        f"{content.prompt_count} prompts), {seconds:.1f} s"
     )
     if lacking:
         typer.echo(lacking, err=True)

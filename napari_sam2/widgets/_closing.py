@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
+    from napari_sam2._automatic import AutomaticController
     from napari_sam2._controller import SegmentController
     from napari_sam2._jobs import JobRunner
     from napari_sam2._keeping import SessionKeeper
+    from napari_sam2._search import SearchEngine
 
 
 def when_gone(widget: QWidget, function: Callable[..., None], *args: Any) -> None:
@@ -36,6 +38,17 @@ def when_gone(widget: QWidget, function: Callable[..., None], *args: Any) -> Non
     end = weakref.finalize(widget, function, *args)
     widget.destroyed.connect(end)
     widget.installEventFilter(_Watch(widget, end))
+
+
+def close_automatic(
+    runner: JobRunner, controller: AutomaticController, engine: SearchEngine
+) -> None:
+    """The dock is gone: stop working. The engine goes with the last job."""
+    runner.close()
+    if not runner.busy:
+        engine.close()
+    if not _window_is_gone(controller.viewer):
+        controller.close()
 
 
 def close_segment(

@@ -12,6 +12,7 @@ from napari_sam2.widgets._pulse import Drawing
 if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState
 
+SHOWN = "status", "model", "missing", "device_used", "device", "click_ms", "busy"
 DOING = {
     "predict": "segmenting",
     "propagate": "propagating",
@@ -46,7 +47,7 @@ class StatusLine(QWidget):
         self._spacing = 0
         self._drawing = Drawing(self)
         self._drawing.due.connect(self.refresh)
-        for name in ("status", "model", "device_used", "device", "click_ms", "busy"):
+        for name in SHOWN:
             state.events[name].connect(self._on_change)
         self.refresh()
 
@@ -57,7 +58,8 @@ class StatusLine(QWidget):
         parts = [state.model, device.upper() if device == "cpu" else device]
         if state.click_ms is not None:
             parts.append(span(state.click_ms))
-        parts.append(DOING.get(state.busy, "ready"))
+        rest = "not downloaded" if state.model in state.missing else "ready"
+        parts.append(DOING.get(state.busy, rest))
         self.model.setText("  ·  ".join(parts))
         self._make_room()
         self.message.setText(state.status)

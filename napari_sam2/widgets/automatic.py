@@ -30,7 +30,7 @@ from napari_sam2._search import Sam2SearchBackend, SearchBackend, SearchEngine
 from napari_sam2._settings import load_settings
 from napari_sam2._state import SEES
 from napari_sam2.widgets._choosing import ChoicePanel
-from napari_sam2.widgets._closing import when_gone
+from napari_sam2.widgets._closing import close_automatic, when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts, pass_on
 from napari_sam2.widgets._fold import NARROWEST
 from napari_sam2.widgets._searching import SearchPanel, SearchProgress
@@ -107,7 +107,7 @@ class AutomaticWidget(QWidget):
         self._lay_out()
         self._connect()
         make_shortcuts(self, partial(_press, weakref.ref(self)))
-        when_gone(self, _close, self.runner, engine)
+        when_gone(self, close_automatic, self.runner, self.controller, engine)
         self._begin(viewer)
         join_when_docked(self, "napari-sam2-segment")
 
@@ -333,10 +333,3 @@ def _press(widget: weakref.ref[AutomaticWidget], shortcut: Shortcut) -> None:
         dock._try("undo")
     else:
         pass_on(dock.controller.viewer, shortcut)
-
-
-def _close(runner: JobRunner, engine: SearchEngine) -> None:
-    """The dock is gone: stop working. The engine goes with the last job."""
-    runner.close()
-    if not runner.busy:
-        engine.close()

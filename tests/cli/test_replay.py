@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import npe2
 import numpy as np
 import pytest
@@ -69,6 +71,18 @@ def session(tmp_path):
     return keeper.save(tmp_path / "work"), dock.stage.labels.data.copy()
 
 
+@pytest.mark.skipif(not is_available("sam2_nano"), reason="no bundled weights")
+def test_objects_without_prompts_are_counted(session, tmp_path, capfd, monkeypatch):
+    path, labels = session
+    added = labels.copy()
+    added[0, -4:, -4:], added[2, -4:, -4:] = 7, 9
+    module = importlib.import_module("napari_sam2.commands.replay")
+    monkeypatch.setattr(module, "run", lambda *_: (added, ""))
+    done = run(capfd, "replay", path, "--out", tmp_path / "labels.tif")
+    assert done.code == 0, done.err
+    assert done.out.startswith("4 objects in ")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not is_available("sam2_nano"), reason="no bundled weights")
 def test_replay_writes_the_same_labels(session, tmp_path, capfd):
@@ -77,7 +91,8 @@ def test_replay_writes_the_same_labels(session, tmp_path, capfd):
     out = tmp_path / "labels.tif"
     done = run(capfd, "replay", path, "--out", out, "--quiet")
     assert done.code == 0, done.err
-    assert "2 objects, 3 prompts" in done.out
+    assert "2 objects in" in done.out
+    assert "3 prompts" in done.out
     written = tifffile.imread(out)
     assert written.dtype == np.uint16
     np.testing.assert_array_equal(written, labels)

@@ -14,6 +14,7 @@ from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
 
 from napari_sam2._jobs import run_inline
 from napari_sam2._search import Sam2SearchBackend
+from napari_sam2._sharing import belong
 from napari_sam2.widgets._choosing import STEPS
 from napari_sam2.widgets._threads import run_in_thread
 from napari_sam2.widgets.automatic import AutomaticWidget
@@ -202,7 +203,7 @@ def test_missing_model_has_to_be_downloaded(automatic, backend, qtbot):
     w = automatic()
     w.choose_model("sam2.1_hiera_tiny")
     assert not w.searching.find.isEnabled()
-    assert "download" in w.status.text()
+    assert "press Download" in w.status.text()
     press(qtbot, w.source.download)
     assert w.searching.find.isEnabled()
     press(qtbot, w.searching.find)
@@ -282,6 +283,24 @@ def test_closed_dock_stops_working_and_is_forgotten(qtbot, backend):
     docks[0].search()
     qtbot.waitUntil(lambda: backend.answers > 0, timeout=10000)
     close_and_forget(docks, backend, qtbot)
+
+
+def test_candidates_go_with_their_dock(qtbot, backend):
+    viewer = ViewerModel()
+    image = viewer.add_image(FLAT)
+    w = AutomaticWidget(viewer, backend=backend)
+    w.wait(20)
+    w.search()
+    w.wait(20)
+    assert "SAM2 candidates" in viewer.layers
+    controller = w.controller  # as long as Python keeps it
+    w.deleteLater()
+    del w
+    qtbot.waitUntil(lambda: list(viewer.layers) == [image], timeout=5000)
+    labels = viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    belong(labels, image)  # another dock goes on
+    assert list(viewer.layers) == [image, labels]
+    assert controller.state.labels is None
 
 
 # -- in a window --------------------------------------------------------------------

@@ -168,12 +168,14 @@ def test_model_that_is_missing_is_offered_for_download(segment, backend, qtbot):
     assert w.source.download.text() == "Download 156 MB"
     assert backend.absent  # nothing was fetched yet
     w.add_point((10, 20))
-    with pytest.raises(Exception, match="download"):
+    with pytest.raises(Exception, match="Download under Image and model"):
         w.wait()
+    assert w.status_line.model.text().endswith("not downloaded")
     press(qtbot, w.source.download)
     assert not backend.absent
     assert w.source.model.currentText() == "sam2.1_hiera_tiny"
     assert not w.source.download.isEnabled()
+    assert w.status_line.model.text().endswith("ready")
 
 
 def test_a_device_that_is_not_there_is_the_one_shown(segment):

@@ -53,6 +53,21 @@ def test_add_and_undo(automatic):
     assert a.state.undo_text == ""
 
 
+def test_what_is_labelled_already_is_said_to_be(automatic):
+    a = automatic()
+    a.search()
+    a.add_to_labels()
+    written = a.state.labels.data.copy()
+    with pytest.raises(ImageError, match="labelled already"):
+        a.add_to_labels()
+    a.search()
+    assert "labelled already" in a.state.status
+    np.testing.assert_array_equal(a.state.labels.data, written)
+    a.filter(min_iou=1.0)  # none passes at all
+    with pytest.raises(ImageError, match="No candidate passes"):
+        a.add_to_labels()
+
+
 def test_locked_objects_are_not_taken_back(automatic):
     a = automatic()
     a.search()
@@ -188,9 +203,13 @@ def test_labels_that_are_chosen_in_the_other_dock_are_added_to(automatic, tool):
     begun = t.stage.labels
     assert a.state.labels is begun
     theirs = a.viewer.add_labels(LARGE.astype(np.uint8) * 7, name="cellpose")
-    t.choose_labels(theirs)
     a.search()
+    assert a.state.labels is begun
+    t.choose_labels(theirs)
     assert a.state.labels is theirs
+    preview = a.preview.layer.data
+    assert preview[THREAD].any()
+    assert not preview[LARGE].any()  # it is labelled there
     a.add_to_labels()
     assert not begun.data.any()
     assert (theirs.data[LARGE] == 7).all()

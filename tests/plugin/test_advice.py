@@ -23,6 +23,14 @@ def test_an_object_with_a_mask_is_corrected(tool):
     assert t.state.status == "Click on object 50 in the image."
 
 
+def test_a_model_that_is_not_there_is_fetched_in_the_dock(tool, backend):
+    backend.absent = {"sam2.1_hiera_tiny": 156_000_000}
+    t = tool(FLAT)
+    t.choose_model("sam2.1_hiera_tiny")
+    button = "press Download under Image and model."
+    assert t.state.status == f"sam2.1_hiera_tiny is not on this computer: {button}"
+
+
 def test_what_labels_hold_is_said_once_they_are_counted(tool):
     t = tool(FLAT)
     t.stage.labels.data[5:9, 5:9] = 1
@@ -54,6 +62,9 @@ def test_objects_have_the_names_that_were_given_to_them(tool):
     t.objects.rename(1, "mother")
     click(t, 10, 20)
     assert t.state.status == "mother: 1 prompt."
+    t.objects.rename(1, "daughter")
+    assert t.state.status == "daughter: 1 prompt."
+    t.objects.rename(1, "mother")
     t.objects.delete([1], "prompts")
     t.stage.activate("point")
     t.select_object(2)

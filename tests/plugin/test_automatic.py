@@ -224,7 +224,7 @@ def test_what_a_user_can_get_wrong(automatic, backend):
     with pytest.raises(ImageError, match="No candidate passes"):
         a.add_to_labels()
     a.state.missing = {"sam2_nano": 1}
-    with pytest.raises(CheckpointError, match="download"):
+    with pytest.raises(CheckpointError, match="Download under Image and model"):
         a.search()
     a.undo()
     assert a.state.status == "Nothing to undo."

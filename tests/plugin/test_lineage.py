@@ -415,6 +415,14 @@ def test_answers_are_those_of_the_objects_that_are_left():
     assert joined({(1, 3, 0): (4, 5)}, [4, 5], 1) == {(1, 3, 0): ()}
 
 
+@pytest.mark.parametrize("frame", [3, 2])
+def test_a_piece_of_a_daughter_takes_no_division_along(frame):
+    """She was said to be one, and a piece of her, in its first frame, to be none."""
+    answers = {(1, 3, 4): (4,), (1, frame, 5): (), (6, frame, 5): ()}
+    for told in (answers, dict(reversed(answers.items()))):
+        assert joined(told, [5], 4) == {(1, 3, 4): (4,), (6, frame, 4): ()}
+
+
 def test_tracks_of_a_dock_that_was_closed_are_replaced(lapse):
     lapse.lineage.make_tracks()
     others = lapse.viewer.add_tracks(np.array([[1, 0, 5, 5.0], [1, 1, 6, 6]]))

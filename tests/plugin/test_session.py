@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import npe2
 import numpy as np
 import pytest
 import tifffile
 from fakes import FakeBackend
+from napari.components import LayerList
+from napari.layers import Tracks
 
 from napari_sam2._autosaves import find_offer
 from napari_sam2._engine import Engine
@@ -375,6 +378,25 @@ def test_napari_reads_and_writes_sessions(kept, tmp_path):
     assert attributes["metadata"]["napari_sam2_session"] == file
     with pytest.raises(Sam2Error, match="session"):
         write_layers(file, [image.as_layer_data_tuple()])
+
+
+@pytest.mark.parametrize("kinds", [["labels"], ["image", "labels", "tracks"]])
+def test_a_session_is_saved_with_the_layers_that_are_selected(kinds, kept, tmp_path):
+    manager = npe2.PluginManager.instance()
+    manager.discover()
+    offered = [writer.display_name for writer in manager.iter_compatible_writers(kinds)]
+    assert offered.count("SAM 2 session") == 1
+    t = kept()
+    t.add_point((3, 10, 20))
+    made = {
+        "image": t.state.image,
+        "labels": t.stage.labels,
+        "tracks": Tracks([[1, 0, 5, 5], [1, 1, 6, 6]]),
+    }
+    layers = LayerList([made[kind] for kind in kinds])
+    file = str(tmp_path / "work.json")
+    assert layers.save(file) == [file]
+    assert get_reader(file) is not None
 
 
 def test_a_session_goes_to_its_image_where_that_is_open(kept, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def test_manifest_is_valid_and_every_command_exists():
         "napari-sam2.read_session"
     ]
     extensions = [w.filename_extensions for w in manifest.contributions.writers]
-    assert extensions == [[".json"], [".json"], [".csv"]]
+    assert extensions == [[".json"], [".csv"]]
 
 
 def test_preferences_offer_every_model():

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 if TYPE_CHECKING:
     from napari.layers import Labels
+
+COLORS = 48  # before they come again
+GOLDEN_ANGLE = 137.508  # degrees: no two hues are close to each other for long
+FIRST_HUE = 65.0  # orange, unlike the green and red of prompts
+LIGHTNESS = 74, 64, 80
+CHROMA = 65
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,24 @@ class Hiding:
 
 
 HIDING: WeakKeyDictionary[Labels, Hiding] = WeakKeyDictionary()
+
+
+def clear_colors() -> Any:
+    """Colours that are seen on dark and on light images, unlike napari's first ones.
+
+    Returns
+    -------
+    napari.utils.colormaps.CyclicLabelColormap
+        Of labels from 1 on; 0 is transparent.
+    """
+    from napari.utils.colormaps import CyclicLabelColormap
+    from skimage.color import lab2rgb
+
+    number = np.arange(COLORS + 1) - 1  # napari draws 0 as nothing, and shuffles all
+    hue = np.deg2rad(FIRST_HUE + GOLDEN_ANGLE * number)
+    lightness = np.take(LIGHTNESS, number, mode="wrap")
+    lab = np.stack([lightness, CHROMA * np.cos(hue), CHROMA * np.sin(hue)], axis=-1)
+    return CyclicLabelColormap(colors=np.clip(lab2rgb(lab), 0, 1), name="clear colors")
 
 
 def hidden_in(labels: Labels | None) -> frozenset[int]:

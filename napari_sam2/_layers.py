@@ -10,7 +10,7 @@ import pandas as pd
 from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_sam2._label_colors import hidden_in
+from napari_sam2._label_colors import clear_colors, hidden_in
 from sam2_core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def new_shapes(image: Image) -> Shapes:
 def new_labels(image: Image) -> Labels:
     """Empty labels layer (uint16) of the shape and place of ``image``."""
     data = np.zeros(image_shape(image), np.uint16)
-    return Labels(data, name=LABELS_NAME, **spatial(image))
+    own = {"name": LABELS_NAME, "colormap": clear_colors()}
+    return Labels(data, **own, **spatial(image))
 
 
 def prompt_size(image: Image) -> float:

@@ -105,15 +105,23 @@ def changed_about(
     start = prompts.start
     if start is None or not start.given or prompts.box_xyxy or not prompts.points_xy:
         return found
-    before = prompts.mask((found.shape[0], found.shape[1]))
-    assert before is not None
-    pieces = label(found != before)[0]
-    rows, columns = np.ogrid[: found.shape[0], : found.shape[1]]
+    mask = prompts.mask((found.shape[0], found.shape[1]))
+    assert mask is not None
+    differs = found != mask
+    rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
+    if not len(rows):
+        return mask
+    top, left = rows[0], columns[0]  # planes may be large
+    box = slice(top, rows[-1] + 1), slice(left, columns[-1] + 1)
+    pieces = label(differs[box])[0]
+    y, x = np.indices(pieces.shape, sparse=True)
     meant = set[int]()
-    for x, y in prompts.points_xy:
-        near = (columns - x) ** 2 + (rows - y) ** 2 <= ABOUT**2
+    for at_x, at_y in prompts.points_xy:
+        near = np.hypot(x + left - at_x, y + top - at_y) <= ABOUT
         meant.update(np.unique(pieces[near]).tolist())
-    return np.where(np.isin(pieces, [*meant - {0}]), found, before)
+    changed = np.isin(pieces, [*meant - {0}])
+    mask[box][changed] = found[box][changed]
+    return mask
 
 
 def grown(prompts: ObjectPrompts, before: NDArray[np.bool_]) -> ObjectPrompts:

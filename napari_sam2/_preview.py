@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2 import _labels
+from napari_sam2._label_colors import clear_colors
 from napari_sam2._layers import SPATIAL, add_aside, image_shape, plane_index, spatial
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Preview:
         self._data = np.zeros(image_shape(image), np.uint16)
         shown = self._data.view()
         shown.flags.writeable = False
-        layer = Labels(shown, name=PREVIEW_NAME, opacity=0.6, **spatial(image))
+        look = {"opacity": 0.6, "colormap": clear_colors()}
+        layer = Labels(shown, name=PREVIEW_NAME, **look, **spatial(image))
         layer.editable = False
         add_aside(self.viewer, layer)
         self.layer = layer

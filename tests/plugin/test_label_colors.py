@@ -6,11 +6,13 @@ import warnings
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from skimage.color import rgb2lab
 
 from napari_sam2._label_colors import LabelColors, clear_colors
 from napari_sam2._layers import new_labels
+from napari_sam2._preview import Preview
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +49,11 @@ def test_new_layers_have_them_and_napari_can_shuffle():
         shuffled = np.array([LabelColors().of(layer, i) for i in range(1, 60)])
         assert not np.allclose(shuffled[0], first)
         assert (shuffled[:, 3] == 1).all()
+
+
+def test_candidates_have_the_same_colours():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((4, 5)))
+    preview = Preview(viewer)
+    preview.show(image, (0, 1), (), np.eye(4, 5, dtype=np.int32))
+    np.testing.assert_allclose(preview.layer.get_color(1), clear_colors().map(1))

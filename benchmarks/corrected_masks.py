@@ -24,6 +24,7 @@ from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
 from sam2_core.training.clicks import next_click
 from sam2_core.training.labelled_files import choose_objects, find_sets
+from sam2_core.training.scores import mask_iou
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ def corrected(
 ) -> list[float]:
     """IoU of a mask before the clicks and after each."""
     prompts = ObjectPrompts(start=MaskPrompt(PackedMask.of(start)))
-    mask, ious = start, [iou(start, target)]
+    mask, ious = start, [mask_iou(start, target)]
     for _ in range(CLICKS):
         click = next_click(target, mask)
         if click is not None:
@@ -78,13 +79,8 @@ def corrected(
             )
             mask = np.asarray(answer.masks[0], bool)
             mask = changed_about(mask, prompts) if about else mask
-        ious.append(iou(mask, target))
+        ious.append(mask_iou(mask, target))
     return ious
-
-
-def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Overlap of two masks."""
-    return float(np.count_nonzero(a & b) / max(1, np.count_nonzero(a | b)))
 
 
 def main() -> None:

@@ -110,7 +110,7 @@ def changed_about(
     differs = found != mask
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
     if not len(rows):
-        return mask
+        return found
     top, left = rows[0], columns[0]  # planes may be large
     box = slice(top, rows[-1] + 1), slice(left, columns[-1] + 1)
     pieces = label(differs[box])[0]

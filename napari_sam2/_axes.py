@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam2._layers import current_view, image_shape
+from napari_sam2._layers import NO_IMAGE, current_view, image_shape
 from sam2_core.errors import ImageError, PromptError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def missing_axis(image: Image | None) -> PromptError:
     if image is not None and image.ndim == 2:
         return PromptError(f"{FLAT}.")
     if image is None:
-        return PromptError("Open an image and choose it in the Segment dock.")
+        return PromptError(NO_IMAGE)
     return PromptError("Choose a stack, and under More the axis to follow it along.")
 
 

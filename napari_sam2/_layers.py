@@ -36,6 +36,7 @@ RED = (0.827, 0.027, 0.0, 1.0)
 ON_CANVAS = (5, 20)  # screen pixels of a point, however far one has zoomed in
 FADED = 0.3  # opacity of prompts of other objects
 DIMS = ("current_step", "order", "ndisplay")  # events: other planes are on display
+NO_IMAGE = "Open an image and choose it in the Segment dock."
 IN_3D = "Switch the viewer to 2D display to place prompts."
 POLARITIES = ("positive", "negative")
 _ASIDE: list[Layer] = []  # on their way into a viewer
@@ -135,8 +136,7 @@ def new_shapes(image: Image) -> Shapes:
 def new_labels(image: Image) -> Labels:
     """Empty labels layer (uint16) of the shape and place of ``image``."""
     data = np.zeros(image_shape(image), np.uint16)
-    own = {"name": LABELS_NAME, "colormap": clear_colors()}
-    return Labels(data, **own, **spatial(image))
+    return Labels(data, name=LABELS_NAME, colormap=clear_colors(), **spatial(image))
 
 
 def prompt_size(image: Image) -> float:

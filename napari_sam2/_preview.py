@@ -78,8 +78,13 @@ class Preview:
         self._data = np.zeros(image_shape(image), np.uint16)
         shown = self._data.view()
         shown.flags.writeable = False
-        look = {"opacity": 0.6, "colormap": clear_colors()}
-        layer = Labels(shown, name=PREVIEW_NAME, **look, **spatial(image))
+        layer = Labels(
+            shown,
+            name=PREVIEW_NAME,
+            opacity=0.6,
+            colormap=clear_colors(),
+            **spatial(image),
+        )
         layer.editable = False
         add_aside(self.viewer, layer)
         self.layer = layer

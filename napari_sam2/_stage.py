@@ -139,7 +139,7 @@ class Stage:
         """
         image = self.image
         if image is None:
-            raise ImageError("Open an image and choose it in the Segment dock.")
+            raise ImageError(layers.NO_IMAGE)
         active = self.viewer.layers.selection.active
         held, self._held = self._held, None
         made = self.shapes is None or self.points is None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from fakes import disc, facts
 
-from napari_sam2._divisions import Suspect, divide, find_suspects
+from napari_sam2._divisions import Suspect, divide, find_suspects, joined, without
 
 SHAPE = (40, 60)
 
@@ -84,3 +85,21 @@ def test_on_other_slices_the_daughters_keep_their_sides_whoever_is_there():
     for t in range(3):
         assert (data[t, 3, 18:23, 10:30] == one).all()
         assert (data[t, 3, 18:23, 31:51] == other).all()
+
+
+def test_answers_are_those_of_the_objects_that_are_left():
+    answers = {(1, 3, 0): (4, 5), (1, 3, 2): (2,), (2, 6, 5): (), (5, 7, 0): (8, 9)}
+    assert without(answers, 4) == {**answers, (1, 3, 0): (5,)}
+    assert without(answers, 2) == {(1, 3, 0): (4, 5), (5, 7, 0): (8, 9)}
+    assert without(answers, 5) == {(1, 3, 0): (4,), (1, 3, 2): (2,)}
+    into_mother = {(1, 3, 0): (4, 5), (1, 6, 5): (), (5, 7, 0): (8, 9)}
+    assert joined(answers, [2], 1) == into_mother
+    assert joined({(1, 3, 0): (4, 5)}, [4, 5], 1) == {(1, 3, 0): ()}
+
+
+@pytest.mark.parametrize("frame", [3, 2])
+def test_a_piece_of_a_daughter_takes_no_division_along(frame):
+    """She was said to be one, and a piece of her, in its first frame, to be none."""
+    answers = {(1, 3, 4): (4,), (1, frame, 5): (), (6, frame, 5): ()}
+    for told in (answers, dict(reversed(answers.items()))):
+        assert joined(told, [5], 4) == {(1, 3, 4): (4,), (6, frame, 4): ()}

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeBackend, Stepper, disc, facts
 
 from napari_sam2 import _lineage
-from napari_sam2._divisions import Suspect, divide, joined, without
+from napari_sam2._divisions import Suspect, divide
 from napari_sam2._engine import Engine
 from napari_sam2._flags import SPLIT, find_flags
 from napari_sam2._history import History
@@ -403,24 +403,6 @@ def test_a_mother_that_divided_is_not_to_be_looked_at_until_undo(tool):
     assert tools.flags == []
     t.undo()
     assert [(flag.object_id, flag.frame) for flag in tools.flags] == [(1, 3)]
-
-
-def test_answers_are_those_of_the_objects_that_are_left():
-    answers = {(1, 3, 0): (4, 5), (1, 3, 2): (2,), (2, 6, 5): (), (5, 7, 0): (8, 9)}
-    assert without(answers, 4) == {**answers, (1, 3, 0): (5,)}
-    assert without(answers, 2) == {(1, 3, 0): (4, 5), (5, 7, 0): (8, 9)}
-    assert without(answers, 5) == {(1, 3, 0): (4,), (1, 3, 2): (2,)}
-    into_mother = {(1, 3, 0): (4, 5), (1, 6, 5): (), (5, 7, 0): (8, 9)}
-    assert joined(answers, [2], 1) == into_mother
-    assert joined({(1, 3, 0): (4, 5)}, [4, 5], 1) == {(1, 3, 0): ()}
-
-
-@pytest.mark.parametrize("frame", [3, 2])
-def test_a_piece_of_a_daughter_takes_no_division_along(frame):
-    """She was said to be one, and a piece of her, in its first frame, to be none."""
-    answers = {(1, 3, 4): (4,), (1, frame, 5): (), (6, frame, 5): ()}
-    for told in (answers, dict(reversed(answers.items()))):
-        assert joined(told, [5], 4) == {(1, 3, 4): (4,), (6, frame, 4): ()}
 
 
 def test_tracks_of_a_dock_that_was_closed_are_replaced(lapse):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -90,6 +91,16 @@ def test_weights_are_renamed_one_to_one(monkeypatch):
         assert names[name].shape == shape
     left = [name for name in names if "norm" in name and "layer_norm" not in name]
     assert not left
+
+
+def test_benchmarks_do_not_stand_in_for_packages(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in ("click", "opponents"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import opponents  # noqa: F401
+
+    found = importlib.util.find_spec("click")
+    assert FOLDER not in Path(found.origin).parents
 
 
 def test_opponents_that_cannot_run_are_named_with_a_reason(monkeypatch):

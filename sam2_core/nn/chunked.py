@@ -13,8 +13,8 @@ from torch import Tensor
 # Scores of so many queries stay in the cache of a core until they have been used.
 QUERIES = 256
 ROW = 64
-# Narrower heads, or fewer keys, leave a product of matrices too little to do.
-LEAST_WIDTH, LEAST_KEYS = 64, 2048
+# So many scores of short sequences are made at a time.
+SCORES = 2**21
 
 
 def pays_off(queries: Tensor, narrower: bool) -> bool:
@@ -33,11 +33,6 @@ def pays_off(queries: Tensor, narrower: bool) -> bool:
     if queries.dtype == torch.bfloat16:
         return not _has_amx()
     return narrower and queries.dtype == torch.float32
-
-
-def is_large(keys: Tensor) -> bool:
-    """Whether keys (..., L, C) are many and wide enough for :func:`attend`."""
-    return keys.shape[-2] >= LEAST_KEYS and keys.shape[-1] >= LEAST_WIDTH
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -59,6 +54,10 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """
     batch, length = len(keys), queries.shape[1]
     queries = queries * queries.shape[2] ** -0.5
+    # Products of what lies scattered are slower, by more than a copy takes.
+    keys, values = keys.contiguous(), values.contiguous()
+    if length <= QUERIES and queries.dtype == torch.bfloat16:
+        return _attend_together(queries.expand(batch, -1, -1), keys, values)
     out = values.new_empty(batch, length, values.shape[2])
     # One place for all scores: memory fresh from the system costs as much as a product,
     # and products are a third slower where rows do not begin at multiples of 64 bytes.
@@ -76,6 +75,17 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             torch.softmax(padded, dim=-1, out=padded)
             torch.mm(scores, values[row], out=out[row, part])
     return out
+
+
+def _attend_together(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Many short sequences at a time."""
+    at_once = max(1, SCORES // (queries.shape[1] * keys.shape[1]))
+    parts = []
+    groups = (torch.split(x, at_once) for x in (queries, keys, values))
+    for q, k, v in zip(*groups, strict=True):
+        scores = torch.bmm(q, k.transpose(1, 2))
+        parts.append(torch.bmm(torch.softmax(scores, dim=-1, out=scores), v))
+    return torch.cat(parts)
 
 
 def _has_amx() -> bool:

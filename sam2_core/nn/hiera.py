@@ -8,16 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2_core.nn.chunked import attend, is_large, pays_off
-from sam2_core.nn.layers import MLP
+from sam2_core.nn.chunked import attend, pays_off
+from sam2_core.nn.layers import MLP, PART_BYTES
 
 if TYPE_CHECKING:
     from sam2_core.config import TrunkConfig
 
 PATCH_STRIDE = 4
-# What the widest map of a block may take on a CPU; larger ones leave the caches, and
-# memory fresh from the system costs more than the arithmetic.
-STRIP_BYTES = 6 * 2**20
 
 
 def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
@@ -80,8 +77,7 @@ class WindowAttention(nn.Module):
             h, w = q.shape[1:3]
             q = q.reshape(b, h * w, -1)
         heads = self._heads(q), self._heads(k), self._heads(v)
-        by_parts = is_large(heads[1]) and pays_off(q, narrower=False)
-        if by_parts and not torch.compiler.is_compiling():
+        if pays_off(q, narrower=False) and not torch.compiler.is_compiling():
             out = attend(*(x.flatten(0, 1) for x in heads))
             out = out.reshape(b, -1, *out.shape[1:])
         else:
@@ -128,7 +124,7 @@ class Block(nn.Module):
             return height
         window = self.window_size
         widest = x[:, :window, ..., 0].numel() * 4 * self.dim_out * x.itemsize
-        return window * max(1, STRIP_BYTES // widest)
+        return window * max(1, PART_BYTES // widest)
 
     def _whole(self, x: Tensor) -> Tensor:
         shortcut = x
@@ -164,7 +160,9 @@ class PatchEmbed(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, H / 4, W / 4, dim)."""
-        return cast("Tensor", self.proj(pixels)).permute(0, 2, 3, 1)
+        # What comes out has channels last, too: what the blocks read as it lies.
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return cast("Tensor", self.proj(pixels)).permute(0, 2, 3, 1).contiguous()
 
 
 class Hiera(nn.Module):
@@ -215,7 +213,8 @@ class Hiera(nn.Module):
         background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
         window = self.pos_embed_window
         repeats = (height // window.shape[2], width // window.shape[3])
-        return (background + window.tile(1, 1, *repeats)).permute(0, 2, 3, 1)
+        whole = background + window.tile(1, 1, *repeats)
+        return whole.permute(0, 2, 3, 1).contiguous()
 
     def forward(self, pixels: Tensor, positions: Tensor | None = None) -> list[Tensor]:
         """Stage outputs of normalised pixels.

@@ -107,7 +107,7 @@ class MaskDecoder(nn.Module):
         )
         tokens = torch.cat((own.expand(n, -1, -1), sparse.to(own.dtype)), dim=1)
         image = embedding + dense
-        dim, height, width = image.shape[1:]
+        height, width = image.shape[-2:]
         tokens, image = self.transformer(
             image.flatten(2).transpose(1, 2),
             embedding_pe.flatten(2).transpose(1, 2),
@@ -117,7 +117,7 @@ class MaskDecoder(nn.Module):
 
         fine0, fine1 = high_res
         up1, norm, act1, up2, act2 = self.output_upscaling
-        canvas = image.transpose(1, 2).reshape(n, dim, height, width)
+        canvas = image.unflatten(1, (height, width)).permute(0, 3, 1, 2)
         canvas = act1(norm(up1(canvas) + fine1))
         canvas = act2(up2(canvas) + fine0)
         features = None

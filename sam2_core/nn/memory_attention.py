@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sam2_core.nn.attention import Attention
 from sam2_core.nn.chunked import attend, pays_off
+from sam2_core.nn.layers import in_parts
 from sam2_core.nn.positions import pair_tables, rotary_tables, rotate
 
 
@@ -140,8 +141,11 @@ class MemoryAttentionLayer(nn.Module):
         x = x + self.cross_attn_image.forward_grid(
             own, keys, values, grid_hw, num_pointer_tokens, cells, memory_cells
         )
-        own = self.norm3(x)
-        return x + cast("Tensor", self.linear2(F.relu(self.linear1(own))))
+        return x + in_parts(self._feed_forward, x, self.linear1.out_features)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        hidden = F.relu(self.linear1(self.norm3(x)))
+        return cast("Tensor", self.linear2(hidden))
 
 
 class MemoryAttention(nn.Module):

@@ -7,10 +7,10 @@ import torch
 from micro import micro_model
 from torch import nn
 
-from sam2_core.nn import chunked, hiera, mask_decoder
+from sam2_core.nn import hiera, layers, mask_decoder
 from sam2_core.nn.attention import Attention
 from sam2_core.nn.hiera import Block, join_windows, pool_2x2, split_windows
-from sam2_core.nn.layers import LayerNorm2d, chained_1x1
+from sam2_core.nn.layers import LayerNorm2d, chained_1x1, in_parts
 from sam2_core.nn.mask_decoder import DecodedMasks, ambiguous_masks, clear_mask
 
 
@@ -85,7 +85,7 @@ def test_strips_make_no_difference(monkeypatch, pool, batch):
             block, "_whole", lambda x: seen.append(len(x[0])) or work(x)
         )
         # Bytes of the widest map over the windows of two rows.
-        monkeypatch.setattr(hiera, "STRIP_BYTES", 2 * batch * 4 * 10 * 4 * 16 * 4)
+        monkeypatch.setattr(hiera, "PART_BYTES", 2 * batch * 4 * 10 * 4 * 16 * 4)
         torch.testing.assert_close(block(x), whole, rtol=0, atol=1e-5)
     assert seen == [8, 6]
     seen.clear()
@@ -94,13 +94,13 @@ def test_strips_make_no_difference(monkeypatch, pool, batch):
     assert seen == [14]
 
 
-def test_wide_heads_over_the_grid_are_worked_on_in_parts(monkeypatch):
+@pytest.mark.parametrize("pool", [False, True])
+def test_heads_are_worked_on_in_parts_where_that_pays(monkeypatch, pool):
     torch.manual_seed(0)
-    attention = hiera.WindowAttention(16, 128, 2, pool_queries=False)
-    x = torch.randn(1, 4, 5, 16)
+    attention = hiera.WindowAttention(16, 128, 2, pool_queries=pool)
+    x = torch.randn(3, 4, 6, 16)
     with torch.inference_mode():
         usual = attention(x)
-        monkeypatch.setattr(chunked, "LEAST_KEYS", 20)
         monkeypatch.setattr(hiera, "pays_off", lambda q, narrower: True)
         monkeypatch.setattr(hiera.F, "scaled_dot_product_attention", None)
         torch.testing.assert_close(attention(x), usual, rtol=0, atol=1e-5)
@@ -125,15 +125,44 @@ def test_attention_is_softmax_of_scaled_products():
     torch.testing.assert_close(attention(q, k, v), expected)
 
 
-def test_layer_norm_normalises_each_pixel():
-    norm = LayerNorm2d(6)
-    norm.weight.copy_(torch.randn(6))
-    norm.bias.copy_(torch.randn(6))
-    x = torch.randn(2, 6, 3, 4)
-    reference = nn.functional.layer_norm(
-        x.permute(0, 2, 3, 1), (6,), norm.weight, norm.bias, 1e-6
-    )
-    torch.testing.assert_close(norm(x), reference.permute(0, 3, 1, 2))
+@pytest.mark.parametrize("channels", [4, 16])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_layer_norm_normalises_each_pixel(channels, order):
+    norm = LayerNorm2d(channels)
+    norm.weight.copy_(torch.randn(channels))
+    norm.bias.copy_(torch.randn(channels))
+    x = torch.randn(2, channels, 3, 5)
+    found = norm(x.contiguous(memory_format=order))
+    assert found.shape == x.shape
+    for image, row, column in ((0, 0, 0), (1, 2, 4), (1, 0, 3)):
+        pixel = x[image, :, row, column].double()
+        deviation = (pixel.var(correction=0) + 1e-6).sqrt()
+        expected = (pixel - pixel.mean()) / deviation * norm.weight + norm.bias
+        torch.testing.assert_close(found[image, :, row, column], expected.float())
+
+
+def test_tokens_are_worked_on_in_parts(monkeypatch):
+    seen = []
+
+    def layers_(tokens):
+        seen.append(len(tokens))
+        return tokens[:, :2] * 3
+
+    x = torch.randn(2, 5, 4)
+    monkeypatch.setattr(layers, "PART_BYTES", 3 * 8 * 4)  # three tokens 8 wide
+    with torch.inference_mode():
+        assert torch.equal(in_parts(layers_, x, 8), x[..., :2] * 3)
+    assert seen == [3, 3, 3, 1]
+    seen.clear()
+    with torch.enable_grad():
+        in_parts(layers_, x, 8)
+    assert seen == [2]  # as it came
+
+
+def test_maps_of_the_trunk_lie_as_its_blocks_read_them():
+    trunk = micro_model().image_encoder.trunk
+    assert trunk.patch_embed(torch.randn(1, 3, 64, 64)).is_contiguous()
+    assert trunk.positions(16, 16).is_contiguous()
 
 
 def test_two_1x1_convolutions_are_one():

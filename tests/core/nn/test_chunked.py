@@ -36,6 +36,23 @@ def test_scores_of_rows_that_need_no_filling_up():
     torch.testing.assert_close(found.double(), plain(q, k, v), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("queries", [5, 1])
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_short_sequences_are_products_of_several(monkeypatch, queries, at_once):
+    torch.manual_seed(0)
+    q, k = torch.randn(queries, 6, 16), torch.randn(5, 9, 16)
+    v = torch.randn(5, 9, 8)
+    monkeypatch.setattr(chunked, "SCORES", at_once * 6 * 9)
+    made = []
+    multiply = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda *x: made.append(len(x[0])) or multiply(*x))
+    with torch.inference_mode():
+        found = chunked.attend(*(x.bfloat16() for x in (q, k, v)))
+    torch.testing.assert_close(found.double(), plain(q, k, v), rtol=0, atol=0.03)
+    assert sum(made) == 2 * 5  # scores and sums
+    assert max(made) == min(at_once, 5)
+
+
 def test_heads_may_lie_interleaved():
     torch.manual_seed(0)
     q, k, v = torch.randn(1, 9, 3, 4, 8).unbind(2)  # tokens, then heads

@@ -41,6 +41,7 @@ from sam2_core.questions import (
     MASK_SHARE,
     closer_look,
     farther_questions,
+    finest,
     first_questions,
     fitting,
 )
@@ -279,16 +280,16 @@ class CloseUps:
 
     def from_logits(self, logits: NDArray[np.float32]) -> Answer | None:
         """An earlier mask, given as logits (1, h, w) over the whole image."""
-        drawn = transforms.logits_to_image(
-            torch.from_numpy(logits[None]).to(self.image.device), self.hw
-        )[0, 0]
+        given = torch.from_numpy(logits[None]).to(self.image.device)
+        drawn = transforms.logits_to_image(given, self.hw)[0, 0]
         inside = (drawn > 0).nonzero()
         if not len(inside):
             return None
         low, high = inside.amin(0).cpu().numpy(), inside.amax(0).cpu().numpy()
         centre = ((low + high) / 2)[::-1].astype(np.float32)
         window = fitting(float((high - low).max() + 1) / MASK_SHARE, centre, self.hw)
-        return Answer(window, cut(drawn[None], [window], SIDE)[0, 0], 0.0, 1.0)
+        seen = cut(drawn[None], [window], finest(window))[0, 0]
+        return Answer(window, seen, 0.0, 1.0)
 
     def nothing(self) -> Answer:
         """No object at all."""

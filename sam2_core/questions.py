@@ -106,7 +106,7 @@ def closer_look(
     side = float((high - low).max() + step) / MASK_SHARE
     window = fitting(side, ((low + high) / 2).astype(np.float32), image_hw)
     corrected = POSITIVE in labels and len(labels) > 1
-    size = _size(window, FINEST_SIDE if corrected else FINE_SIDE)
+    size = finest(window, FINEST_SIDE if corrected else FINE_SIDE)
     return Question(window, xy, labels, earlier, size)
 
 
@@ -124,14 +124,14 @@ def size_to_follow(answer: Answer, window: Window) -> int:
     Of large ones only those are worth four times the work that have branches or hang
     by a thread: in cells and rods nothing is gained.
     """
-    size = _size(window, FINE_SIDE)
+    size = finest(window, FINE_SIDE)
     return SIDE if size > SIDE and answer.circularity >= INTRICATE else size
 
 
-def _size(window: Window, finest: int) -> int:
+def finest(window: Window, limit: int = FINEST_SIDE) -> int:
     """Side at which a window is shown: doubled while pixels would be lost."""
     size = SIDE
-    while size < finest and window.side > FINE_FROM * size:
+    while size < limit and window.side > FINE_FROM * size:
         size *= 2
     return size
 

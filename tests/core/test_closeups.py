@@ -291,6 +291,18 @@ def test_large_objects_with_branches_are_followed_finer(network, branched, size)
     assert iou((close.draw(found) > 0).numpy(), shape) > 0.8
 
 
+@pytest.mark.parametrize("width", [30, 90, 220])
+def test_a_given_mask_is_kept_to_the_pixel(network, width):
+    rng = np.random.default_rng(width)
+    rows, columns = np.mgrid[:300, :310]
+    degrees = np.degrees(np.arctan2(rows - 150, columns - 155)).astype(int)
+    ragged = rng.normal(0, 0.3, 360)[degrees]
+    shape = np.hypot(rows - 150, columns - 155) < width / 2 - 4 + ragged
+    close = CloseUps(network, np.zeros((300, 310, 3), np.uint8))
+    given = close.from_logits(np.where(shape, 9.0, -9.0)[None].astype(np.float32))
+    assert np.array_equal((close.draw(given) > 0).numpy(), shape)
+
+
 @pytest.mark.parametrize("moved", [0, 4])
 def test_a_mask_that_the_network_would_not_draw_is_carried_on(network, moved):
     """It draws all that is bright; half of it was meant."""

@@ -10,11 +10,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from divided import lapse
 from fakes import RAMP, STACK, FakeBackend
+from keeping import saving
+from painting import brush
 from search_fakes import FLAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["brush", "lapse", "saving"]  # fixtures
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fakes import FakeBackend, Stepper, disc, facts
+from divided import SHAPE, STACK, Splitting, pull_apart
+from fakes import Stepper, disc, facts
 
 from napari_sam2 import _lineage
-from napari_sam2._divisions import Suspect, divide
+from napari_sam2._divisions import Suspect
 from napari_sam2._engine import Engine
 from napari_sam2._flags import SPLIT, find_flags
 from napari_sam2._history import History
@@ -26,34 +27,6 @@ from napari_sam2._session_file import read_session
 from napari_sam2._stacking import StackTools
 from napari_sam2._tracks import collect_rows, make_tracks
 from sam2_core import PromptError
-
-SHAPE = (40, 60)
-STACK = np.zeros((7, *SHAPE), np.float32)
-
-
-def pull_apart(t):
-    """Have object 1 in two pieces from frame 3 on."""
-    step = t.steps.begin("test")
-    for frame in range(3, 7):
-        two = disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
-        known = facts(int(two.sum()), (20.0, 26.0), parts=2)
-        ids = two.astype(np.uint32)
-        item = PlaneMasks((1, 2), (frame,), ids, {1: ObjectPrompts()}, {1: known})
-        t.history.write(t.stage.labels, item, step, Rules())
-
-
-@pytest.fixture
-def lapse(tool, tmp_path):
-    """Object 1 in one piece up to frame 2 and in two from frame 3 on."""
-    t = tool(STACK)
-    t.tools = StackTools(t)
-    t.lineage = LineageTools(t.tools)
-    t.keeper = SessionKeeper(t, tmp_path / "autosaves")
-    t.add_point((0, 20, 20))
-    t.propagate("forward")
-    pull_apart(t)
-    t.tools.refresh()
-    return t
 
 
 def test_a_division_makes_two_objects_and_undo_one_again(lapse):
@@ -177,165 +150,6 @@ def test_a_question_that_no_longer_stands_is_not_answered(lapse):
     np.testing.assert_array_equal(lapse.stage.labels.data, before)
     assert lapse.state.undo_text == text
     assert len(lapse.history.record.marks) == 0
-
-
-class Splitting(FakeBackend):
-    """A model that sees two parts from frame 3 on."""
-
-    def session(self, model, frames):
-        session = super().session(model, frames)
-        found = session._mask
-
-        def mask(index, object_id):
-            if index < 3:
-                return found(index, object_id)
-            return disc(SHAPE, 12, 20) | disc(SHAPE, 40, 20)
-
-        session._mask = mask
-        return session
-
-
-@pytest.fixture
-def split(tool, tmp_path):
-    """The same, all of it by propagation."""
-    t = tool(STACK)
-    t.tasks.engine = Engine(Splitting())
-    t.lineage = LineageTools(StackTools(t))
-    t.keeper = SessionKeeper(t, tmp_path / "autosaves")
-    t.add_point((0, 20, 20))
-    t.propagate("forward")
-    return t
-
-
-def repeated(session):
-    """Labels that a session gives without the dock."""
-    journal = session.journal
-    labels = SimpleNamespace(name="labels", data=np.zeros(STACK.shape, np.uint16))
-    history = History(Record(journal))
-    for item in rerun(journal, STACK, Engine(Splitting()), lambda: False):
-        if isinstance(item, Redo):
-            apply(item, labels, history)
-    return labels.data
-
-
-def stop_at(monkeypatch, t, number, then=lambda: None):
-    """Esc while this frame is being divided, after something else perhaps."""
-
-    def slowly(*args):
-        for i, item in enumerate(divide(*args)):
-            if i == number:
-                then()
-                t.cancel()
-            yield item
-
-    monkeypatch.setattr(_lineage, "divide", slowly)
-
-
-@pytest.mark.parametrize("frames", [0, 2])
-def test_a_division_that_is_stopped_is_not_answered(
-    split, monkeypatch, tmp_path, frames
-):
-    suspect = Suspect(1, 3)
-    before, text = split.stage.labels.data.copy(), split.state.undo_text
-    stop_at(monkeypatch, split, frames)
-    split.lineage.answer(suspect, divided=True)
-    np.testing.assert_array_equal(split.stage.labels.data, before)
-    assert split.lineage.suspects() == [suspect]
-    assert len(split.history.record.marks) == 0
-    assert split.state.status == "Not divided; the question is still open."
-    assert (split.state.undo_text, split.state.redo_text) == (text, "")
-    np.testing.assert_array_equal(
-        repeated(read_session(split.keeper.save(tmp_path / "a"))), before
-    )
-    monkeypatch.undo()
-    split.lineage.answer(suspect, divided=True)
-    labels = split.stage.labels.data
-    np.testing.assert_array_equal(labels[3:] > 0, before[3:] > 0)
-    assert not (labels[3:] == 1).any()
-    np.testing.assert_array_equal(
-        repeated(read_session(split.keeper.save(tmp_path / "b"))), labels
-    )
-
-
-@pytest.mark.parametrize("planes", [-1, 0, 2])
-def test_a_division_is_done_when_the_dock_closes(tool, tmp_path, planes):
-    """While it waits, at its beginning, and in the middle."""
-    threads = Stepper()
-    t = tool(STACK, start=threads.start)
-    t.tasks.engine = Engine(Splitting())
-    lineage = LineageTools(StackTools(t))
-    keeper = SessionKeeper(t, tmp_path / "autosaves")
-    t.add_point((0, 20, 20))
-    threads.run()
-    t.propagate("forward")
-    threads.run()
-    before = t.stage.labels.data.copy()
-    if planes < 0:
-        t.propagate("forward")
-        threads.step()
-    first, second = lineage.answer(Suspect(1, 3), divided=True)
-    for _ in range(planes):
-        threads.step()
-    t.tasks.close()
-    threads.run()
-    labels = t.stage.labels.data
-    np.testing.assert_array_equal(labels[:3], before[:3])
-    for frame in range(3, 7):
-        expected = first * disc(SHAPE, 12, 20) + second * disc(SHAPE, 40, 20)
-        np.testing.assert_array_equal(labels[frame], expected)
-    session = read_session(keeper.save(tmp_path / "a"))
-    np.testing.assert_array_equal(repeated(session), labels)
-    t.undo()
-    np.testing.assert_array_equal(labels, before)
-
-
-def test_a_stopped_division_under_later_work_is_repeated_as_far_as_it_came(
-    split, monkeypatch, tmp_path
-):
-    suspect = Suspect(1, 3)
-    stop_at(monkeypatch, split, 2, lambda: split.steps.begin("later"))
-    split.lineage.answer(suspect, divided=True)
-    labels = split.stage.labels.data
-    assert set(np.flatnonzero((labels == 1).any((1, 2)))) == {0, 1, 2, 5, 6}
-    np.testing.assert_array_equal(
-        repeated(read_session(split.keeper.save(tmp_path / "a"))), labels
-    )
-
-
-def test_undo_while_a_division_waits_takes_back_nothing_else(lapse, backend):
-    """The division waits for the answer to a click."""
-    (suspect,) = lapse.lineage.suspects()
-    before = lapse.stage.labels.data.copy()
-
-    def answer_and_undo():
-        backend.on_answer = lambda: None
-        lapse.lineage.answer(suspect, divided=True)
-        lapse.undo()
-
-    backend.on_answer = answer_and_undo
-    lapse.add_point((0, 30, 40), object_id=5)
-    assert lapse.state.undo_text == "last prompt"
-    assert lapse.lineage.suspects() == [suspect]
-    np.testing.assert_array_equal(lapse.stage.labels.data[1:], before[1:])
-    assert lapse.stage.labels.data[0, 30, 40] == 5
-
-
-def test_labels_without_room_for_daughters_leave_no_answer(tool):
-    t = tool(STACK)
-    full = np.zeros(STACK.shape, np.uint8)
-    full[0].flat[:253] = range(3, 256)  # 2 is free, and the daughters are two
-    t.choose_labels(t.viewer.add_labels(full))
-    lineage = LineageTools(StackTools(t))
-    t.add_point((0, 20, 20), object_id=1)
-    t.propagate("forward")
-    pull_apart(t)
-    (suspect,) = lineage.suspects()
-    t.add_point((0, 24, 20), object_id=1)
-    t.undo()
-    with pytest.raises(PromptError, match="257"):
-        lineage.answer(suspect, divided=True)
-    assert t.state.redo_text == "last prompt"
-    assert t.history.record.divisions == {}
 
 
 def test_no_is_an_answer_too(lapse):
@@ -511,20 +325,3 @@ def test_no_tracks_without_labels(tool):
         lineage.make_tracks()
     with pytest.raises(PromptError, match="empty"):
         make_tracks(np.empty((0, 4)), {}, t.stage.image, None)
-
-
-def test_divisions_are_part_of_a_session(split, tmp_path):
-    split.lineage.answer(Suspect(1, 3), divided=True)
-    session = read_session(split.keeper.save(tmp_path / "a"))
-    assert session.divisions == [{"parent": 1, "frame": 3, "daughters": [2, 3]}]
-    labels = split.stage.labels.data
-    assert set(np.unique(labels[3:])) == {0, 2, 3}
-    np.testing.assert_array_equal(repeated(session), labels)
-
-
-def test_divisions_of_older_files_are_repeated_whole(split, tmp_path):
-    split.lineage.answer(Suspect(1, 3), divided=True)
-    session = read_session(split.keeper.save(tmp_path / "a"))
-    (entry,) = (e for e in session.journal.entries if e.do == "divide")
-    entry.computed = entry.written = 0  # as they were not counted
-    np.testing.assert_array_equal(repeated(session), split.stage.labels.data)

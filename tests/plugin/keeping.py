@@ -1,0 +1,80 @@
+"""What tests of work that is saved by itself have in common."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_sam2._keeping import SessionKeeper
+from napari_sam2._stacking import StackTools
+
+STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
+
+
+class Clock:
+    """Calls functions when a test lets time pass."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, seconds, function):
+        self.asked.append((seconds, function))
+
+    def tick(self):
+        asked, self.asked = self.asked, []
+        for _, function in asked:
+            function()
+
+
+@pytest.fixture
+def saving(tool, tmp_path):
+    t = tool(STACK)
+    t.clock = Clock()
+    t.tools = StackTools(t)
+    t.keeper = SessionKeeper(t, tmp_path / "autosaves", t.clock)
+    return t
+
+
+def stroke(t, frame, label=3):
+    """What napari's brush does."""
+    labels = t.stage.labels
+    t.viewer.dims.set_current_step(0, frame)
+    labels.mode = "paint"
+    labels.selected_label = label
+    labels.paint((frame, 20, 20), label)
+
+
+def saved(t):
+    """What the only autosave holds; None without one."""
+    t.clock.tick()
+    if t.keeper._autosave is not None:
+        t.keeper._autosave.flush()
+    files = list(t.keeper.folder.glob("*.json"))
+    assert len(files) < 2
+    return json.loads(files[0].read_text()) if files else None
+
+
+def done(t):
+    return acts(saved(t))
+
+
+def acts(content):
+    """What was done; that it became a prompt is noted beside it."""
+    return [step["do"] for step in content["steps"] if step["do"] != "note"]
+
+
+def prompts(content):
+    return sum(len(thing["prompts"]) for thing in content["objects"])
+
+
+def other_image(t):
+    return t.viewer.add_image(STACK[::-1].copy(), name="other")
+
+
+def clear_layers(t):
+    """All layers go, the newest first, as when they are selected and deleted."""
+    t.viewer.layers.clear()
+    for autosave in t.keeper._open:
+        autosave.flush()

@@ -13,6 +13,11 @@ FLAT = np.zeros((40, 60), np.float32)
 STACK = np.zeros((7, 40, 60), np.float32)
 
 
+def open_dock(viewer):
+    """The dock Segment of a viewer, as its menu opens it."""
+    return viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")[1]
+
+
 def press(qtbot, button):
     assert button.isEnabled()
     qtbot.mouseClick(button, Qt.LeftButton)

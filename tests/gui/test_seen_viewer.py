@@ -5,6 +5,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
+from dock import open_dock
 from mouse import click
 from qtpy.QtWidgets import QApplication
 
@@ -17,10 +18,6 @@ pytestmark = pytest.mark.display
 
 RNG = np.random.default_rng(2)
 STACK = RNG.integers(0, 99, (16, 24, 40), dtype=np.uint8)
-
-
-def open_dock(viewer):
-    return viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")[1]
 
 
 # -- blends -----------------------------------------------------------------------

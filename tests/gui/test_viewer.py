@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from dock import messages
+from dock import messages, open_dock
 from mouse import click
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
@@ -18,10 +18,6 @@ from sam2_core.registry import is_available
 
 pytestmark = pytest.mark.display
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def open_dock(viewer):
-    return viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")[1]
 
 
 def test_2d_from_click_to_labels(make_napari_viewer_proxy, fake):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from dock import open_dock
 from mouse import click
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea
@@ -14,10 +15,6 @@ from napari_sam2.widgets._strip import GUTTER
 pytestmark = pytest.mark.display
 
 STACK = np.random.default_rng(1).integers(0, 99, (8, 40, 60), dtype=np.uint8)
-
-
-def open_dock(viewer):
-    return viewer.window.add_plugin_dock_widget("napari-sam2", "Segment")[1]
 
 
 def test_from_click_to_review_to_session_and_back(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -47,16 +48,18 @@ class Drawn:
         """
         drawn = before or cls([], np.zeros(shape, bool), np.zeros(shape, bool))
         for outline, positive in outlines:
-            mask = rasterise((outline,), shape)
+            inside = _pixels(outline, shape)  # few of a large plane
             if not positive:
-                drawn.denied[mask], drawn.given[mask] = True, False
+                drawn.denied[inside], drawn.given[inside] = True, False
                 continue
-            over = np.count_nonzero(mask & drawn.denied)
-            if over and over >= BACK * np.count_nonzero(mask):
-                drawn.given[mask] = True
+            over = np.count_nonzero(drawn.denied[inside])
+            if over and over >= BACK * len(inside[0]):
+                drawn.given[inside] = True
             else:
+                mask = np.zeros(shape, bool)
+                mask[inside] = True
                 drawn.outlines.append(mask)
-            drawn.denied[mask] = False
+            drawn.denied[inside] = False
         return drawn
 
     def in_mask(self, mask: NDArray[np.bool_]) -> Drawn:
@@ -81,14 +84,22 @@ def rasterise(
     -------
     (H, W) bool array
     """
-    from skimage.draw import polygon
-
     mask = np.zeros(shape, bool)
     for outline in polygons:
-        xy = np.asarray(outline, float)
-        rows, columns = polygon(xy[:, 1], xy[:, 0], shape)
-        mask[rows, columns] = True
+        mask[_pixels(outline, shape)] = True
     return mask
+
+
+@lru_cache(maxsize=4)  # one answer asks a few times
+def _pixels(
+    outline: Polygon, shape: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the pixels in a polygon."""
+    from skimage.draw import polygon
+
+    xy = np.asarray(outline, float)
+    rows, columns = polygon(xy[:, 1], xy[:, 0], shape)
+    return rows, columns
 
 
 def ellipse_outline(corners_xy: NDArray[Any], n: int = 64) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Attention for CPUs: scores of a few queries at a time, values left narrow.
 
+Of short sequences, such as windows of the trunk, many are worked on at a time.
+
 `scaled_dot_product_attention` wants values as wide as keys, and on processors with
 bfloat16 instructions but without AMX it multiplies bfloat16 no faster than float32.
 Plain matrix products do neither.

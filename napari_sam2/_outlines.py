@@ -56,9 +56,7 @@ class Drawn:
             if over and over >= BACK * len(inside[0]):
                 drawn.given[inside] = True
             else:
-                mask = np.zeros(shape, bool)
-                mask[inside] = True
-                drawn.outlines.append(mask)
+                drawn.outlines.append(rasterise((outline,), shape))
             drawn.denied[inside] = False
         return drawn
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2_core.nn.chunked import attend, pays_off
-from sam2_core.nn.layers import MLP, PART_BYTES
+from sam2_core.nn.layers import MLP, PART_BYTES, parts_pay_off
 
 if TYPE_CHECKING:
     from sam2_core.config import TrunkConfig
@@ -118,9 +118,7 @@ class Block(nn.Module):
     def _rows(self, x: Tensor) -> int:
         """How many rows to work on at a time; windows know nothing of each other."""
         height = x.shape[1]
-        if not self.window_size or x.device.type != "cpu" or torch.is_grad_enabled():
-            return height
-        if torch.compiler.is_compiling():  # which would see every strip anew
+        if not self.window_size or not parts_pay_off(x):
             return height
         window = self.window_size
         widest = x[:, :window, ..., 0].numel() * 4 * self.dim_out * x.itemsize

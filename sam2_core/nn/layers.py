@@ -18,6 +18,16 @@ PART_BYTES = 6 * 2**20
 FEW_CHANNELS = 8
 
 
+def parts_pay_off(x: Tensor) -> bool:
+    """Whether wide maps are better made a part at a time: on CPUs.
+
+    Not where gradients are wanted, nor where a compiler would see every part anew.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        return False
+    return not torch.compiler.is_compiling()
+
+
 def in_parts(layers: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Tensor:
     """Layers that look at each token by itself, on a CPU a part of them at a time.
 
@@ -35,8 +45,7 @@ def in_parts(layers: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Tens
     Tensor
         (..., D).
     """
-    whole = x.device.type != "cpu" or torch.is_grad_enabled()
-    if whole or torch.compiler.is_compiling():
+    if not parts_pay_off(x):
         return layers(x)
     count = max(1, PART_BYTES // (widest * x.itemsize))
     parts = [layers(part) for part in torch.split(x.flatten(0, -2), count)]

@@ -30,8 +30,11 @@ class MaskDownsampler(nn.Module):
     def forward(self, mask: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, dim, H / 16, W / 16), channels last in memory."""
         # The first map, of few channels, is worked on fastest the usual way around.
-        x = self.encoder[:3](mask).contiguous(memory_format=torch.channels_last)
-        return cast("Tensor", self.encoder[3:](x))
+        conv, norm, act, *others = self.encoder
+        x = act(norm(conv(mask))).contiguous(memory_format=torch.channels_last)
+        for layer in others:
+            x = layer(x)
+        return cast("Tensor", x)
 
 
 class ConvNextBlock(nn.Module):

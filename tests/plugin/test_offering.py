@@ -140,20 +140,26 @@ def test_work_is_offered_again_if_restoring_it_is_stopped(saving, tool, backend)
     assert not path.exists()
 
 
+def half_restored(saving, tool):
+    """Another dock, and its threads, two frames into restoring what was saved."""
+    saving.keeper._autosave.close()
+    threads = Stepper()
+    other = tool(STACK, start=threads.start)
+    other.keeper = SessionKeeper(other, saving.keeper.folder)
+    threads.run()
+    other.keeper.accept_offer()
+    while other.state.done < 2:
+        threads.step()
+    return threads, other
+
+
 def test_a_restore_that_a_closed_dock_has_stopped_is_offered_to_the_next(
     saving, tool, backend, tmp_path
 ):
     saving.add_point((3, 30, 50))
     saving.propagate("both")
     path, whole = saving.keeper._autosave.path, saving.stage.labels.data.copy()
-    saving.keeper._autosave.close()
-    threads = Stepper()
-    first = tool(STACK, start=threads.start)
-    first.keeper = SessionKeeper(first, saving.keeper.folder)
-    threads.run()
-    first.keeper.accept_offer()
-    while first.state.done < 2:
-        threads.step()
+    threads, first = half_restored(saving, tool)
     labels, image = first.stage.labels, first.stage.image
     first.tasks.close()  # as a dock does that is closed
     first.keeper.finish()
@@ -184,14 +190,7 @@ def test_a_restore_that_a_closed_dock_has_stopped_is_offered_to_the_next(
 def test_work_on_a_restore_that_was_stopped_is_saved(saving, tool, backend):
     saving.add_point((3, 30, 50))
     saving.propagate("both")
-    saving.keeper._autosave.close()
-    threads = Stepper()
-    other = tool(STACK, start=threads.start)
-    other.keeper = SessionKeeper(other, saving.keeper.folder)
-    threads.run()
-    other.keeper.accept_offer()
-    while other.state.done < 2:
-        threads.step()
+    threads, other = half_restored(saving, tool)
     other.cancel()
     threads.run()
     assert len(list(other.keeper.folder.glob("*.json"))) == 1

@@ -7,6 +7,8 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2_core.nn.linear import Linear
+
 
 class Attention(nn.Module):
     """Projected scaled dot-product attention.
@@ -20,10 +22,10 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.q_proj = nn.Linear(dim, inner_dim)
-        self.k_proj = nn.Linear(kv_dim or dim, inner_dim)
-        self.v_proj = nn.Linear(kv_dim or dim, inner_dim)
-        self.out_proj = nn.Linear(inner_dim, dim)
+        self.q_proj = Linear(dim, inner_dim)
+        self.k_proj = Linear(kv_dim or dim, inner_dim)
+        self.v_proj = Linear(kv_dim or dim, inner_dim)
+        self.out_proj = Linear(inner_dim, dim)
 
     def split(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B, heads, L, C / heads)."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sam2_core.nn.chunked import attend, pays_off
 from sam2_core.nn.layers import MLP, PART_BYTES, parts_pay_off
+from sam2_core.nn.linear import Linear
 
 if TYPE_CHECKING:
     from sam2_core.config import TrunkConfig
@@ -64,8 +65,8 @@ class WindowAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.pool_queries = pool_queries
-        self.qkv = nn.Linear(dim, dim_out * 3)
-        self.proj = nn.Linear(dim_out, dim_out)
+        self.qkv = Linear(dim, dim_out * 3)
+        self.proj = Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, dim) -> (B, H', W', dim_out), halved where queries are pooled."""
@@ -102,9 +103,9 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = WindowAttention(dim, dim_out, num_heads, pool)
         self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
-        self.mlp = MLP(dim_out, dim_out * 4, dim_out, 2, nn.GELU())
+        self.mlp = MLP(dim_out, dim_out * 4, dim_out, 2, "gelu")
         if dim != dim_out:
-            self.proj = nn.Linear(dim, dim_out)
+            self.proj = Linear(dim, dim_out)
         self.widens = dim != dim_out
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,8 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2_core.nn.linear import Linear
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sam2_core.nn.linear import Activation
 
 # What the widest map of a part may take on a CPU; larger ones leave the caches, and
 # memory fresh from the system costs more than the arithmetic.
@@ -86,18 +90,18 @@ class MLP(nn.Module):
         hidden_dim: int,
         out_dim: int,
         num_layers: int,
-        activation: nn.Module | None = None,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         dims = [in_dim, *[hidden_dim] * (num_layers - 1), out_dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(dims))
-        self.activation = activation or nn.ReLU()
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(dims))
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_dim) to (..., out_dim)."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = self.activation(layer(x))
+            x = layer(x, self.activation)
         return cast("Tensor", last(x))
 
 

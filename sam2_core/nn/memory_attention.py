@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2_core.nn.attention import Attention
 from sam2_core.nn.chunked import attend, pays_off
-from sam2_core.nn.layers import in_parts
+from sam2_core.nn.layers import in_parts, parts_pay_off
+from sam2_core.nn.linear import Linear, linear
 from sam2_core.nn.positions import pair_tables, rotary_tables, rotate
 
 
@@ -72,16 +72,29 @@ class RotaryAttention(Attention):
         cells: Tensor | None,
     ) -> Tensor:
         """Project and turn; the pairs come swapped from a second projection."""
-        linear = cast("nn.Linear", project)
-        turned: Tensor = linear(x)
-        batch, length, channels = turned.shape
+        layer = cast("nn.Linear", project)
+        batch, length, channels = len(x), x.shape[1], layer.out_features
         weight, bias = (
             parameter.reshape(channels // 2, 2, -1).flip(1)
-            for parameter in (linear.weight, linear.bias)
+            for parameter in (layer.weight, layer.bias)
         )
-        cos, sin = pair_tables(channels, *grid_hw, turned.dtype, turned.device)
+        weight, bias = weight.reshape(channels, -1), bias.flatten()
+        cos, sin = pair_tables(channels, *grid_hw, x.dtype, x.device)
         placed = length - unplaced
-        others = F.linear(x[:, :placed], weight.reshape(channels, -1), bias.flatten())
+        if cells is None and parts_pay_off(x):
+            # A grid at a time, which stays in the caches.
+            turned = x.new_empty(batch, length, channels)
+            for i in range(batch):
+                for first in range(0, placed, len(cos)):
+                    grid = x[i, first : first + len(cos)]
+                    place = turned[i, first : first + len(cos)]
+                    torch.mul(layer(grid), cos, out=place)
+                    place.addcmul_(linear(grid, weight, bias), sin)
+            if unplaced:
+                turned[:, placed:] = layer(x[:, placed:])
+            return turned
+        turned = cast("Tensor", layer(x))
+        others = linear(x[:, :placed], weight, bias)
         grids = (batch, placed // len(cos), len(cos), channels)
         if cells is not None:
             cos, sin = cos[cells][:, None], sin[cells][:, None]
@@ -118,8 +131,8 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         self.self_attn = RotaryAttention(dim, 1, dim)
         self.cross_attn_image = RotaryAttention(dim, 1, dim, kv_dim=memory_dim)
-        self.linear1 = nn.Linear(dim, ffn_dim)
-        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.linear1 = Linear(dim, ffn_dim)
+        self.linear2 = Linear(ffn_dim, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
@@ -144,7 +157,7 @@ class MemoryAttentionLayer(nn.Module):
         return x + in_parts(self._feed_forward, x, self.linear1.out_features)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        hidden = F.relu(self.linear1(self.norm3(x)))
+        hidden = self.linear1(self.norm3(x), "relu")
         return cast("Tensor", self.linear2(hidden))
 
 

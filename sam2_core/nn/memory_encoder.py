@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sam2_core.nn.layers import LayerNorm2d, in_parts
+from sam2_core.nn.linear import Linear
 
 
 class MaskDownsampler(nn.Module):
@@ -44,9 +45,8 @@ class ConvNextBlock(nn.Module):
         super().__init__()
         self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, 4 * dim)
-        self.act = nn.GELU()
-        self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.pwconv1 = Linear(dim, 4 * dim)
+        self.pwconv2 = Linear(4 * dim, dim)
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class ConvNextBlock(nn.Module):
         return x + y.permute(0, 3, 1, 2)
 
     def _pointwise(self, y: Tensor) -> Tensor:
-        return self.gamma * cast("Tensor", self.pwconv2(self.act(self.pwconv1(y))))
+        return self.gamma * cast("Tensor", self.pwconv2(self.pwconv1(y, "gelu")))
 
 
 class Fuser(nn.Module):

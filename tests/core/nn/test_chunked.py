@@ -53,6 +53,26 @@ def test_short_sequences_are_products_of_several(monkeypatch, queries, at_once):
     assert max(made) == min(at_once, 5)
 
 
+def test_chunks_are_larger_with_amx(monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(chunked, "QUERIES", 4)
+    monkeypatch.setattr(chunked, "AMX_QUERIES", 8)
+    q, k, v = (torch.randn(1, 20, 16).bfloat16() for _ in range(3))
+    multiply = torch.mm
+    for amx, most in ((True, 8), (False, 4)):
+        made = []
+        monkeypatch.setattr(chunked, "_has_amx", lambda amx=amx: amx)
+        monkeypatch.setattr(
+            torch,
+            "mm",
+            lambda *x, made=made, **to: made.append(len(x[0])) or multiply(*x, **to),
+        )
+        with torch.inference_mode():
+            found = chunked.attend(q, k, v)
+        torch.testing.assert_close(found.double(), plain(q, k, v), rtol=0, atol=0.03)
+        assert max(made) == most
+
+
 def test_heads_may_lie_interleaved():
     torch.manual_seed(0)
     q, k, v = torch.randn(1, 9, 3, 4, 8).unbind(2)  # tokens, then heads
@@ -72,6 +92,7 @@ def test_where_it_pays(monkeypatch):
         for amx in (True, False):
             monkeypatch.setattr(chunked, "_has_amx", lambda amx=amx: amx)
             assert chunked.pays_off(q.bfloat16(), False) != amx
+            assert chunked.pays_off(q.bfloat16(), True)
 
 
 @pytest.mark.parametrize("faster", [True, False])

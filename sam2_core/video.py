@@ -196,7 +196,8 @@ class VideoSession:
         point_labels : array_like, optional
             (N,) labels, 1 positive, 0 negative; all positive by default.
         box : array_like, optional
-            (4,) box x0, y0, x1, y1 in pixels.
+            (4,) box x0, y0, x1, y1 in pixels. With `sam2_nano` it replaces a mask found
+            by propagation that it does not fit.
         mask : array_like, optional
             (H, W) mask of the object, taken as it is; instead of points and box.
         clear_old : bool

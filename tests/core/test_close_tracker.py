@@ -13,6 +13,7 @@ from micro import micro_model
 
 from sam2_core.answers import Answer
 from sam2_core.close_tracker import PATIENCE, CloseMemory
+from sam2_core.closeups import CloseUps
 from sam2_core.nn.closeup import IMAGE_MAPS, PROMPT_MAPS
 from sam2_core.video import VideoSession
 from sam2_core.windows import Window
@@ -197,6 +198,53 @@ def test_a_correction_on_a_visited_frame_holds(model):
     results = {r.frame_index: r for r in session.propagate()}
     assert iou(results[8].masks[1], disc(8)) > 0.85
     assert iou(results[12].masks[1], disc(12)) > 0.85
+
+
+OTHER = (slice(20, 35), slice(110, 130))  # a second bright thing, rows and columns
+
+
+def followed_past_another(model):
+    frames = stack()
+    frames[:, OTHER[0], OTHER[1]] = 200
+    session = prompted(model, frames)
+    list(session.propagate())
+    return session
+
+
+def test_a_box_elsewhere_is_not_about_the_followed_mask(model):
+    session = followed_past_another(model)
+    other = np.zeros(HW, bool)
+    other[OTHER] = True
+    found = session.add_prompts(8, 1, box=[110, 20, 129, 34]).masks[1]
+    assert iou(found, other) > 0.85
+    # A click after it is about what the box has found.
+    again = session.add_prompts(
+        8, 1, point_coords=[[120, 27]], point_labels=[1], clear_old=False
+    )
+    assert iou(again.masks[1], other) > 0.85
+    results = {r.frame_index: r.masks[1] for r in session.propagate()}
+    assert iou(results[8], other) > 0.85
+    assert iou(results[9], other) > 0.85
+
+
+@pytest.mark.parametrize("shift", [0, 3, 6])
+def test_a_box_about_the_followed_mask_corrects_it(model, monkeypatch, shift):
+    session = followed_past_another(model)
+    handed = []
+    answers = CloseUps.answers
+    monkeypatch.setattr(
+        CloseUps,
+        "answers",
+        lambda self, xy, labels, earlier=None: (
+            handed.append(earlier) or answers(self, xy, labels, earlier)
+        ),
+    )
+    low, high = 70 - RADIUS + shift, 70 + RADIUS + shift
+    session.add_prompts(8, 1, box=[low, 50 - RADIUS, high, 50 + RADIUS])
+    width = 2 * RADIUS + 1
+    fits = (width - shift) / (width + shift) >= 0.75
+    assert fits == (shift < 6)
+    assert (handed[0] is not None) == fits
 
 
 def test_what_is_shown_is_corrected(model):

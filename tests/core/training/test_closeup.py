@@ -215,4 +215,6 @@ def test_two_processes_go_on_from_the_bundled_model(folder, tmp_path):
     new = read_state_dict(run / "sam2_nano.safetensors")
     name = "closeup.draw.weight"
     torch.testing.assert_close(new[name], old[name], rtol=0.2, atol=0.02)
-    assert not torch.equal(new[name], old[name])
+    # In float32: on a slow machine a single small step is all that there is time for.
+    learned = read_state_dict(run / "closeup.safetensors")["draw.weight"]
+    assert not torch.equal(learned, old[name].float())

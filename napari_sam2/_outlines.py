@@ -1,4 +1,7 @@
-"""Outlines as masks, in the order they were drawn: over a pixel the last one counts."""
+"""What is drawn by hand: outlines as masks, scribbles as points.
+
+Over a pixel the outline that was drawn last counts.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Polygon: TypeAlias = tuple[tuple[float, float], ...]
+SCRIBBLE_SPACING = 15.0  # pixels between the points that stand for a scribble
+SCRIBBLE_POINTS = 6  # at most
 BACK = 0.5  # of an outline, at least, lies in what was cut off and is given back
 
 
@@ -119,3 +124,29 @@ def ellipse_outline(corners_xy: NDArray[Any], n: int = 64) -> NDArray[np.float64
     b = (corners_xy[3] - corners_xy[0]) / 2
     angle = np.linspace(0, 2 * np.pi, n, endpoint=False)[:, None]
     return np.asarray(centre + np.cos(angle) * a + np.sin(angle) * b)
+
+
+def scribble_points(path_xy: NDArray[Any]) -> list[tuple[float, float]]:
+    """Points that stand for a scribble: a few, evenly spread, not at its very ends.
+
+    Parameters
+    ----------
+    path_xy : (N, 2) array
+        Vertices of a line or path.
+
+    Returns
+    -------
+    list of (x, y)
+        One for a dot, otherwise 3 to 6, more for longer scribbles.
+    """
+    steps = np.hypot(*np.diff(path_xy, axis=0).T)
+    walked = np.concatenate([[0.0], np.cumsum(steps)])
+    length = walked[-1]
+    if length < 2:
+        x, y = path_xy.mean(0)
+        return [(float(x), float(y))]
+    count = int(np.clip(length / SCRIBBLE_SPACING, 3, SCRIBBLE_POINTS))
+    at = np.linspace(0.1, 0.9, count) * length
+    x = np.interp(at, walked, path_xy[:, 0])
+    y = np.interp(at, walked, path_xy[:, 1])
+    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]

@@ -9,8 +9,15 @@ import numpy as np
 
 from napari_sam2._drawing import count_finished, finished_rows
 from napari_sam2._layers import POLARITIES, View
-from napari_sam2._outlines import Drawn, Polygon, ellipse_outline, rasterise
+from napari_sam2._outlines import (
+    Drawn,
+    Polygon,
+    ellipse_outline,
+    rasterise,
+    scribble_points,
+)
 from sam2_core.errors import PromptError
+from sam2_core.prompts import box_fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,9 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam2._masks import PackedMask
-
-SCRIBBLE_SPACING = 15.0  # pixels between the points that stand for a scribble
-SCRIBBLE_POINTS = 6  # at most
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,13 @@ class MaskPrompt:
         """Whether it is a prompt of its own, and not what others led to."""
         return not self.answers
 
+    def serves(self, prompts: ObjectPrompts) -> bool:
+        """Whether prompts start from it: none is gone, no box says otherwise since."""
+        box = prompts.box_xyxy
+        if box is None or box == self.answers.box_xyxy or prompts.polygons_xy:
+            return prompts.extends(self.answers)
+        return box_fits(box, self.mask.bounds()) and prompts.extends(self.answers)
+
 
 @dataclass
 class _Draft:
@@ -265,7 +276,7 @@ def collect(
     prompts = {key: draft.finished() for key, draft in drafts.items()}
     for key, start in (masks or {}).items():
         given = prompts.get(key, ObjectPrompts())
-        if given.extends(start.answers):
+        if start.serves(given):
             prompts[key] = replace(given, start=start)
     return prompts
 
@@ -343,7 +354,7 @@ def _take_shape(
     height, width = (shape[i] for i in view.plane)
     if kind in ("line", "path"):
         draft = _draft(drafts, view, object_id)
-        for x, y in along(xy):
+        for x, y in scribble_points(xy):
             if 0 <= round(x) < width and 0 <= round(y) < height:
                 draft.points.append((x, y))
                 draft.labels.append(int(positive))
@@ -365,29 +376,3 @@ def _take_shape(
             else:
                 draft.before.append(len(draft.polygons))
                 draft.cuts.append(polygon)
-
-
-def along(path_xy: NDArray[Any]) -> list[tuple[float, float]]:
-    """Points that stand for a scribble: a few, evenly spread, not at its very ends.
-
-    Parameters
-    ----------
-    path_xy : (N, 2) array
-        Vertices of a line or path.
-
-    Returns
-    -------
-    list of (x, y)
-        One for a dot, otherwise 3 to 6, more for longer scribbles.
-    """
-    steps = np.hypot(*np.diff(path_xy, axis=0).T)
-    walked = np.concatenate([[0.0], np.cumsum(steps)])
-    length = walked[-1]
-    if length < 2:
-        x, y = path_xy.mean(0)
-        return [(float(x), float(y))]
-    count = int(np.clip(length / SCRIBBLE_SPACING, 3, SCRIBBLE_POINTS))
-    at = np.linspace(0.1, 0.9, count) * length
-    x = np.interp(at, walked, path_xy[:, 0])
-    y = np.interp(at, walked, path_xy[:, 1])
-    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]

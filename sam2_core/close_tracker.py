@@ -17,7 +17,12 @@ from sam2_core.closeups import CloseUps
 from sam2_core.memory import Memory, Outline, logits_of
 from sam2_core.pictures import is_blank, picture_of
 from sam2_core.portraits import Portrait
-from sam2_core.prompts import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, SparsePrompt
+from sam2_core.prompts import (
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    SparsePrompt,
+    box_fits,
+)
 from sam2_core.questions import window_of_mask
 from sam2_core.redetection import redetected
 from sam2_core.results import join_parts
@@ -47,10 +52,6 @@ KEPT_FRAMES = 2 * (PATIENCE + 1)
 CARRIED, PRESENT = 0.9, 0.3
 LEAST, UNSEEN = 1e-4, 1e-3
 SURE = 4.0  # logit of an object that has never been in doubt
-# IoU of a box and the one around a followed mask, from which on it is about that mask.
-# Boxes on followed frames of `data/dev` and `data/train` then find masks of 0.755 and
-# 0.814; 0.622 and 0.727 if all of them correct the mask, 0.757 and 0.805 if none does.
-FITS = 0.75
 CERTAIN = 10.0  # logit of a mask that was given, and of objects that are not there
 
 
@@ -323,17 +324,10 @@ def _fits(mask: Answer | None, prompt: SparsePrompt) -> bool:
     """Whether a prompt may be about a mask: no box in it says otherwise."""
     if mask is None or not prompt.has_box:
         return True
-    around = mask.corners()
-    if not len(around):
-        return False
     told, xy = prompt.labels[0], prompt.point_xy[0]
     box = xy[(told == BOX_TOP_LEFT) | (told == BOX_BOTTOM_RIGHT)]
-    low, high = np.maximum(around[0], box[0]), np.minimum(around[1], box[1])
-    shared, one, other = (
-        float(np.prod(np.maximum(last - first + 1, 0)))
-        for first, last in ((low, high), around, box)
-    )
-    return shared >= FITS * (one + other - shared)
+    around = mask.corners()
+    return box_fits(box.ravel(), around.ravel() if len(around) else None)
 
 
 def _portrait(bank: MemoryBank, frame_index: int, reverse: bool) -> Portrait | None:

@@ -17,6 +17,10 @@ from sam2_core.errors import PromptError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+# IoU of a box and the one around a mask, from which on the box may be about the mask.
+# Boxes on followed frames of `data/dev` and `data/train` then find masks of 0.755 and
+# 0.814; 0.622 and 0.727 if all of them correct the mask, 0.757 and 0.805 if none does.
+BOX_FITS = 0.75
 NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = 0, 1, 2, 3
 
 
@@ -157,6 +161,28 @@ def mask_logits_prompt(mask_input: ArrayLike, size: int) -> NDArray[np.float32]:
             f"{size}): pass one of the logits of an earlier prediction of this model."
         )
     return array
+
+
+def box_fits(box: ArrayLike, around: ArrayLike | None) -> bool:
+    """Whether a box may be about a mask that is there, instead of saying otherwise.
+
+    Parameters
+    ----------
+    box, around : array_like
+        (4,) x0, y0, x1, y1 of the prompt, and of the mask's outermost pixels; None for
+        a mask without any.
+    """
+    if around is None:
+        return False
+    one, other = np.asarray(box, np.float64), np.asarray(around, np.float64)
+    shared = _area(np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:]))
+    union = _area(one[:2], one[2:]) + _area(other[:2], other[2:]) - shared
+    return shared >= BOX_FITS * union
+
+
+def _area(first: NDArray[np.float64], last: NDArray[np.float64]) -> float:
+    """In pixels, of a box from the first to the last of them; 0 if it has none."""
+    return float(np.prod(np.maximum(last - first + 1, 0)))
 
 
 def _points(

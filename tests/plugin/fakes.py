@@ -89,8 +89,8 @@ class FakePredictor:
 class FakeSession:
     """Objects move one pixel to the right with every frame.
 
-    Prompts on a frame that was followed correct the mask found there, unless another
-    one is shown.
+    Points on a frame that was followed correct the mask found there, unless another one
+    is shown; a box says by itself where the object is.
     """
 
     def __init__(self, backend: FakeBackend, frames: Any) -> None:
@@ -123,7 +123,7 @@ class FakeSession:
             raise PromptError("There is no prompt: give a point, a box or a mask.")
         if not clear_old:  # what was found so far is refined
             mask = self.prompts[frame_index, object_id][3]
-        elif mask is None:
+        elif mask is None and box is None:
             mask = self.found.get((frame_index, object_id)) if shown is None else shown
         self.prompts[frame_index, object_id] = (point_coords, point_labels, box, mask)
         return SimpleNamespace(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_sam2 import _layers, _prompts, _snapshots
+from napari_sam2 import _layers, _snapshots
 from napari_sam2._masks import PackedMask
+from napari_sam2._outlines import SCRIBBLE_POINTS
 from napari_sam2._prompts import Key, MaskPrompt, collect
 from sam2_core import PromptError
 
@@ -126,7 +129,7 @@ def test_scribbles_are_points_along_them_positive_or_negative():
     pairs = list(zip(ask.points_xy, ask.point_labels, strict=True))
     good = [xy for xy, label in pairs if label]
     bad = [xy for xy, label in pairs if not label]
-    assert 3 <= len(good) <= _prompts.SCRIBBLE_POINTS
+    assert 3 <= len(good) <= SCRIBBLE_POINTS
     assert all(y == 10 or x == 70 for x, y in good)
     assert all(y == 80 and 20 < x < 60 for x, y in bad)
     assert ask.polygons_xy == ()
@@ -161,6 +164,34 @@ def test_a_mask_to_start_from_counts_as_long_as_its_prompts_are_there():
     points.remove([0])
     (ask,) = collect(points, shapes, (30, 50), masks).values()
     assert ask.start is None
+
+
+@pytest.mark.parametrize(
+    ("box", "about_it"),
+    [
+        ((15, 8, 24, 13), True),  # all of it
+        ((15, 8, 27, 13), True),  # 60 of 78 pixels
+        ((15, 8, 28, 13), False),  # 60 of 84
+        ((20, 8, 24, 13), False),  # a half
+        ((10, 4, 30, 18), False),  # much more
+        ((35, 8, 44, 13), False),  # elsewhere
+    ],
+)
+def test_a_box_says_whether_a_mask_is_what_is_meant(box, about_it):
+    disc = np.zeros((30, 50), bool)
+    disc[8:14, 15:25] = True
+    points, shapes = pair((30, 50))
+    key = Key((0, 1), (), 1)
+    masks = {key: MaskPrompt(PackedMask.of(disc))}
+    x0, y0, x1, y1 = box
+    shapes.add_rectangles(np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]], float))
+    (ask,) = collect(points, shapes, (30, 50), masks).values()
+    assert ask.box_xyxy == box
+    assert (ask.start is not None) == about_it
+    # A mask that was drawn or chosen after the box is an answer to it.
+    masks = {key: MaskPrompt(PackedMask.of(disc), replace(ask, start=None))}
+    (ask,) = collect(points, shapes, (30, 50), masks).values()
+    assert ask.start is not None
 
 
 def test_a_mask_by_itself_is_a_prompt():

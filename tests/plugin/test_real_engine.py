@@ -215,6 +215,37 @@ def test_a_correction_makes_few_frames_anew():
     assert part.computed < len(data)
 
 
+@pytest.mark.parametrize("frames", [0, 3])
+def test_one_of_two_cells_under_one_label_is_boxed(frames):
+    """As it is fixed after another tool has merged them; the bundled model."""
+    rows, columns = np.mgrid[:80, :120]
+    left, right = (
+        (rows - 40) ** 2 + (columns - x) ** 2 < 14**2 for x in (45, 45 + 2 * 14 + 3)
+    )
+    noise = np.random.default_rng(0).normal(20, 4, (max(frames, 1), 80, 120))
+    data = (noise + 150 * (left | right)).clip(0, 255).astype(np.uint8)
+    data = data if frames else data[0]
+    viewer = ViewerModel()
+    dock = SegmentController(
+        viewer, SegmentationState(), JobRunner(run_inline), Engine(Sam2Backend())
+    )
+    dock.choose_image(viewer.add_image(data))
+    merged = np.zeros(data.shape, np.uint16)
+    here = merged[1] if frames else merged
+    here[left | right] = 5
+    dock.choose_labels(viewer.add_labels(merged))
+    if frames:
+        viewer.dims.set_current_step(0, 1)
+    dock.select_object(5)
+    box = [(26, 31), (26, 59), (54, 59), (54, 31)]
+    dock.add_shapes([[(1, *corner) for corner in box] if frames else box], "rectangle")
+    assert ((here == 5) & left).sum() / ((here == 5) | left).sum() > 0.85
+    if frames:
+        dock.propagate("both")
+        for plane in merged:
+            assert ((plane == 5) & left).sum() / ((plane == 5) | left).sum() > 0.8
+
+
 def test_candidates_and_previews_in_an_image_and_in_a_stack(engine):
     stack = image(4, 40, 60)
     click = ObjectPrompts(points_xy=((20.0, 10.0),), point_labels=(1,))

@@ -21,6 +21,10 @@ FLAT = np.zeros((40, 60), np.float32)
 STACK = np.zeros((7, 40, 60), np.float32)
 
 
+LEFT = [(4, 10), (4, 19), (21, 19), (21, 10)]  # boxes in it and about it, y, x
+AROUND = [(4, 10), (4, 31), (22, 31), (22, 10)]
+
+
 def square(shape=(40, 60)):
     mask = np.zeros(shape, bool)
     mask[4:22, 10:30] = True  # a disc around its middle lies inside
@@ -63,6 +67,38 @@ def test_a_label_is_fixed_with_clicks(tool):
         t.undo()
     np.testing.assert_array_equal(data == 4, square())
     assert t.stage.masks == {}
+
+
+def test_a_box_in_a_label_that_is_wrong_draws_it_anew(tool):
+    """Two cells under one label, say."""
+    t = tool(FLAT)
+    data = with_labels(t, np.zeros((40, 60), np.uint16))
+    data[square()] = 4
+    t.select_object(4)
+    t.add_shapes([LEFT], "rectangle")
+    left = square() & (np.arange(60) < 20)
+    np.testing.assert_array_equal(data == 4, left)
+    t.undo()
+    np.testing.assert_array_equal(data == 4, square())
+
+
+def test_a_box_about_a_label_corrects_it(tool):
+    t = tool(FLAT)
+    data = with_labels(t, np.zeros((40, 60), np.uint16))
+    data[square()] = 4
+    t.select_object(4)
+    t.add_shapes([AROUND], "rectangle")
+    nearly_equal(data == 4, square())  # the fake takes the mask that it is given
+
+
+def test_a_box_in_a_label_of_a_frame_draws_it_anew(stack):
+    stack.select_object(4)
+    stack.add_shapes([[(3, *corner) for corner in LEFT]], "rectangle")
+    data = stack.stage.labels.data
+    left = square() & (np.arange(60) < 20)
+    np.testing.assert_array_equal(data[3] == 4, left)
+    stack.propagate()
+    np.testing.assert_array_equal(data[4] == 4, np.roll(left, 1, 1))
 
 
 def test_a_label_of_a_frame_is_fixed_and_followed(stack):

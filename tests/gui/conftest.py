@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,13 @@ from napari.utils.notifications import notification_manager
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
 sys.path.insert(0, str(Path(__file__).parent))
 
+from dock import at
 from fakes import FakeBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+FRAMES = np.zeros((8, 40, 60), np.float32)
 
 
 @pytest.fixture
@@ -76,3 +80,41 @@ def opened(make_napari_viewer: Any, backend: FakeBackend, qtbot: Any) -> Any:
     dock.wait(30)
     qtbot.waitExposed(viewer.window._qt_window)
     return viewer, dock
+
+
+@pytest.fixture
+def stack(segment: Callable[..., Any]) -> Callable[..., Any]:
+    """A dock of fixed width on a stack with object 1 prompted on frame 3."""
+
+    def make(data: Any = FRAMES, axis: str = "z") -> Any:
+        w = segment(data, axis_labels=(axis, "y", "x"))
+        w.resize(320, 900)
+        w.show()
+        at(w, 3)
+        w.add_point((10, 20))
+        return w
+
+    return make
+
+
+@pytest.fixture
+def halfway(fake: FakeBackend, qtbot: Any) -> Any:
+    """Propagate, and come back while the third frame is being worked on."""
+    gates = []
+
+    def begin(segment: Any) -> threading.Event:
+        gates.append(threading.Event())
+        before = fake.answers
+
+        def hold() -> None:
+            if fake.answers > before + 2:
+                gates[-1].wait(20)
+
+        fake.on_answer = hold
+        segment.propagate("forward")
+        qtbot.waitUntil(lambda: segment.state.done >= 2, timeout=10000)
+        return gates[-1]
+
+    yield begin
+    for gate in gates:
+        gate.set()

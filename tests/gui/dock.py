@@ -1,4 +1,4 @@
-"""What docks are given, and what they say."""
+"""What docks are given, what is done to them, and what they say."""
 
 from __future__ import annotations
 
@@ -23,8 +23,30 @@ def press(qtbot, button):
     qtbot.mouseClick(button, Qt.LeftButton)
 
 
+def lit(w):
+    return [name for name, button in w.prompts.tools.items() if button.isChecked()]
+
+
+def at(w, frame):
+    w.viewer_model.dims.set_current_step(0, frame)
+
+
+def shown_frame(w):
+    return w.viewer_model.dims.current_step[0]
+
+
+def key(w, text):
+    """What napari calls when a key is pressed."""
+    bound = {str(key): run for key, run in w.viewer_model.keymap.items()}
+    bound[text](w.viewer_model)
+
+
 def messages():
     return [note.message for note in notification_manager.records]
+
+
+def silent():
+    return not notification_manager.records
 
 
 def close_and_forget(docks, backend, qtbot):

@@ -97,6 +97,16 @@ class Answer:
         step = self.window.side / len(self.logits)
         return np.asarray(at * step + (self.window.x, self.window.y), np.float32)
 
+    def away(self, xy: NDArray[np.float32]) -> float:
+        """Distance of a place, (2,) xy in the image, from the mask; inf without one."""
+        rows, columns = (self.logits > 0).nonzero(as_tuple=True)
+        if not len(rows):
+            return float("inf")
+        step = self.window.side / len(self.logits)
+        x, y = ((at + 0.5) * step for at in (columns, rows))
+        dx, dy = x + (self.window.x - float(xy[0])), y + (self.window.y - float(xy[1]))
+        return float(torch.hypot(dx, dy).min())
+
     def innermost(self) -> NDArray[np.float32]:
         """The place in the mask farthest from its outline, (2,) xy in the image."""
         inside = np.pad((self.logits > 0).cpu().numpy(), 1)

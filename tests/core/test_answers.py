@@ -87,6 +87,18 @@ def test_circularity_tells_discs_from_branches():
     assert circularity(away < 0) == 0
 
 
+@pytest.mark.parametrize(
+    ("place", "distance"),
+    [((50, 50), 0), ((70, 50), 10), ((50, 5), 35), ((90, 100), 50), ((-20, 60), 60)],
+)
+def test_how_far_a_place_is_from_the_mask(place, distance):
+    for window in ((30, 30, 40), (0, 0, 100)):
+        away = answer(CELL, window, 0.5).away(np.array(place, np.float32))
+        assert away == pytest.approx(distance, abs=1)  # of a pixel of the larger one
+    empty = answer((-9, -9, -5, -5), (30, 30, 40), 0.5)
+    assert empty.away(np.zeros(2, np.float32)) == float("inf")
+
+
 def test_a_coarse_copy_finds_its_original():
     sharp = [answer(COLONY, (0, 0, 100), 0.7), answer(CELL, (30, 30, 40), 0.6)]
     copy = answer((38, 38, 63, 63), (10, 10, 80), 0.0)

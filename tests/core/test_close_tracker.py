@@ -227,24 +227,51 @@ def test_a_box_elsewhere_is_not_about_the_followed_mask(model):
     assert iou(results[9], other) > 0.85
 
 
-@pytest.mark.parametrize("shift", [0, 3, 6])
-def test_a_box_about_the_followed_mask_corrects_it(model, monkeypatch, shift):
-    session = followed_past_another(model)
-    handed = []
+@pytest.fixture
+def handed(monkeypatch):
+    """The earlier masks that prompts are answered with."""
+    masks = []
     answers = CloseUps.answers
     monkeypatch.setattr(
         CloseUps,
         "answers",
         lambda self, xy, labels, earlier=None: (
-            handed.append(earlier) or answers(self, xy, labels, earlier)
+            masks.append(earlier) or answers(self, xy, labels, earlier)
         ),
     )
+    return masks
+
+
+@pytest.mark.parametrize("shift", [0, 3, 6])
+def test_a_box_about_the_followed_mask_corrects_it(model, handed, shift):
+    session = followed_past_another(model)
+    handed.clear()
     low, high = 70 - RADIUS + shift, 70 + RADIUS + shift
     session.add_prompts(8, 1, box=[low, 50 - RADIUS, high, 50 + RADIUS])
     width = 2 * RADIUS + 1
     fits = (width - shift) / (width + shift) >= 0.75
     assert fits == (shift < 6)
     assert (handed[0] is not None) == fits
+
+
+@pytest.mark.parametrize("widths", [0, 1, 5, 7])
+def test_a_click_far_away_is_on_what_was_lost(model, handed, widths):
+    frames = np.full((4, 60, 400, 3), 20, np.uint8)
+    rows, columns = np.mgrid[:60, :400]
+    width = np.pi**0.5 * 10  # of a disc of that radius, as a square of its area
+    place = 30 + 10 + round(widths * width)
+    frames[:, (rows - 30) ** 2 + (columns - 30) ** 2 <= 100] = 200
+    there = (rows - 30) ** 2 + (columns - place - 8) ** 2 <= 64
+    frames[3, there] = 200
+    session = VideoSession(model, frames)
+    session.add_prompts(0, 1, point_coords=[[30, 30]], point_labels=[1])
+    list(session.propagate())
+    handed.clear()
+    click = {"point_coords": [[place + 8, 30]], "point_labels": [1]}
+    found = session.add_prompts(3, 1, **click).masks[1]
+    assert (handed[0] is None) == (widths > 6)
+    if widths > 6:
+        assert iou(found, there) > 0.85
 
 
 def test_what_is_shown_is_corrected(model):

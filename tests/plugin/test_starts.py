@@ -41,6 +41,15 @@ def with_labels(t, data):
     return data
 
 
+def with_square(tool):
+    """An image, and label 4 of it from elsewhere, which is selected."""
+    t = tool(FLAT)
+    data = with_labels(t, np.zeros((40, 60), np.uint16))
+    data[square()] = 4
+    t.select_object(4)
+    return t, data
+
+
 @pytest.fixture
 def stack(tool):
     """A stack with two labels from elsewhere on frame 3."""
@@ -54,10 +63,7 @@ def stack(tool):
 
 
 def test_a_label_is_fixed_with_clicks(tool):
-    t = tool(FLAT)
-    data = with_labels(t, np.zeros((40, 60), np.uint16))
-    data[square()] = 4
-    t.select_object(4)
+    t, data = with_square(tool)
     t.add_point((12, 34))
     expected = square() | disc((40, 60), 34, 12)
     nearly_equal(data == 4, expected)
@@ -71,10 +77,7 @@ def test_a_label_is_fixed_with_clicks(tool):
 
 def test_a_box_in_a_label_that_is_wrong_draws_it_anew(tool):
     """Two cells under one label, say."""
-    t = tool(FLAT)
-    data = with_labels(t, np.zeros((40, 60), np.uint16))
-    data[square()] = 4
-    t.select_object(4)
+    t, data = with_square(tool)
     t.add_shapes([LEFT], "rectangle")
     left = square() & (np.arange(60) < 20)
     np.testing.assert_array_equal(data == 4, left)
@@ -83,10 +86,7 @@ def test_a_box_in_a_label_that_is_wrong_draws_it_anew(tool):
 
 
 def test_a_box_about_a_label_corrects_it(tool):
-    t = tool(FLAT)
-    data = with_labels(t, np.zeros((40, 60), np.uint16))
-    data[square()] = 4
-    t.select_object(4)
+    t, data = with_square(tool)
     t.add_shapes([AROUND], "rectangle")
     nearly_equal(data == 4, square())  # the fake takes the mask that it is given
 
@@ -291,10 +291,7 @@ def test_an_old_object_is_reopened_with_its_prompts_on_all_frames(tool, backend)
 
 
 def test_a_start_is_kept_by_the_session_until_the_image_changes(tool):
-    t = tool(FLAT)
-    data = with_labels(t, np.zeros((40, 60), np.uint16))
-    data[square()] = 4
-    t.select_object(4)
+    t, _ = with_square(tool)
     t.add_point((12, 34))
     first, masks = t.state.image, dict(t.stage.masks)
     assert masks

@@ -17,13 +17,7 @@ from sam2_core.closeups import CloseUps
 from sam2_core.memory import Memory, Outline, logits_of
 from sam2_core.pictures import is_blank, picture_of
 from sam2_core.portraits import Portrait
-from sam2_core.prompts import (
-    BOX_BOTTOM_RIGHT,
-    BOX_TOP_LEFT,
-    POSITIVE,
-    SparsePrompt,
-    box_fits,
-)
+from sam2_core.prompts import POSITIVE, SparsePrompt, box_fits
 from sam2_core.questions import window_of_mask
 from sam2_core.redetection import redetected
 from sam2_core.results import join_parts
@@ -331,9 +325,8 @@ def _is_meant(mask: Answer | None, prompt: SparsePrompt) -> bool:
         return True
     told, xy = prompt.labels[0], prompt.point_xy[0]
     if prompt.has_box:
-        box = xy[(told == BOX_TOP_LEFT) | (told == BOX_BOTTOM_RIGHT)]
         around = mask.corners()
-        return box_fits(box.ravel(), around.ravel() if len(around) else None)
+        return box_fits(xy[:2].ravel(), around.ravel() if len(around) else None)
     clicks = xy[told == POSITIVE]
     return not len(clicks) or mask.away(clicks[0]) <= FAR * math.sqrt(mask.area)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sam2_core.errors import PromptError
+from sam2_core.nms import box_iou
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -174,15 +175,9 @@ def box_fits(box: ArrayLike, around: ArrayLike | None) -> bool:
     """
     if around is None:
         return False
-    one, other = np.asarray(box, np.float64), np.asarray(around, np.float64)
-    shared = _area(np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:]))
-    union = _area(one[:2], one[2:]) + _area(other[:2], other[2:]) - shared
-    return shared >= BOX_FITS * union
-
-
-def _area(first: NDArray[np.float64], last: NDArray[np.float64]) -> float:
-    """In pixels, of a box from the first to the last of them; 0 if it has none."""
-    return float(np.prod(np.maximum(last - first + 1, 0)))
+    # From edge to edge: the last pixels belong to them.
+    one, other = (np.add(corners, (0.0, 0.0, 1.0, 1.0)) for corners in (box, around))
+    return bool(box_iou(one, other[None])[0] >= BOX_FITS)
 
 
 def _points(

@@ -14,13 +14,11 @@ from napari.utils.notifications import notification_manager
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from dock import at
+from dock import FRAMES, at
 from fakes import FakeBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-FRAMES = np.zeros((8, 40, 60), np.float32)
 
 
 @pytest.fixture

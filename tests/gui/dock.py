@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 
 FLAT = np.zeros((40, 60), np.float32)
 STACK = np.zeros((7, 40, 60), np.float32)
+FRAMES = np.zeros((8, 40, 60), np.float32)  # of the fixture `stack`
 
 
 def open_dock(viewer):

@@ -8,14 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dock import at, key, press, shown_frame
+from dock import FRAMES, at, key, press, shown_frame
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2._autosaves import find_offer
 from napari_sam2._image_reference import checksum
 from napari_sam2.widgets._banners import describe
-
-STACK = np.zeros((8, 40, 60), np.float32)
 
 
 def filled(w, object_id=1):
@@ -166,12 +164,12 @@ def test_the_question_calls_objects_by_name_and_answers_are_told(
 
 
 def test_offered_work_is_restored_by_a_button(stack, segment, qtbot):
-    w = stack(STACK + 9)
+    w = stack(FRAMES + 9)
     w.propagate()
     expected = w.labels.data.copy()
     w.keeper._autosave.flush()
     w.keeper._autosave._lock.release()
-    other = segment(STACK + 9)
+    other = segment(FRAMES + 9)
     other.show()
     assert other.offer.isVisible()
     assert describe(other.keeper.offer.session) in other.offer.text.text()
@@ -187,7 +185,7 @@ def test_a_closed_dock_leaves_its_work_to_the_next(qtbot, backend):
     from napari_sam2.widgets.segment import SegmentWidget
 
     viewer = ViewerModel()
-    data = STACK + 7  # no other test leaves work on this image
+    data = FRAMES + 7  # no other test leaves work on this image
     viewer.add_image(data)
     w = SegmentWidget(viewer, backend=backend, start=run_inline)
     w.add_point((3, 10, 20))
@@ -208,7 +206,7 @@ def test_a_closed_dock_that_is_still_held_follows_nothing(backend, qtbot):
     from napari_sam2.widgets.segment import SegmentWidget
 
     viewer = ViewerModel()
-    viewer.add_image(STACK + 8)  # no other test leaves work on this image
+    viewer.add_image(FRAMES + 8)  # no other test leaves work on this image
     w = SegmentWidget(viewer, backend=backend, start=run_inline)
     w.add_point((3, 10, 20))
     w.propagate("forward")

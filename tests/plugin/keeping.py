@@ -11,6 +11,19 @@ from napari_sam2._keeping import SessionKeeper
 from napari_sam2._stacking import StackTools
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
+LONG = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)
+
+
+def kept_with_tools(tool, tmp_path):
+    """Makes controllers with their tools and the keeper of their sessions."""
+
+    def make(data=LONG, **kwargs):
+        t = tool(data, **kwargs)
+        t.tools = StackTools(t)
+        t.keeper = SessionKeeper(t, tmp_path / "autosaves")
+        return t
+
+    return make
 
 
 class Clock:

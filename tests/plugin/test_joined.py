@@ -7,35 +7,24 @@ import json
 import numpy as np
 import pytest
 from fakes import FakeBackend
+from keeping import LONG, kept_with_tools
 from napari.layers import Labels
 
 from napari_sam2._counting import count
 from napari_sam2._divisions import Suspect
 from napari_sam2._engine import Engine
 from napari_sam2._history import History
-from napari_sam2._keeping import SessionKeeper
 from napari_sam2._lineage import LineageTools
 from napari_sam2._marks import ABSENT, BEGIN, END
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import read_session
-from napari_sam2._stacking import StackTools
 from sam2_core import PromptError
-
-STACK = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)
 
 
 @pytest.fixture
 def kept(tool, tmp_path):
-    """A controller with its tools and the keeper of its sessions."""
-
-    def make(data=STACK, **kwargs):
-        t = tool(data, **kwargs)
-        t.tools = StackTools(t)
-        t.keeper = SessionKeeper(t, tmp_path / "autosaves")
-        return t
-
-    return make
+    return kept_with_tools(tool, tmp_path)
 
 
 def at(t, frame):
@@ -56,7 +45,7 @@ def repeat(t, path):
     session = read_session(t.keeper.save(path))
     labels = Labels(np.zeros(session.labels["shape"], session.labels["dtype"]))
     history = History(Record(session.journal))
-    for item in rerun(session.journal, STACK, Engine(FakeBackend()), lambda: False):
+    for item in rerun(session.journal, LONG, Engine(FakeBackend()), lambda: False):
         if isinstance(item, Redo):
             apply(item, labels, history)
     return labels.data
@@ -94,7 +83,7 @@ def test_a_new_name_is_saved_by_itself_and_never_with_another_image(kept):
     first.flush()
     assert '"mother"' in first.path.read_text()
     before = first.path.read_text()
-    t.choose_image(t.viewer.add_image(STACK[::-1].copy()))
+    t.choose_image(t.viewer.add_image(LONG[::-1].copy()))
     first.flush()
     assert first.path.read_text() == before
 
@@ -153,7 +142,7 @@ def test_daughters_merged_into_their_mother_again_stay_where_they_are(kept, tmp_
 
 def test_an_object_without_prompts_that_is_merged_is_followed_with_the_other(kept):
     t = kept()
-    found = np.zeros(STACK.shape, np.uint16)
+    found = np.zeros(LONG.shape, np.uint16)
     found[4:6, 28:38, 44:54] = 7
     t.choose_labels(t.viewer.add_labels(found))
     labels = t.stage.labels

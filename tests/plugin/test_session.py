@@ -8,20 +8,17 @@ import numpy as np
 import pytest
 import tifffile
 from fakes import FakeBackend
+from keeping import LONG, kept_with_tools
 
 from napari_sam2._autosaves import find_offer
 from napari_sam2._engine import Engine
 from napari_sam2._history import History
 from napari_sam2._image_reference import ImageReference, checksum, open_layer
-from napari_sam2._keeping import SessionKeeper
 from napari_sam2._marks import ABSENT, END
 from napari_sam2._record import Record
 from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._session_file import SessionFile, read_session, readable
-from napari_sam2._stacking import StackTools
 from sam2_core import ImageError
-
-STACK = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)
 
 
 class Labels:
@@ -81,15 +78,7 @@ def redo(session, data, backend):
 
 @pytest.fixture
 def kept(tool, tmp_path):
-    """A controller with its tools and the keeper of its sessions."""
-
-    def make(data=STACK, **kwargs):
-        t = tool(data, **kwargs)
-        t.tools = StackTools(t)
-        t.keeper = SessionKeeper(t, tmp_path / "autosaves")
-        return t
-
-    return make
+    return kept_with_tools(tool, tmp_path)
 
 
 def test_replay_gives_the_labels_of_the_dock(kept, tmp_path):
@@ -101,7 +90,7 @@ def test_replay_gives_the_labels_of_the_dock(kept, tmp_path):
     path = t.keeper.save(tmp_path / "work")
     assert path.name == "work.sam2.json"
     session = read_session(path)
-    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+    np.testing.assert_array_equal(redo(session, LONG, FakeBackend()), labels)
 
 
 def test_an_outline_that_added_to_a_followed_mask_does_so_again(kept, tmp_path):
@@ -113,7 +102,7 @@ def test_an_outline_that_added_to_a_followed_mask_does_so_again(kept, tmp_path):
     labels = t.stage.labels.data
     assert (labels[5] == 1).sum() > before
     session = read_session(t.keeper.save(tmp_path / "work"))
-    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+    np.testing.assert_array_equal(redo(session, LONG, FakeBackend()), labels)
 
 
 def test_the_file_is_readable(kept, tmp_path):
@@ -126,7 +115,7 @@ def test_the_file_is_readable(kept, tmp_path):
     content = json.loads(text)
     assert list(content)[:4] == ["format", "version", "program", "saved"]
     assert content["image"]["name"] == "cells"
-    assert content["image"]["checksum"] == checksum(STACK)
+    assert content["image"]["checksum"] == checksum(LONG)
     assert content["model"]["name"] == "sam2_nano"
     assert len(content["model"]["sha256"]) == 64
     assert content["objects"] == [
@@ -163,7 +152,7 @@ def test_what_was_cancelled_is_repeated_as_far_as_it_came(kept, backend, tmp_pat
     labels = t.stage.labels.data
     assert 1 < labels.any((1, 2)).sum() < 6
     session = read_session(t.keeper.save(tmp_path / "a.json"))
-    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+    np.testing.assert_array_equal(redo(session, LONG, FakeBackend()), labels)
 
 
 def test_what_was_cancelled_on_its_way_is_repeated(kept, backend, tmp_path):
@@ -184,7 +173,7 @@ def test_what_was_cancelled_on_its_way_is_repeated(kept, backend, tmp_path):
     run = session.journal.entries[-1]
     assert (run.do, run.computed, run.passed) == ("propagate", 0, 4)
     again = FakeBackend()
-    labels = redo(session, STACK, again)
+    labels = redo(session, LONG, again)
     np.testing.assert_array_equal(labels, t.stage.labels.data)
     assert again.answers == backend.answers
     assert again.settled == backend.settled == 0
@@ -198,7 +187,7 @@ def test_a_propagation_that_came_to_its_end_does_so_again(kept, backend, tmp_pat
     t.propagate("both")
     session = read_session(t.keeper.save(tmp_path / "a.json"))
     again = FakeBackend()
-    redo(session, STACK, again)
+    redo(session, LONG, again)
     assert again.settled == backend.settled == 1
 
 
@@ -218,17 +207,17 @@ def test_files_that_do_not_say_what_was_shown_are_repeated(kept, tmp_path):
         del prompts["shown"]
     (tmp_path / "old.json").write_text(json.dumps(content))
     session = read_session(tmp_path / "old.json")
-    np.testing.assert_array_equal(redo(session, STACK, FakeBackend()), labels)
+    np.testing.assert_array_equal(redo(session, LONG, FakeBackend()), labels)
 
 
 def test_another_image_is_told_apart(kept, tmp_path):
     t = kept()
     t.add_point((3, 10, 20))
     session = read_session(t.keeper.save(tmp_path / "a.json"))
-    assert session.image.why_not(STACK) == ""
-    assert "checksum" in session.image.why_not(STACK + 1)
-    assert "shape" in session.image.why_not(STACK[:5])
-    assert "pixels are" in session.image.why_not(STACK.astype(float))
+    assert session.image.why_not(LONG) == ""
+    assert "checksum" in session.image.why_not(LONG + 1)
+    assert "shape" in session.image.why_not(LONG[:5])
+    assert "pixels are" in session.image.why_not(LONG.astype(float))
 
 
 def test_files_that_are_no_sessions_say_so(tmp_path):
@@ -275,9 +264,7 @@ def test_loading_brings_prompts_marks_and_masks_back(kept, tmp_path):
         tool_.propagate("both")
     np.testing.assert_array_equal(other.stage.labels.data, t.stage.labels.data)
     again = read_session(other.keeper.save(tmp_path / "again"))
-    np.testing.assert_array_equal(
-        redo(again, STACK, FakeBackend()), t.stage.labels.data
-    )
+    np.testing.assert_array_equal(redo(again, LONG, FakeBackend()), t.stage.labels.data)
 
 
 def test_loading_does_not_touch_labels_that_are_there(kept, tmp_path):
@@ -300,12 +287,12 @@ def test_after_a_crash_the_work_is_offered_back(kept, tmp_path):
     t.keeper._autosave.flush()
     expected = t.stage.labels.data.copy()
     folder = t.keeper.folder
-    assert find_offer(folder, checksum(STACK)) is None  # it is open, and locked
+    assert find_offer(folder, checksum(LONG)) is None  # it is open, and locked
     t.keeper._autosave._lock.release()  # what the system does after a crash
     other = kept()
     assert other.keeper.offer is not None
     assert other.keeper.offer.session.prompt_count == 1
-    assert kept(STACK + 1).keeper.offer is None
+    assert kept(LONG + 1).keeper.offer is None
     other.keeper.accept_offer()
     np.testing.assert_array_equal(other.stage.labels.data, expected)
     assert kept().keeper.offer is None  # the old file is gone, the new one is open
@@ -327,16 +314,16 @@ def test_work_that_was_saved_or_discarded_is_not_offered(kept, tmp_path):
 
 def test_image_is_found_again_by_its_file(tmp_path):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, STACK)
+    tifffile.imwrite(path, LONG)
     reference = ImageReference(
-        "a", str(path), "napari", (), STACK.shape, "uint16", checksum(STACK)
+        "a", str(path), "napari", (), LONG.shape, "uint16", checksum(LONG)
     )
-    np.testing.assert_array_equal(np.asarray(open_layer(reference)[0]), STACK)
+    np.testing.assert_array_equal(np.asarray(open_layer(reference)[0]), LONG)
     moved = path.rename(tmp_path / "b.tif")
     with pytest.raises(ImageError, match="not at"):
         open_layer(reference)
     assert open_layer(reference, moved)[2] == "image"
-    tifffile.imwrite(moved, STACK + 1)
+    tifffile.imwrite(moved, LONG + 1)
     with pytest.raises(ImageError, match="not the image of the session"):
         open_layer(reference, moved)
 

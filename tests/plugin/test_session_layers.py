@@ -6,6 +6,7 @@ import npe2
 import numpy as np
 import pytest
 import tifffile
+from keeping import LONG, kept_with_tools
 from napari.components import LayerList
 from napari.layers import Tracks
 
@@ -13,12 +14,15 @@ from napari_sam2._session_file import read_session
 from napari_sam2._session_layers import get_reader, write_layers
 from sam2_core import ImageError, Sam2Error
 
-STACK = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)
+
+@pytest.fixture
+def kept(tool, tmp_path):
+    return kept_with_tools(tool, tmp_path)
 
 
 def test_napari_reads_and_writes_sessions(kept, tmp_path):
     path = tmp_path / "nuclei.tif"
-    tifffile.imwrite(path, STACK)
+    tifffile.imwrite(path, LONG)
     t = kept()
     (image,) = t.viewer.open(str(path), plugin="napari")
     t.choose_image(image)
@@ -30,7 +34,7 @@ def test_napari_reads_and_writes_sessions(kept, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     assert get_reader(str(tmp_path / "other.json")) is None
     ((data, attributes, kind),) = get_reader(file)(file)
-    np.testing.assert_array_equal(np.asarray(data), STACK)
+    np.testing.assert_array_equal(np.asarray(data), LONG)
     assert kind == "image"
     assert attributes["metadata"]["napari_sam2_session"] == file
     with pytest.raises(Sam2Error, match="session"):
@@ -64,7 +68,7 @@ def test_a_session_goes_to_its_image_where_that_is_open(kept, tmp_path, monkeypa
         get_reader(file)(file)
     assert "--" not in str(caught.value)  # there is no command line here
     monkeypatch.setattr("napari.current_viewer", lambda: t.viewer)
-    other = t.viewer.add_image(STACK + 1, name="cells")
+    other = t.viewer.add_image(LONG + 1, name="cells")
     t.stage.image.name = "renamed"
     assert get_reader(file)(file) == [(None,)]
     assert t.stage.image.metadata["napari_sam2_session"] == file
@@ -73,7 +77,7 @@ def test_a_session_goes_to_its_image_where_that_is_open(kept, tmp_path, monkeypa
 
 def test_an_image_that_a_session_brought_keeps_its_file(kept, tmp_path):
     path = tmp_path / "nuclei.tif"
-    tifffile.imwrite(path, STACK)
+    tifffile.imwrite(path, LONG)
     t = kept(None)
     t.choose_image(t.viewer.open(str(path), plugin="napari")[0])
     t.add_point((3, 10, 20))
@@ -85,7 +89,7 @@ def test_an_image_that_a_session_brought_keeps_its_file(kept, tmp_path):
     reference = read_session(again).image
     assert (reference.path, reference.reader) == (str(path), "napari")
     ((data, *_),) = get_reader(str(again))(str(again))
-    np.testing.assert_array_equal(np.asarray(data), STACK)
+    np.testing.assert_array_equal(np.asarray(data), LONG)
 
 
 def test_weights_are_read_before_anything_is_saved(kept, monkeypatch):
@@ -102,6 +106,6 @@ def test_weights_are_read_before_anything_is_saved(kept, monkeypatch):
         submit(job)
 
     monkeypatch.setattr(t.runner, "submit", watched)
-    t.viewer.add_image(STACK)
+    t.viewer.add_image(LONG)
     t.choose_image(t.viewer.layers[0])
     assert jobs[0] == "identify"

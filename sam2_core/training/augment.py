@@ -36,6 +36,11 @@ class Warp:
     size: int
     bend_yx: FloatArray | None = None
 
+    def place(self, yx: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Where a source position lies in the output, bend aside: (2,) yx of pixels."""
+        steps = np.linalg.solve(self.matrix, yx - self.centre_yx)
+        return np.asarray(steps + self.size / 2 - 0.5)
+
     def source_yx(self, height: int, width: int) -> FloatArray:
         """Source positions of all output pixels, clipped to the source.
 

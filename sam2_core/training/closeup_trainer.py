@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp
 from sam2_core.training import together
 from sam2_core.training.checkpoints import Resumable, resume, save_checkpoint
-from sam2_core.training.closeup_step import closeup_step
+from sam2_core.training.closeup_step import UNASKED, closeup_step
 from sam2_core.training.muon import Muon
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class CloseUpTrainer(Resumable):
     model: CloseUp
     average: CloseUp
     warmup, ema = 200, 0.998  # steps; decay of the average of the weights
+    rounds, unasked = 3, UNASKED  # see :func:`closeup_step`
 
     def __init__(
         self,
@@ -95,7 +96,9 @@ class CloseUpTrainer(Resumable):
 
     def loss(self, batch: WindowBatch, reported: bool) -> StepResult:
         """Of a batch on the device of the trainer; see :func:`closeup_step`."""
-        return closeup_step(self.model, batch, self.generator, reported=reported)
+        return closeup_step(
+            self.model, batch, self.generator, self.rounds, reported, self.unasked
+        )
 
     @property
     def weights(self) -> Path:

@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 # Part of the window's side that the object's longer side takes. A click does not say
 # how large the object is, so it is asked at several scales; a box and a mask do.
 SHARES = {CLICK: (0.12, 1.0), BOX: (0.35, 0.8), FOLLOW: (0.25, 0.7)}
+# A clicked object is looked at about the click at first, then as its mask lies. People
+# click in the middle of what they mean.
+FIRST_LOOKS, CAREFUL = 0.6, 0.75  # shares of the clicks
 # Most of the scales that a click is asked at are wrong; the network must say so.
-WRONG_SHARES, WRONG = (0.03, 3.0), 0.35
+WRONG_SHARES, WRONG = (0.03, 3.0), 0.6  # share of the first looks
 # Large objects are looked at again in windows of twice the side.
 FINE, FINE_SHARES = 2, (0.35, 0.8)
 FINE_OBJECT = 44  # source pixels, of the longer side of an object worth it
@@ -154,12 +157,13 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         kind = BOX if rng.random() < BOX_SHARE else CLICK
         box = table.boxes_yxyx[chosen]
         centre = (box[:2] + box[2:]) / 2
+        first_look = kind == CLICK and side == SIDE and rng.random() < FIRST_LOOKS
         if kind == CLICK:
             y0, x0, y1, x1 = (int(v) for v in box)
-            at = sample_error_click(rng, image.labels[y0:y1, x0:x1] == number)
-            assert at is not None
-            centre = np.array([y0 + at[1] + 0.5, x0 + at[0] + 0.5])
-        warp = _warp(rng, image.labels.shape, box, centre, kind, side)
+            inside = image.labels[y0:y1, x0:x1] == number
+            x, y = _clicked(rng, inside, CAREFUL if first_look else 0)
+            centre = np.array([y0 + y + 0.5, x0 + x + 0.5])
+        warp = _warp(rng, image.labels.shape, box, centre, kind, side, first_look)
         target = warp_labels(image.labels[None], warp)[0] == number
         if np.count_nonzero(target) < MIN_PIXELS:
             return None
@@ -175,13 +179,12 @@ class ObjectWindows(IterableDataset[WindowBatch]):
             window.points = jittered_box(rng, target).reshape(2, 2)
             window.labels = np.array([2, 3], np.int32)
         else:
-            careful = rng.random() < 0.5
-            click = (
-                first_click(target)[:2] if careful else sample_error_click(rng, target)
-            )
-            assert click is not None
-            window.points[0] = click
             window.labels[0] = 1
+            window.points[0] = (
+                warp.place(centre)[::-1]
+                if first_look
+                else _clicked(rng, target, CAREFUL)
+            )
         return window
 
     def _pair(self, rng: np.random.Generator, side: int) -> TrainingWindow | None:
@@ -264,6 +267,17 @@ class ObjectWindows(IterableDataset[WindowBatch]):
         return window
 
 
+def _clicked(
+    rng: np.random.Generator, inside: npt.NDArray[np.bool_], careful: float
+) -> tuple[int, int]:
+    """A click on an object, xy: so often in its middle, or anywhere but at its edge."""
+    if rng.random() < careful:
+        return first_click(inside)[:2]
+    at = sample_error_click(rng, inside)
+    assert at is not None
+    return at
+
+
 def _neighbour(rng: np.random.Generator, table: ObjectTable, chosen: int) -> int:
     """Another object that is not far, or the same where it is alone."""
     middles = (table.boxes_yxyx[:, :2] + table.boxes_yxyx[:, 2:]) / 2
@@ -303,9 +317,10 @@ def _warp(
     centre_yx: npt.NDArray[np.float64],
     kind: int,
     side: int,
+    first_look: bool = False,
 ) -> Warp:
     """Window in which the object has a random size, about at its middle."""
-    wrong = kind == CLICK and side == SIDE and rng.random() < WRONG
+    wrong = first_look and rng.random() < WRONG
     shares = WRONG_SHARES if wrong else SHARES[kind]
     low, high = np.log(FINE_SHARES if side > SIDE else shares)
     longer = float((box_yxyx[2:] - box_yxyx[:2]).max())
@@ -319,7 +334,7 @@ def _warp(
     if rng.random() < 0.4:
         matrix = matrix @ rotation_matrix(rng.uniform(-0.8, 0.8))
     half = np.abs(matrix).sum(1) * side / 2
-    centre = centre_yx + rng.normal(0, 0.05, 2) * half
+    centre = centre_yx + (0 if first_look else rng.normal(0, 0.05, 2) * half)
     for axis, limit in enumerate(shape_hw[:2]):
         low_end, high_end = half[axis], limit - half[axis]
         inside = low_end < high_end

@@ -52,6 +52,16 @@ def test_labels_stay_on_their_object_under_any_warp(step: float) -> None:
     assert differ.mean() < 0.01
 
 
+@pytest.mark.parametrize("angle", [0.0, 0.4, 2.0])
+def test_a_place_of_the_source_is_shown_there(angle: float) -> None:
+    labels = np.zeros((1, 200, 200), np.int16)
+    labels[0, 90, 120] = 1
+    warp = Warp((100, 110), rotation_matrix(angle) @ np.diag([0.3, 0.5]), 96)
+    rows, columns = np.nonzero(warp_labels(labels, warp)[0])
+    found = warp.place(np.array([90.5, 120.5]))
+    np.testing.assert_allclose(found, (rows.mean(), columns.mean()), atol=0.5)
+
+
 def test_reduction_averages() -> None:
     noise = np.random.default_rng(2).integers(0, 2, (1, 400, 400)) * 255
     warp = Warp((200, 200), np.eye(2) * 4, 64)

@@ -68,6 +68,26 @@ def test_prompts_are_on_the_object(batch):
             assert set(batch.before_masks[i, 0].unique().tolist()) == {-1, 1}
 
 
+def test_first_looks_are_about_the_click_and_most_clicks_are_in_the_middle():
+    """Of one disc far from the borders, whose middle is known."""
+    rows, columns = np.mgrid[:400, :400]
+    disc = np.hypot(rows - 200, columns - 200) <= 15
+    image = LabelledImage("a", "disc", (disc * 200).astype(np.uint8), disc * 1)
+    batch = ObjectWindows([image], [], 200, 0).draw(np.random.default_rng(0))
+    clicks = batch.kinds == CLICK
+    points, targets = batch.points[clicks, 0], batch.targets[clicks]
+    about = ((points - (SIDE - 1) / 2).abs() < 1e-3).all(1)
+    assert 0.4 < about.float().mean() < 0.8
+    middle = []
+    for (x, y), target in zip(points.tolist(), targets, strict=True):
+        on = target.nonzero().float()
+        if target.all():  # a window too small to show an outline
+            continue
+        reach = on.std(0).mean() + 1
+        middle.append(bool((on.mean(0) - torch.tensor([y, x])).norm() < 0.25 * reach))
+    assert 0.6 < np.mean(middle) < 0.95
+
+
 def test_the_prompted_frame_shows_the_object_where_the_frame_before_does(windows):
     apart, unknown = 0, 0
     for seed in range(3):

@@ -15,7 +15,7 @@ from sam2_core.training.clicks import first_click, next_click, tight_box
 FOLDER = Path(__file__).parents[1] / "data" / "quality"
 OBJECTS = 8  # of each image, spread over it
 # Mean IoU over the images, a little below what was measured with the shipped weights.
-FLOORS = {"click": 0.66, "three clicks": 0.82, "box": 0.825}
+FLOORS = {"click": 0.69, "three clicks": 0.82, "box": 0.815}
 
 
 def iou(a, b):

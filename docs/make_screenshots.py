@@ -42,7 +42,7 @@ CELLS = (
     ("point", (497, 111), True),
     ("point", (518, 816), True),
 )
-AMBIGUOUS = (598, 262)  # beside a nucleus: the cell, or a part of it
+AMBIGUOUS = (604, 266)  # beside a nucleus: the cell, or a part of it
 HOME = tempfile.TemporaryDirectory()
 
 

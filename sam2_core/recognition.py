@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sam2_core.config import VARIANTS, ModelConfig
 from sam2_core.errors import CheckpointError
+from sam2_core.nn.changes import raised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ def brought_up_to_date(
     """Weights of a model with close-ups, made by an earlier version, as they are now.
 
     Such files have memories, which such models no longer use, and no changes for first
-    answers.
+    answers, or changes of a lower rank.
 
     Parameters
     ----------
@@ -122,15 +123,11 @@ def brought_up_to_date(
     expected : mapping of str to tuple of int
         As for :func:`check_fit`.
     """
-    some = state_dict[ANCHOR]
     kept = {k: v for k, v in state_dict.items() if not k.startswith(_MEMORIES)}
-    if not any(key.startswith(_FIRST) for key in kept):
-        kept |= {
-            key: some.new_zeros(shape)
-            for key, shape in expected.items()
-            if key.startswith(_FIRST)
-        }
-    return kept
+    wanted = {k: shape for k, shape in expected.items() if k.startswith(_FIRST)}
+    if any(k.startswith(_FIRST) for k in kept):
+        return raised(kept, wanted)
+    return kept | {k: state_dict[ANCHOR].new_zeros(s) for k, s in wanted.items()}
 
 
 def _features(state_dict: Mapping[str, Tensor]) -> tuple[Any, ...]:

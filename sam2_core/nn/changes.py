@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -122,6 +123,39 @@ class Changes(nn.Module):
 
     def _weights(self, network: nn.Module) -> dict[str, nn.Parameter]:
         return {name: network.get_parameter(name) for name in self.names}
+
+
+def raised(
+    state: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """A state dict whose changes have a lower rank, with the rank that is wanted.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        All that is not of a lower rank stays as it is.
+    wanted : mapping of str to tuple of int
+        Keys and shapes of the changes.
+    """
+    new = dict(state)
+    for key, shape in wanted.items():
+        start, kind, name = key.rpartition("whole.")
+        up, down = f"{start}up.{name}", f"{start}down.{name}"
+        if key in new and not kind:
+            new[key] = _widened(new[key], shape)
+        elif kind and key not in new and up in new and down in new:
+            new[key] = (new.pop(up) @ new.pop(down)).view(shape)
+    return new
+
+
+def _widened(narrow: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One of two narrow matrices, with zeros for what it lacks of its rank."""
+    if narrow.dim() != len(shape):
+        return narrow
+    lack = [new - old for old, new in zip(narrow.shape, shape, strict=True)]
+    if min(lack) < 0 or min(lack) == max(lack):
+        return narrow
+    return F.pad(narrow, (0, lack[1], 0, lack[0]))
 
 
 def _key(name: str) -> str:

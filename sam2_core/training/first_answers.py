@@ -8,15 +8,18 @@ stays as it is.
 
 from __future__ import annotations
 
+import copy
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from sam2_core.config import NANO
 from sam2_core.devices import choose_device
 from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
-from sam2_core.nn.closeup import CloseUp, folded
+from sam2_core.nn.closeup import CloseUp, folded, gains
 from sam2_core.training import together
 from sam2_core.training.closeup import (
     MEASURED,
@@ -36,20 +39,57 @@ from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-
-    import torch
+    from collections.abc import Iterator, Sequence
 
     from sam2_core.training.window_batch import WindowBatch
+
+
+# Parts of the time: from when on, and from when all of the way, the network is drawn to
+# what the changes can be; and every how many steps.
+DRAWN, DRAW_EVERY = (0.3, 0.6), 10
 
 
 class FirstAnswersTrainer(CloseUpTrainer):
     """Trains a network for first answers alone; otherwise as :class:`CloseUpTrainer`.
 
-    All windows that come again are second looks, without a further click.
+    All windows that come again are second looks, without a further click. Part of the
+    time the network is drawn nearer and nearer to what the changes can be, so that it
+    finds what is good among that.
+
+    Parameters
+    ----------
+    base : CloseUp
+        Network that is changed, with its changes.
+    folder, minutes, lr, seed, device
+        See :class:`CloseUpTrainer`.
     """
 
     rounds, unasked = 2, 1.0
+
+    def __init__(
+        self,
+        base: CloseUp,
+        folder: Path,
+        minutes: float,
+        lr: float,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(
+            folder, minutes, lr, seed, base.widths, base.deep, device, keep_norms=True
+        )
+        self.base = copy.deepcopy(base).to(self.device)
+
+    def learn(self, batches: Sequence[WindowBatch]) -> None:
+        """As of :class:`CloseUpTrainer`."""
+        super().learn(batches)
+        start, end = DRAWN
+        done = self.seconds / self.seconds_planned
+        share = min(max((done - start) / (end - start), 0.0), 1.0) ** 2
+        if share and self.step % DRAW_EVERY == 0:
+            draw_near(self.model, self.base, share)
+            draw_near(self.average, self.base, share)
+            together.as_first(self.model)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,14 +107,12 @@ def _train(options: argparse.Namespace) -> None:
             f"{source} has no close-ups: give {NANO.name} or a model made from it."
         )
     trainer = FirstAnswersTrainer(
+        network,
         options.out,
         options.minutes,
         options.lr,
         options.seed,
-        network.widths,
-        network.deep,
         choose_device(options.device),
-        keep_norms=True,
     )
     with together.first_alone():  # what it makes lies in the pool then
         images, _ = images_and_stacks(options, options.data)
@@ -91,6 +129,31 @@ def _train(options: argparse.Namespace) -> None:
         base = model_path(source) if source == NANO.name else Path(source)
         network.first.approach(network, folded(trainer.average.cpu().eval()))
         save_weights(trainer.folder / f"{NANO.name}.safetensors", joined(base, network))
+
+
+@torch.no_grad()
+def draw_near(model: CloseUp, base: CloseUp, share: float) -> None:
+    """Move a network towards the nearest one that is a change of another.
+
+    Parameters
+    ----------
+    model : CloseUp
+        As it learns; is changed.
+    base : CloseUp
+        As it is shipped; its changes become those nearest to the model.
+    share : float
+        Of the way: 0 stays, 1 goes all of it.
+    """
+    assert base.first is not None
+    base.first.approach(base, folded(model).to(base.draw.weight.device))
+    near = base.first.weights(base)
+    gain = gains(model)
+    for name, weight in model.named_parameters():
+        if name in near:
+            nearest = near[name]
+            if name in gain:
+                nearest = nearest / gain[name][:, None, None, None]
+            weight.lerp_(nearest, share)
 
 
 def starting_weights(

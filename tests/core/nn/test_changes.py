@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sam2_core.nn.changes import Changes
+from sam2_core.nn.changes import Changes, raised
 from sam2_core.nn.closeup import MAPS, CloseUp
 
 
@@ -85,6 +85,31 @@ def test_what_is_kept_whole_can_be_put():
     changes = Changes(network, 3)
     changes.put(network, "last.bias", torch.tensor([5.0, -2.0]))
     assert changes.applied(network).last.bias.tolist() == [5.0, -2.0]
+
+
+@pytest.mark.parametrize("rank", [5, 12])  # 12 is no fewer numbers than all
+def test_changes_of_a_lower_rank_are_read_as_those_of_a_higher_one(rank):
+    network, goal = Small(0), Small(1)
+    lower, higher = Changes(network, 3), Changes(network, rank)
+    lower.approach(network, goal)
+    wanted = {k: tuple(v.shape) for k, v in higher.state_dict().items()}
+    state = raised({"other": torch.ones(1)} | lower.state_dict(), wanted)
+    assert torch.equal(state.pop("other"), torch.ones(1))
+    higher.load_state_dict(state)
+    new, old = higher.weights(network), lower.weights(network)
+    for name in old:
+        torch.testing.assert_close(new[name], old[name])
+
+
+def test_what_fits_or_is_something_else_is_left_for_others_to_refuse():
+    changes = Changes(Small(0), 3)
+    state = changes.state_dict()
+    wanted = {k: tuple(v.shape) for k, v in state.items()}
+    assert all(v is state[k] for k, v in raised(state, wanted).items())
+    broken = state | {"up.wide-weight": torch.zeros(7)}
+    assert raised(broken, wanted)["up.wide-weight"].shape == (7,)
+    higher = state | {"up.wide-weight": torch.zeros(20, 9)}
+    assert raised(higher, wanted)["up.wide-weight"].shape == (20, 9)
 
 
 def test_gradients_reach_changes_and_network():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,11 @@ from safetensors.torch import save_file
 
 from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
-from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, CloseUp
+from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, CloseUp, folded
 from sam2_core.training.first_answers import (
+    DRAW_EVERY,
     FirstAnswersTrainer,
+    draw_near,
     main,
     starting_weights,
 )
@@ -45,7 +49,7 @@ def test_clicks_are_not_corrected(tmp_path, monkeypatch):
         asked.append(maps)
         return seen(self, maps)
 
-    trainer = FirstAnswersTrainer(tmp_path, 60, 1e-3, 0)
+    trainer = FirstAnswersTrainer(CloseUp(first_rank=4), tmp_path, 60, 1e-3, 0)
     monkeypatch.setattr(CloseUp, "forward", noted)
     trainer.learn([disc_windows().draw(np.random.default_rng(0))])
     first, again = asked
@@ -54,6 +58,54 @@ def test_clicks_are_not_corrected(tmp_path, monkeypatch):
     assert not negative.any()
     for one in again[:, : IMAGE_MAPS + 6]:  # all but the mask is as it was
         assert (first[:, : IMAGE_MAPS + 6] == one).flatten(1).all(1).any()
+
+
+def far_from(base, network):
+    """How far each large matrix is from changes of the rank of `base.first`."""
+    far = {}
+    for name, weight in folded(network).named_parameters():
+        change, rank = (weight - base.get_parameter(name)).detach(), base.first.rank
+        if rank * (len(change) + change[0].numel()) < change.numel():
+            left = torch.linalg.svdvals(change.flatten(1))[rank:]
+            far[name] = float(left.norm())
+    return far
+
+
+def test_the_network_is_drawn_to_what_changes_can_be():
+    torch.manual_seed(0)
+    base, network = CloseUp(first_rank=4), CloseUp(learning=True)
+    for pair in network.down:  # normalisation that matters
+        pair.norm1.running_var.uniform_(0.2, 3)
+        pair.norm2.weight.data.uniform_(0.2, 3)
+    before = copy.deepcopy(network)
+    draw_near(network, base, 1.0)
+    far = far_from(base, network)
+    assert min(far_from(base, before).values()) > 0.1
+    assert len(far) > 10
+    assert max(far.values()) < 1e-4
+    # Nothing else moves, and half of the way is half of it.
+    half = copy.deepcopy(before)
+    draw_near(half, base, 0.5)
+    for name, weight in half.named_parameters():
+        middle = (before.get_parameter(name) + network.get_parameter(name)) / 2
+        torch.testing.assert_close(weight, middle, rtol=1e-3, atol=1e-6)
+        if name not in far:
+            old = before.get_parameter(name)
+            torch.testing.assert_close(weight, old, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("done", "drawn"), [(0.1, False), (0.45, True), (0.9, True)])
+def test_it_is_drawn_there_once_it_has_learned(tmp_path, done, drawn):
+    torch.manual_seed(7)  # not the one that the network is made with
+    base = CloseUp(first_rank=4)
+    trainer = FirstAnswersTrainer(base, tmp_path, 60, 1e-3, 0)
+    trainer.step, trainer.seconds = DRAW_EVERY - 1, done * 3600
+    before = far_from(base, trainer.model)
+    trainer.learn([disc_windows().draw(np.random.default_rng(0))])
+    for network in (trainer.model, trainer.average):
+        far = far_from(base, network)
+        assert all((far[name] < 0.9 * before[name]) == drawn for name in far)
+        assert (max(far.values()) < 1e-4) == (done == 0.9)
 
 
 def test_weights_of_another_run_are_begun_with(tmp_path):

@@ -2,8 +2,8 @@
 
 Outlines of labelled objects are spoilt in several ways, and clicked on where they are
 most wrong, up to three times. "Whole" takes the model's answer as it is, "about" what
-``napari_sam2._asking.changed_about`` makes of it. Prints mean IoUs before the clicks
-and after each.
+``napari_sam2.asking._asking.changed_about`` makes of it. Prints mean IoUs before the
+clicks and after each.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from napari_sam2._asking import changed_about, mask_logits, point_arrays
 from napari_sam2._masks import PackedMask
 from napari_sam2._prompts import MaskPrompt, ObjectPrompts
+from napari_sam2.asking._asking import changed_about, mask_logits, point_arrays
 from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
 from sam2_core.training.clicks import next_click

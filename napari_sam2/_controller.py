@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2 import _labels, _layers, _plan, _sharing
-from napari_sam2._axes import default_axis, missing_axis
-from napari_sam2._counting import count
-from napari_sam2._free_ids import FreeIds
+from napari_sam2 import _labels, _layers
 from napari_sam2._jobs import LEFT, Runs
-from napari_sam2._ledger import Ledger
-from napari_sam2._object_notes import ObjectNotes
-from napari_sam2._one_frame import fitting
-from napari_sam2._painting import Painting
-from napari_sam2._placing import Placing
 from napari_sam2._prompts import Key
-from napari_sam2._sight import Sight
-from napari_sam2._stage import Stage
-from napari_sam2._starts import Starts
-from napari_sam2._steps import Steps
-from napari_sam2._sync import Sync
-from napari_sam2._tasks import Tasks
+from napari_sam2.history import _plan
+from napari_sam2.history._ledger import Ledger
+from napari_sam2.history._object_notes import ObjectNotes
+from napari_sam2.picture._axes import default_axis, missing_axis
+from napari_sam2.picture._one_frame import fitting
+from napari_sam2.picture._sight import Sight
+from napari_sam2.stage import _sharing
+from napari_sam2.stage._free_ids import FreeIds
+from napari_sam2.stage._stage import Stage
+from napari_sam2.tasks._counting import count
+from napari_sam2.tasks._painting import Painting
+from napari_sam2.tasks._placing import Placing
+from napari_sam2.tasks._starts import Starts
+from napari_sam2.tasks._steps import Steps
+from napari_sam2.tasks._sync import Sync
+from napari_sam2.tasks._tasks import Tasks
 from sam2_core.errors import PromptError, Sam2Error
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ if TYPE_CHECKING:
     import napari.components
     from napari.layers import Image, Labels
 
-    from napari_sam2._engine import Engine
-    from napari_sam2._history import History, Moment
     from napari_sam2._images import LayerFrames
     from napari_sam2._state import SegmentationState
+    from napari_sam2.engine._engine import Engine
+    from napari_sam2.history._history import History
+    from napari_sam2.history._snapshots import Moment
 
 
 class SegmentController:

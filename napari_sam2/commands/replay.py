@@ -14,7 +14,7 @@ from sam2_core.errors import CheckpointError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam2._session_file import SessionFile
+    from napari_sam2.sessions._session_file import SessionFile
 
 SessionPath = Annotated[
     Path,
@@ -60,9 +60,9 @@ def replay(
     """  # noqa: D301
     import numpy as np
 
-    from napari_sam2._image_reference import array_of, open_layer
-    from napari_sam2._session_file import read_session
-    from napari_sam2._sources import files
+    from napari_sam2.picture._image_reference import array_of, open_layer
+    from napari_sam2.picture._sources import files
+    from napari_sam2.sessions._session_file import read_session
     from sam2_core.label_files import LabelWriter, check_output
 
     content = read_session(session)
@@ -101,12 +101,12 @@ def run(
     import numpy as np
     from tqdm import tqdm
 
-    from napari_sam2._backend import Sam2Backend
-    from napari_sam2._elsewhere import missing
-    from napari_sam2._engine import Engine
-    from napari_sam2._history import History
-    from napari_sam2._record import Record
-    from napari_sam2._replay import Redo, apply, planes_of, rerun
+    from napari_sam2.engine._backend import Sam2Backend
+    from napari_sam2.engine._engine import Engine
+    from napari_sam2.history._history import History
+    from napari_sam2.history._record import Record
+    from napari_sam2.history._replay import Redo, apply, planes_of, rerun
+    from napari_sam2.sessions._elsewhere import missing
 
     array = np.zeros(session.labels["shape"], session.labels["dtype"])
     labels = SimpleNamespace(data=array, name="labels")
@@ -122,7 +122,7 @@ def run(
 
 def _check_model(session: SessionFile) -> None:
     """CheckpointError if the weights are others than those of the session."""
-    from napari_sam2._session_file import model_hash
+    from napari_sam2.sessions._session_file import model_hash
 
     name, expected = session.model["name"], session.model.get("sha256", "")
     if expected and model_hash(name) != expected:

@@ -11,11 +11,11 @@ from sam2_core.presets import PRESETS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam2._ambiguity import Ambiguity
     from napari_sam2._controller import SegmentController
-    from napari_sam2._hover import Hover
-    from napari_sam2._objects import Objects
     from napari_sam2._state import SegmentationState
+    from napari_sam2.dock._ambiguity import Ambiguity
+    from napari_sam2.dock._hover import Hover
+    from napari_sam2.dock._objects import Objects
 
 ANSWERED = "Masks come by themselves; Scribble is D."
 BACK = "The labels are hidden; V shows them again."

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QPaintEvent
 
-    from napari_sam2._keeping import SessionKeeper
-    from napari_sam2._remedies import Remedy
-    from napari_sam2._session_file import SessionFile
+    from napari_sam2.asking._remedies import Remedy
+    from napari_sam2.sessions._keeping import SessionKeeper
+    from napari_sam2.sessions._session_file import SessionFile
 
 
 BAR = QColor(230, 160, 20)

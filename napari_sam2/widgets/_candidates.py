@@ -9,15 +9,15 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
-from napari_sam2._keys import hint
+from napari_sam2.dock._keys import hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam2._glimpses import Choices
     from napari_sam2._state import SegmentationState
+    from napari_sam2.asking._glimpses import Choices
 
 MOST = 3
 SIDE = 60

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
 
-from napari_sam2._sharing import leave
+from napari_sam2.stage._sharing import leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtpy.QtWidgets import QWidget
 
-    from napari_sam2._automatic import AutomaticController
     from napari_sam2._controller import SegmentController
     from napari_sam2._jobs import JobRunner
-    from napari_sam2._keeping import SessionKeeper
-    from napari_sam2._search import SearchEngine
+    from napari_sam2.automatic._automatic import AutomaticController
+    from napari_sam2.automatic._search import SearchEngine
+    from napari_sam2.sessions._keeping import SessionKeeper
 
 
 def when_gone(widget: QWidget, function: Callable[..., None], *args: Any) -> None:

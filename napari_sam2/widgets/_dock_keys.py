@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit, QShortcut
 
-from napari_sam2._keys import SHORTCUTS
+from napari_sam2.dock._keys import SHORTCUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import napari.components
     from qtpy.QtWidgets import QWidget
 
-    from napari_sam2._keys import Shortcut
+    from napari_sam2.dock._keys import Shortcut
 
 
 def make_shortcuts(widget: QWidget, press: Callable[[Shortcut], Any]) -> None:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
-    from napari_sam2._tasks import Tasks
+    from napari_sam2.tasks._tasks import Tasks
 
 LONGEST_MS = 100  # what people do not see as waiting
 

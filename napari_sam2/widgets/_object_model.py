@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QIcon
 
-    from napari_sam2._objects import ObjectRow
+    from napari_sam2.dock._objects import ObjectRow
     from napari_sam2.widgets._icons import Ink
 
 VISIBLE, LOCKED, OBJECT, NAME, PROMPTS, FRAMES, CONFIDENCE = range(7)
@@ -32,7 +32,7 @@ TIPS = (
 
 
 class ObjectModel(QAbstractTableModel):
-    """Rows of :class:`napari_sam2._objects.Objects`; changes are requested, not made.
+    """Rows of :class:`napari_sam2.dock._objects.Objects`; changes are only asked for.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2._keys import hint
+from napari_sam2.dock._keys import hint
 from napari_sam2.widgets._object_model import (
     CONFIDENCE,
     FRAMES,
@@ -32,7 +32,7 @@ from napari_sam2.widgets._object_model import (
 from napari_sam2.widgets._pulse import Drawing
 
 if TYPE_CHECKING:
-    from napari_sam2._objects import Objects
+    from napari_sam2.dock._objects import Objects
 
 FLAT = "QHeaderView::section { border: 0; }"  # as all else in napari's themes
 FEWEST_ROWS, MOST_ROWS = 3, 10
@@ -58,7 +58,7 @@ class ObjectPanel(QWidget):
     """Table of objects with buttons beneath."""
 
     requested = Signal(str, tuple)
-    """A method of :class:`napari_sam2._objects.Objects`, and its arguments."""
+    """A method of :class:`napari_sam2.dock._objects.Objects`, and its arguments."""
 
     count_changed = Signal(int)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 
-from napari_sam2._keys import hint
 from napari_sam2._settings import takes_preset, usable
+from napari_sam2.dock._keys import hint
 from napari_sam2.widgets._combos import NarrowComboBox
 from sam2_core.presets import PRESETS
 
 if TYPE_CHECKING:
-    from napari_sam2._hover import Hover
     from napari_sam2._state import SegmentationState
+    from napari_sam2.dock._hover import Hover
 
 WRITING_NAMES = {
     "keep": "Keep them",

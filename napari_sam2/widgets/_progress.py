@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
-from napari_sam2._keys import hint
+from napari_sam2.dock._keys import hint
 from napari_sam2.widgets._pulse import Drawing
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2._keys import SHORTCUTS, hint
 from napari_sam2._layers import GREEN, RED
+from napari_sam2.dock._keys import SHORTCUTS, hint
 from napari_sam2.widgets._candidates import CandidateRow
 from napari_sam2.widgets._icons import dot_icon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_sam2._object_notes import ObjectNotes
     from napari_sam2._state import SegmentationState
+    from napari_sam2.history._object_notes import ObjectNotes
 
 TOOLS = {
     "point": ("Point", "Click on the object; Shift+click on what does not belong"),

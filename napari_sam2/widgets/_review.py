@@ -15,15 +15,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2._keys import hint
+from napari_sam2.dock._keys import hint
 from napari_sam2.widgets._strip import Strip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_sam2._divisions import Suspect
-    from napari_sam2._lineage import LineageTools
-    from napari_sam2._stacking import StackTools
+    from napari_sam2.dock._lineage import LineageTools
+    from napari_sam2.dock._stacking import StackTools
+    from napari_sam2.following._divisions import Suspect
 
 
 class ReviewPanel(QGroupBox):

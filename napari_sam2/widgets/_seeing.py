@@ -10,8 +10,8 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel
 
-from napari_sam2._outline import Outline
-from napari_sam2._sight import Sight
+from napari_sam2.picture._outline import Outline
+from napari_sam2.picture._sight import Sight
 from napari_sam2.widgets._combos import NarrowComboBox
 from napari_sam2.widgets._threads import DRAWN_MS
 

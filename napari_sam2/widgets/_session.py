@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2._disk_labels import on_disk
-from napari_sam2._session_file import SUFFIX, named
+from napari_sam2.sessions._session_file import SUFFIX, named
+from napari_sam2.tasks._disk_labels import on_disk
 
 if TYPE_CHECKING:
     from napari_sam2._state import SegmentationState

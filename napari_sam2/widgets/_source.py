@@ -10,10 +10,10 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QWidget
 
-from napari_sam2._channels import one_picture
-from napari_sam2._cover import uncover, why_unseen
 from napari_sam2._layers import why_not_labels
-from napari_sam2._one_frame import is_one_frame, where_it_went
+from napari_sam2.picture._channels import one_picture
+from napari_sam2.picture._cover import uncover, why_unseen
+from napari_sam2.picture._one_frame import is_one_frame, where_it_went
 from napari_sam2.widgets._combos import LayerComboBox, NarrowComboBox
 from sam2_core.config import list_models
 

@@ -18,10 +18,10 @@ from qtpy.QtWidgets import (
 )
 from superqt import QRangeSlider
 
-from napari_sam2._axes import FLAT, axis_name
-from napari_sam2._keys import hint
 from napari_sam2._layers import image_shape
-from napari_sam2._marks import ABSENT, BEGIN, END
+from napari_sam2.dock._keys import hint
+from napari_sam2.following._marks import ABSENT, BEGIN, END
+from napari_sam2.picture._axes import FLAT, axis_name
 from napari_sam2.widgets._combos import NarrowComboBox
 from napari_sam2.widgets._fold import Fold
 

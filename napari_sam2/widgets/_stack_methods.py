@@ -9,15 +9,15 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 
-from napari_sam2._autosaves import autosave_folder
-from napari_sam2._disk_labels import Doubles, move_to_disk
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._lineage import LineageTools
-from napari_sam2._marks import ABSENT, BEGIN, END
-from napari_sam2._session_layers import SESSION_PATH
 from napari_sam2._settings import load_settings, writable_folder
-from napari_sam2._specks import Specks
-from napari_sam2._stacking import StackTools
+from napari_sam2.dock._lineage import LineageTools
+from napari_sam2.dock._stacking import StackTools
+from napari_sam2.following._marks import ABSENT, BEGIN, END
+from napari_sam2.sessions._autosaves import autosave_folder
+from napari_sam2.sessions._keeping import SessionKeeper
+from napari_sam2.sessions._session_layers import SESSION_PATH
+from napari_sam2.stage._specks import Specks
+from napari_sam2.tasks._disk_labels import Doubles, move_to_disk
 from napari_sam2.widgets._banners import OfferBanner, RemedyBanner
 from napari_sam2.widgets._fold import Fold
 from napari_sam2.widgets._review import ReviewPanel
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_sam2._controller import SegmentController
-    from napari_sam2._remedies import Remedy
     from napari_sam2._state import SegmentationState
+    from napari_sam2.asking._remedies import Remedy
     from napari_sam2.widgets._stack import StackPanel
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam2._facts import Facts
-    from napari_sam2._stacking import StackTools
+    from napari_sam2.asking._facts import Facts
+    from napari_sam2.dock._stacking import StackTools
 
 LOW, HIGH = (206, 72, 48), (36, 92, 168)  # orange against blue, also for colour-blind
 CERTAINTIES = 0.6, 0.75, 0.85, 0.91, 0.97  # most masks are between the last three

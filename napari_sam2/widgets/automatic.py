@@ -20,15 +20,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2._automatic import AutomaticController
 from napari_sam2._automatic_state import AutomaticState
-from napari_sam2._cover import lift
 from napari_sam2._jobs import JobRunner, Start
-from napari_sam2._keys import SHORTCUTS
 from napari_sam2._layers import unwrap
-from napari_sam2._search import Sam2SearchBackend, SearchBackend, SearchEngine
 from napari_sam2._settings import load_settings
 from napari_sam2._state import SEES
+from napari_sam2.automatic._automatic import AutomaticController
+from napari_sam2.automatic._search import Sam2SearchBackend, SearchBackend, SearchEngine
+from napari_sam2.dock._keys import SHORTCUTS
+from napari_sam2.picture._cover import lift
 from napari_sam2.widgets._choosing import ChoicePanel
 from napari_sam2.widgets._closing import close_automatic, when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts, pass_on
@@ -44,8 +44,8 @@ from sam2_core.registry import choose_cache_dir
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_sam2._keys import Shortcut
-    from napari_sam2._search import Region
+    from napari_sam2.automatic._search import Region
+    from napari_sam2.dock._keys import Shortcut
     from sam2_core.candidates import MaskCandidate
 
 

@@ -9,20 +9,20 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEventLoop, QSize
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
-from napari_sam2._ambiguity import Ambiguity
-from napari_sam2._backend import Sam2Backend
-from napari_sam2._bindings import Bindings
 from napari_sam2._controller import SegmentController
-from napari_sam2._cover import lift
-from napari_sam2._engine import Engine
-from napari_sam2._hover import Hover
 from napari_sam2._jobs import JobRunner, Start
 from napari_sam2._layers import unwrap
-from napari_sam2._objects import Objects
-from napari_sam2._other_strokes import OtherStrokes
 from napari_sam2._settings import load_settings
-from napari_sam2._sharing import first_image
 from napari_sam2._state import SegmentationState
+from napari_sam2.dock._ambiguity import Ambiguity
+from napari_sam2.dock._bindings import Bindings
+from napari_sam2.dock._hover import Hover
+from napari_sam2.dock._objects import Objects
+from napari_sam2.dock._other_strokes import OtherStrokes
+from napari_sam2.engine._backend import Sam2Backend
+from napari_sam2.engine._engine import Engine
+from napari_sam2.picture._cover import lift
+from napari_sam2.stage._sharing import first_image
 from napari_sam2.widgets._actions import Actions
 from napari_sam2.widgets._closing import close_segment, when_gone
 from napari_sam2.widgets._dock_keys import make_shortcuts
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image, Labels
 
-    from napari_sam2._models import Backend
+    from napari_sam2.asking._models import Backend
 
 
 class SegmentWidget(Actions, StackMethods, QWidget):

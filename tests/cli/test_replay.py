@@ -27,11 +27,11 @@ def nuclei(length=4, size=64):
 
 def dock_on(viewer):
     """A controller that raises what goes wrong, without a window."""
-    from napari_sam2._backend import Sam2Backend
     from napari_sam2._controller import SegmentController
-    from napari_sam2._engine import Engine
     from napari_sam2._jobs import JobRunner, run_inline
     from napari_sam2._state import SegmentationState
+    from napari_sam2.engine._backend import Sam2Backend
+    from napari_sam2.engine._engine import Engine
 
     dock = SegmentController(
         viewer, SegmentationState(), JobRunner(run_inline), Engine(Sam2Backend())
@@ -47,7 +47,7 @@ def session(tmp_path):
     """Prompts, propagation, a correction, undo; gives the file and the labels."""
     from napari.components import ViewerModel
 
-    from napari_sam2._keeping import SessionKeeper
+    from napari_sam2.sessions._keeping import SessionKeeper
 
     path = tmp_path / "nuclei.tif"
     tifffile.imwrite(path, nuclei(), photometric="minisblack")
@@ -109,7 +109,7 @@ def test_replay_writes_the_same_labels(session, tmp_path, capfd):
 def test_two_images_that_have_moved_are_both_said(tmp_path, capfd):
     from napari.components import ViewerModel
 
-    from napari_sam2._keeping import SessionKeeper
+    from napari_sam2.sessions._keeping import SessionKeeper
 
     npe2.PluginManager.instance().discover()
     viewer, (raw, clean) = ViewerModel(), nuclei(2)

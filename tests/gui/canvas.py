@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 
-from napari_sam2._screen import camera_of
+from napari_sam2.picture._screen import camera_of
 
 
 def point_of(viewer, world):

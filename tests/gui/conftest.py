@@ -29,7 +29,7 @@ def backend() -> FakeBackend:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, backend: FakeBackend) -> FakeBackend:
     """Let the installed plugin use the fake model."""
-    from napari_sam2._backend import Sam2Backend
+    from napari_sam2.engine._backend import Sam2Backend
 
     names = ("load_model", "predictor", "session", "blank", "warm", "glance")
     names += ("devices", "missing", "download")

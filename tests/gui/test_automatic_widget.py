@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 from search_fakes import LARGE, SCENE, SHAPE, SMALL, THREAD, FakeSearchBackend
 
 from napari_sam2._jobs import run_inline
-from napari_sam2._search import Sam2SearchBackend
-from napari_sam2._sharing import belong
+from napari_sam2.automatic._search import Sam2SearchBackend
+from napari_sam2.stage._sharing import belong
 from napari_sam2.widgets._choosing import STEPS
 from napari_sam2.widgets._threads import run_in_thread
 from napari_sam2.widgets.automatic import AutomaticWidget

@@ -11,7 +11,7 @@ from dock import open_dock, silent
 from mouse import click
 from windows import STACK, filled, open_stack
 
-from napari_sam2._autosaves import autosave_folder
+from napari_sam2.sessions._autosaves import autosave_folder
 
 pytestmark = pytest.mark.display
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QLineEdit
 
-from napari_sam2._keys import SHORTCUTS
+from napari_sam2.dock._keys import SHORTCUTS
 from napari_sam2.widgets._object_model import NAME
 from napari_sam2.widgets.segment import SegmentWidget
 
@@ -105,7 +105,7 @@ def test_the_brush_keeps_its_letters_on_the_labels_in_use(opened, qtbot):
 
 
 def test_the_outline_of_the_region_takes_no_keys(opened, qtbot):
-    from napari_sam2._outline import NAME as REGION
+    from napari_sam2.picture._outline import NAME as REGION
 
     viewer, dock = opened
     layer = viewer.add_shapes(ndim=3, name=REGION)

@@ -13,7 +13,7 @@ from mouse import click
 from qtpy.QtCore import Qt
 from windows import SHAPE, STACK, filled, open_stack
 
-from napari_sam2._backend import Sam2Backend
+from napari_sam2.engine._backend import Sam2Backend
 from sam2_core import Sam2Error, registry
 from sam2_core.errors import OutOfMemoryError
 from sam2_core.registry import is_available

@@ -9,9 +9,9 @@ from dock import open_dock
 from mouse import click
 from qtpy.QtWidgets import QApplication
 
-from napari_sam2._outline import NAME
-from napari_sam2._sight import Sight
 from napari_sam2._state import SegmentationState
+from napari_sam2.picture._outline import NAME
+from napari_sam2.picture._sight import Sight
 from sam2_core.registry import is_available
 
 pytestmark = pytest.mark.display

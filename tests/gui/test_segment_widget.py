@@ -7,7 +7,7 @@ import pytest
 from dock import FLAT, STACK, lit, messages, press
 from qtpy.QtCore import Qt
 
-from napari_sam2._autosaves import autosave_folder
+from napari_sam2.sessions._autosaves import autosave_folder
 from sam2_core import PromptError
 from sam2_core.registry import cache_dir, choose_cache_dir
 
@@ -164,7 +164,7 @@ def test_errors_are_notifications_of_one_sentence(segment, qtbot):
 
 
 def test_keys_are_bound_and_released(segment, qtbot):
-    from napari_sam2._keys import SHORTCUTS
+    from napari_sam2.dock._keys import SHORTCUTS
 
     w = segment(FLAT)
     viewer = w.viewer_model

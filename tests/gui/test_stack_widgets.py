@@ -11,8 +11,8 @@ import pytest
 from dock import FRAMES, at, key, press, shown_frame
 from qtpy.QtWidgets import QApplication
 
-from napari_sam2._autosaves import find_offer
-from napari_sam2._image_reference import checksum
+from napari_sam2.picture._image_reference import checksum
+from napari_sam2.sessions._autosaves import find_offer
 from napari_sam2.widgets._banners import describe
 
 

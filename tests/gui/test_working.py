@@ -11,8 +11,8 @@ import zarr
 from dock import FLAT, STACK, close_and_forget, messages, press
 from qtpy.QtCore import QTimer
 
-from napari_sam2 import _disk_labels
-from napari_sam2._disk_labels import copy_planes
+from napari_sam2.tasks import _disk_labels
+from napari_sam2.tasks._disk_labels import copy_planes
 from napari_sam2.widgets._threads import run_in_thread
 from sam2_core import InferenceError
 from sam2_core.errors import Cancelled

@@ -44,10 +44,10 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
     from napari.components import ViewerModel
 
     from napari_sam2._controller import SegmentController
-    from napari_sam2._engine import Engine
     from napari_sam2._jobs import JobRunner, run_inline
-    from napari_sam2._objects import Objects
     from napari_sam2._state import SegmentationState
+    from napari_sam2.dock._objects import Objects
+    from napari_sam2.engine._engine import Engine
 
     def make(data: Any = None, start: Any = run_inline, **kwargs: Any) -> Any:
         viewer = ViewerModel()
@@ -63,7 +63,7 @@ def tool(backend: FakeBackend) -> Callable[..., Any]:
 @pytest.fixture
 def stack(tool: Callable[..., Any]) -> Callable[..., Any]:
     """Make a controller with the tools of a stack."""
-    from napari_sam2._stacking import StackTools
+    from napari_sam2.dock._stacking import StackTools
 
     def make(data: Any = STACK, **kwargs: Any) -> Any:
         t = tool(data, **kwargs)
@@ -76,7 +76,7 @@ def stack(tool: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.fixture
 def kept(tool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """Make a controller that keeps sessions."""
-    from napari_sam2._keeping import SessionKeeper
+    from napari_sam2.sessions._keeping import SessionKeeper
 
     def make(data: Any = RAMP, **kwargs: Any) -> Any:
         t = tool(data, **kwargs)
@@ -91,10 +91,10 @@ def automatic(backend: Any) -> Callable[..., Any]:
     """Make a controller of everything mode with an image, and ``errors`` likewise."""
     from napari.components import ViewerModel
 
-    from napari_sam2._automatic import AutomaticController
     from napari_sam2._automatic_state import AutomaticState
     from napari_sam2._jobs import JobRunner, run_inline
-    from napari_sam2._search import SearchEngine
+    from napari_sam2.automatic._automatic import AutomaticController
+    from napari_sam2.automatic._search import SearchEngine
 
     def make(data: Any = FLAT, **kwargs: Any) -> Any:
         viewer = ViewerModel()

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from fakes import FakeBackend, disc, facts
 
-from napari_sam2._keeping import SessionKeeper
 from napari_sam2._labels import Rules
-from napari_sam2._lineage import LineageTools
-from napari_sam2._messages import PlaneMasks
 from napari_sam2._prompts import ObjectPrompts
-from napari_sam2._stacking import StackTools
+from napari_sam2.asking._messages import PlaneMasks
+from napari_sam2.dock._lineage import LineageTools
+from napari_sam2.dock._stacking import StackTools
+from napari_sam2.sessions._keeping import SessionKeeper
 
 SHAPE = (40, 60)
 STACK = np.zeros((7, *SHAPE), np.float32)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2._facts import Facts
+from napari_sam2.asking._facts import Facts
 from sam2_core.errors import PromptError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._stacking import StackTools
+from napari_sam2.dock._stacking import StackTools
+from napari_sam2.sessions._keeping import SessionKeeper
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)
 LONG = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)

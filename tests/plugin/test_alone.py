@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2._backend import Sam2Backend
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._session_file import read_session
 from napari_sam2._settings import Settings, load_settings
 from napari_sam2.commands import replay
+from napari_sam2.engine._backend import Sam2Backend
+from napari_sam2.sessions._keeping import SessionKeeper
+from napari_sam2.sessions._session_file import read_session
 from sam2_core import PromptError
 
 STACK = np.arange(9 * 40 * 60, dtype=np.uint16).reshape(9, 40, 60)
@@ -64,7 +64,7 @@ def test_a_session_repeats_it(two, tmp_path, backend, monkeypatch):
     keeper = SessionKeeper(t, tmp_path / "autosaves")
     t.propagate("both")
     session = read_session(keeper.save(tmp_path / "alone.json"))
-    monkeypatch.setattr("napari_sam2._backend.Sam2Backend", lambda: backend)
+    monkeypatch.setattr("napari_sam2.engine._backend.Sam2Backend", lambda: backend)
     result = replay.run(session, STACK)
     labels = result[0] if isinstance(result, tuple) else result
     np.testing.assert_array_equal(labels, t.stage.labels.data)

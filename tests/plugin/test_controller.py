@@ -9,8 +9,8 @@ import pytest
 from fakes import FLAT, STACK, click, disc, plane
 from napari.layers import Labels
 
-from napari_sam2._counting import count
 from napari_sam2._jobs import run_inline
+from napari_sam2.tasks._counting import count
 from sam2_core import CheckpointError, InferenceError, PromptError, Sam2Error
 
 

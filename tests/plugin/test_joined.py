@@ -10,15 +10,15 @@ from fakes import FakeBackend
 from keeping import LONG, kept_with_tools
 from napari.layers import Labels
 
-from napari_sam2._counting import count
-from napari_sam2._divisions import Suspect
-from napari_sam2._engine import Engine
-from napari_sam2._history import History
-from napari_sam2._lineage import LineageTools
-from napari_sam2._marks import ABSENT, BEGIN, END
-from napari_sam2._record import Record
-from napari_sam2._replay import Redo, apply, rerun
-from napari_sam2._session_file import read_session
+from napari_sam2.dock._lineage import LineageTools
+from napari_sam2.engine._engine import Engine
+from napari_sam2.following._divisions import Suspect
+from napari_sam2.following._marks import ABSENT, BEGIN, END
+from napari_sam2.history._history import History
+from napari_sam2.history._record import Record
+from napari_sam2.history._replay import Redo, apply, rerun
+from napari_sam2.sessions._session_file import read_session
+from napari_sam2.tasks._counting import count
 from sam2_core import PromptError
 
 
@@ -336,7 +336,7 @@ def test_steps_that_are_forgotten_let_go_of_their_pixels(kept, monkeypatch):
     t = kept()
     pair(t)
     first = weakref.ref(t.history.steps[0])
-    monkeypatch.setattr("napari_sam2._history.MAX_STEPS", 2)
+    monkeypatch.setattr("napari_sam2.history._history.MAX_STEPS", 2)
     t.next_object()
     t.next_object()
     gc.collect()

@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 
 from napari_sam2._label_colors import LabelColors, clear_colors
 from napari_sam2._layers import new_labels
-from napari_sam2._preview import Preview
+from napari_sam2.automatic._preview import Preview
 
 
 @pytest.fixture(scope="module")

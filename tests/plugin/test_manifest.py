@@ -10,7 +10,7 @@ from npe2 import PluginManifest
 
 import napari_sam2
 from napari_sam2 import _sample_data
-from napari_sam2._keys import SHORTCUTS, keys_page
+from napari_sam2.dock._keys import SHORTCUTS, keys_page
 from sam2_core import list_models
 
 MANIFEST = Path(napari_sam2.__file__).parent / "napari.yaml"
@@ -47,7 +47,7 @@ def test_importing_the_plugin_loads_neither_torch_nor_qt():
 
 def test_everything_but_the_widgets_does_without_qt_and_torch():
     code = (
-        "import sys, napari_sam2._controller, napari_sam2._backend;"
+        "import sys, napari_sam2._controller, napari_sam2.engine._backend;"
         "heavy = {'torch', 'qtpy', 'PyQt6', 'PySide6'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -16,12 +16,12 @@ from keeping import (
 from napari.utils.notifications import notification_manager
 
 from napari_sam2._controller import SegmentController
-from napari_sam2._engine import Engine
 from napari_sam2._jobs import JobRunner
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._restoring import STOPPED
-from napari_sam2._sharing import leave
 from napari_sam2._state import SegmentationState
+from napari_sam2.engine._engine import Engine
+from napari_sam2.sessions._keeping import SessionKeeper
+from napari_sam2.sessions._restoring import STOPPED
+from napari_sam2.stage._sharing import leave
 
 
 def test_work_whose_layers_were_deleted_is_offered_with_the_image(saving):
@@ -93,7 +93,7 @@ def test_work_that_is_not_restored_as_it_was_is_offered_again(
     saving, tool, monkeypatch
 ):
     """Labels from elsewhere that were too many for the file."""
-    monkeypatch.setattr("napari_sam2._elsewhere.MAX_BYTES", 10)
+    monkeypatch.setattr("napari_sam2.sessions._elsewhere.MAX_BYTES", 10)
     saving.choose_labels(saving.viewer.add_labels(np.zeros(STACK.shape, np.int32)))
     saving.stage.labels.data[:, :9, :9] = 7
     saving.add_point((3, 30, 50))

@@ -9,8 +9,8 @@ import pytest
 from fakes import FLAT, RADIUS, STACK, disc, draw, plane
 from napari.layers import Labels
 
-from napari_sam2._asking import answer, grown
 from napari_sam2._prompts import ObjectPrompts
+from napari_sam2.asking._asking import answer, grown
 
 PIECE = [(18, 34), (18, 44), (22, 44), (22, 34)]
 DRAWN = np.zeros(FLAT.shape, bool)

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_sam2._engine import Engine
-from napari_sam2._history import History
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._record import Record
-from napari_sam2._replay import Redo, apply, rerun
-from napari_sam2._session_file import read_session
 from napari_sam2._settings import takes_preset, usable
+from napari_sam2.engine._engine import Engine
+from napari_sam2.history._history import History
+from napari_sam2.history._record import Record
+from napari_sam2.history._replay import Redo, apply, rerun
+from napari_sam2.sessions._keeping import SessionKeeper
+from napari_sam2.sessions._session_file import read_session
 
 STACK = np.zeros((5, 40, 60), np.float32)
 OFFICIAL = "sam2.1_hiera_tiny"

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_sam2 import _layers, _snapshots
+from napari_sam2 import _layers
 from napari_sam2._masks import PackedMask
 from napari_sam2._outlines import SCRIBBLE_POINTS
 from napari_sam2._prompts import Key, MaskPrompt, collect
+from napari_sam2.history import _snapshots
 from sam2_core import PromptError
 
 

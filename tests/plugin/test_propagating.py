@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import FLAT, STACK, click, disc, plane
 
-from napari_sam2._marks import END, Mark
+from napari_sam2.following._marks import END, Mark
 from sam2_core import PromptError, Sam2Error
 
 

@@ -10,27 +10,27 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_sam2._backend import Sam2Backend
 from napari_sam2._controller import SegmentController
-from napari_sam2._engine import Engine
-from napari_sam2._following import Plan
-from napari_sam2._glimpses import Choices
-from napari_sam2._history import History
 from napari_sam2._images import frames_of
 from napari_sam2._jobs import JobRunner, run_inline
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._lineage import LineageTools
 from napari_sam2._masks import PackedMask
-from napari_sam2._messages import Choice, Loaded, PlaneMasks, Took
 from napari_sam2._prompts import Key, MaskPrompt, ObjectPrompts
-from napari_sam2._record import Record
-from napari_sam2._replay import Redo, apply, rerun
 from napari_sam2._sample_data import sample_nuclei
-from napari_sam2._search import Sam2SearchBackend, SearchOptions
-from napari_sam2._session_file import read_session
-from napari_sam2._stacking import StackTools
 from napari_sam2._state import SegmentationState
+from napari_sam2.asking._glimpses import Choices
+from napari_sam2.asking._messages import Choice, Loaded, PlaneMasks, Took
+from napari_sam2.automatic._search import Sam2SearchBackend, SearchOptions
 from napari_sam2.demo import CLICKS_XY, FRAME
+from napari_sam2.dock._lineage import LineageTools
+from napari_sam2.dock._stacking import StackTools
+from napari_sam2.engine._backend import Sam2Backend
+from napari_sam2.engine._engine import Engine
+from napari_sam2.following._following import Plan
+from napari_sam2.history._history import History
+from napari_sam2.history._record import Record
+from napari_sam2.history._replay import Redo, apply, rerun
+from napari_sam2.sessions._keeping import SessionKeeper
+from napari_sam2.sessions._session_file import read_session
 from sam2_core.errors import ImageError
 from sam2_core.sweeps import SAME_FRAMES
 

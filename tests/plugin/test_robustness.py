@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from fakes import FakeBackend, disc
 
-from napari_sam2._backend import Sam2Backend
-from napari_sam2._engine import Engine
-from napari_sam2._history import History
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._messages import Choice
-from napari_sam2._record import Record
-from napari_sam2._remedies import Remedy, remedies
-from napari_sam2._replay import Redo, apply, rerun
-from napari_sam2._session_file import read_session
-from napari_sam2._stacking import StackTools
+from napari_sam2.asking._messages import Choice
+from napari_sam2.asking._remedies import Remedy, remedies
+from napari_sam2.dock._stacking import StackTools
+from napari_sam2.engine._backend import Sam2Backend
+from napari_sam2.engine._engine import Engine
+from napari_sam2.history._history import History
+from napari_sam2.history._record import Record
+from napari_sam2.history._replay import Redo, apply, rerun
+from napari_sam2.sessions._keeping import SessionKeeper
+from napari_sam2.sessions._session_file import read_session
 from sam2_core import InferenceError
 from sam2_core.errors import OutOfMemoryError
 

@@ -8,16 +8,16 @@ import pytest
 import tifffile
 from fakes import FakeBackend, disc
 
-from napari_sam2 import _keeping
-from napari_sam2._engine import Engine
-from napari_sam2._history import History
-from napari_sam2._image_reference import checksum
-from napari_sam2._keeping import SessionKeeper
-from napari_sam2._record import Record
-from napari_sam2._replay import Redo, apply, rerun
-from napari_sam2._session_file import read_session
-from napari_sam2._sources import files
 from napari_sam2.commands.replay import run
+from napari_sam2.engine._engine import Engine
+from napari_sam2.history._history import History
+from napari_sam2.history._record import Record
+from napari_sam2.history._replay import Redo, apply, rerun
+from napari_sam2.picture._image_reference import checksum
+from napari_sam2.picture._sources import files
+from napari_sam2.sessions import _keeping
+from napari_sam2.sessions._keeping import SessionKeeper
+from napari_sam2.sessions._session_file import read_session
 from sam2_core import ImageError
 
 RNG = np.random.default_rng(7)

@@ -10,14 +10,14 @@ import tifffile
 from fakes import FakeBackend
 from keeping import LONG, kept_with_tools
 
-from napari_sam2._autosaves import find_offer
-from napari_sam2._engine import Engine
-from napari_sam2._history import History
-from napari_sam2._image_reference import ImageReference, checksum, open_layer
-from napari_sam2._marks import ABSENT, END
-from napari_sam2._record import Record
-from napari_sam2._replay import Redo, apply, rerun
-from napari_sam2._session_file import SessionFile, read_session, readable
+from napari_sam2.engine._engine import Engine
+from napari_sam2.following._marks import ABSENT, END
+from napari_sam2.history._history import History
+from napari_sam2.history._record import Record
+from napari_sam2.history._replay import Redo, apply, rerun
+from napari_sam2.picture._image_reference import ImageReference, checksum, open_layer
+from napari_sam2.sessions._autosaves import find_offer
+from napari_sam2.sessions._session_file import SessionFile, read_session, readable
 from sam2_core import ImageError
 
 

@@ -10,9 +10,9 @@ import pytest
 from napari.settings import get_plugin_settings
 
 import napari_sam2
-from napari_sam2._autosaves import autosave_folder
-from napari_sam2._keeping import SessionKeeper
 from napari_sam2._settings import Settings, load_settings, writable_folder
+from napari_sam2.sessions._autosaves import autosave_folder
+from napari_sam2.sessions._keeping import SessionKeeper
 from sam2_core import Sam2Error, registry
 
 STACK = np.arange(5 * 40 * 60, dtype=np.uint16).reshape(5, 40, 60)

@@ -1,0 +1,1 @@
+"""The Automatic dock without its widgets."""

@@ -1,0 +1,1 @@
+"""What the Segment dock does with the controller, without its widgets."""

@@ -1,0 +1,1 @@
+"""What the plugin needs of a model and its sessions."""

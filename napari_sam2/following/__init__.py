@@ -1,0 +1,1 @@
+"""Objects from frame to frame, and what is worth a look there."""

@@ -1,0 +1,1 @@
+"""What the model is shown, and whether the user sees it, too."""

@@ -1,0 +1,1 @@
+"""Layers in use, their events and their objects, without a model."""

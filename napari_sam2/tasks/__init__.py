@@ -1,0 +1,1 @@
+"""Jobs that write into labels, and what asks for them."""

@@ -130,8 +130,8 @@ class Local(Ours):
     scope = "local"
 
     def __init__(self, name: str, dtype: str, side: float, device: str = "cpu") -> None:
-        from sam2_core import local_tracker
         from sam2_core.cell_windows import Area
+        from sam2_core.stacks import local_tracker
 
         super().__init__(name, dtype, device)
         self.name += " local"

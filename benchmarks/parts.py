@@ -27,8 +27,8 @@ SIDE, GPU_SIDE = 2048, 8192
 
 def parts(network: Sam2) -> dict[str, Callable[[], object]]:
     """What is done on a frame, by name, and a product to compare with."""
-    from sam2_core import tracking
     from sam2_core.memory import Recollection
+    from sam2_core.stacks import tracking
 
     config = network.config
     side = SIDE if network.device.type == "cpu" else GPU_SIDE

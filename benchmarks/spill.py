@@ -18,7 +18,7 @@ import torch
 from harness import Clock, options, save
 from opponents import model
 
-from sam2_core.spill import FeatureStore
+from sam2_core.stacks.spill import FeatureStore
 
 if TYPE_CHECKING:
     from sam2_core.nn.sam2 import Sam2

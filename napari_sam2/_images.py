@@ -114,7 +114,7 @@ class LayerFrames:
     @property
     def tile(self) -> tuple[int, int]:
         """Height and width of parts that are read for their share of a frame's time."""
-        from sam2_core.frame_arrays import tile_of
+        from sam2_core.sources.frame_arrays import tile_of
 
         arrays = [self.data] if self.look is None else self.look.arrays
         high, wide = np.max([tile_of(array, self.plane) for array in arrays], axis=0)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sam2_core.annotate import auto_annotate
     from sam2_core.automatic import AutomaticMaskGenerator
-    from sam2_core.candidates import MaskCandidate, paint_labels, select_candidates
     from sam2_core.config import ModelConfig, list_models
     from sam2_core.errors import (
         Cancelled,
@@ -20,6 +19,11 @@ if TYPE_CHECKING:
         InferenceError,
         PromptError,
         Sam2Error,
+    )
+    from sam2_core.everything.candidates import (
+        MaskCandidate,
+        paint_labels,
+        select_candidates,
     )
     from sam2_core.frames import FrameSource, open_frames, read_image
     from sam2_core.image import ImagePredictor, Prediction
@@ -32,7 +36,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "annotate": ("auto_annotate",),
     "automatic": ("AutomaticMaskGenerator",),
-    "candidates": ("MaskCandidate", "paint_labels", "select_candidates"),
+    "everything.candidates": ("MaskCandidate", "paint_labels", "select_candidates"),
     "config": ("ModelConfig", "list_models"),
     "errors": (
         "Cancelled",

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sam2_core.candidates import MaskCandidate, without_duplicates
-from sam2_core.close_search import CloseSearch
-from sam2_core.crops import Box, check_grids, layer_grids
 from sam2_core.errors import PromptError
-from sam2_core.grid_search import GridSearch
+from sam2_core.everything.candidates import MaskCandidate, without_duplicates
+from sam2_core.everything.close_search import CloseSearch
+from sam2_core.everything.crops import Box, check_grids, layer_grids
+from sam2_core.everything.grid_search import GridSearch
+from sam2_core.everything.rle import counts_to_string, mask_to_counts
 from sam2_core.intensity import to_rgb8
 from sam2_core.nms import box_nms
-from sam2_core.rle import counts_to_string, mask_to_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sam2_core.config import ModelConfig
-    from sam2_core.grid_search import Cancel, Progress
+    from sam2_core.everything.grid_search import Cancel, Progress
     from sam2_core.nn.sam2 import Sam2
 
 # Predicted IoU and stability score; see suggested_thresholds.
@@ -219,7 +219,7 @@ class AutomaticMaskGenerator:
         """Everything that might be an object, to be chosen from later.
 
         The thresholds do not apply; only duplicates and hopeless masks are left out.
-        :func:`sam2_core.candidates.select_candidates` chooses.
+        :func:`sam2_core.everything.candidates.select_candidates` chooses.
 
         Parameters
         ----------

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from sam2_core.errors import ImageError
-from sam2_core.frame_arrays import ArrayFrames, ListedFrames
-from sam2_core.frame_files import FileFrames, existing, images_in, read_image
-from sam2_core.frame_tiff import TIFF_SUFFIXES, TiffFrames
-from sam2_core.frame_video import VIDEO_SUFFIXES, VideoFrames
-from sam2_core.frame_zarr import ZarrFrames, is_zarr
 from sam2_core.intensity import MAX_FRAMES, check_value_range, robust_range, to_rgb8
+from sam2_core.sources.frame_arrays import ArrayFrames, ListedFrames
+from sam2_core.sources.frame_files import FileFrames, existing, images_in, read_image
+from sam2_core.sources.frame_tiff import TIFF_SUFFIXES, TiffFrames
+from sam2_core.sources.frame_video import VIDEO_SUFFIXES, VideoFrames
+from sam2_core.sources.frame_zarr import ZarrFrames, is_zarr
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sam2_core.frame_arrays import RawFrames
-    from sam2_core.frame_axes import Axis, Select
+    from sam2_core.sources.frame_arrays import RawFrames
+    from sam2_core.sources.frame_axes import Axis, Select
 
 __all__ = ["FrameSource", "FrameStack", "open_frames", "read_image"]
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sam2_core.answers import Answer
-    from sam2_core.closeups import CloseUps
+    from sam2_core.closeups.answers import Answer
+    from sam2_core.closeups.closeups import CloseUps
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
 MAX_LOGIT = 32.0
@@ -118,7 +118,7 @@ class ImagePredictor:
             If the model cannot run.
         """
         rgb = to_rgb8(image, value_range)
-        from sam2_core.closeups import CloseUps
+        from sam2_core.closeups.closeups import CloseUps
 
         self.reset()
         with inference():

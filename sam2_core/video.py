@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from sam2_core.close_tracker import CloseTracker
 from sam2_core.errors import ImageError, PromptError
-from sam2_core.features import FeatureCache
-from sam2_core.followed import FollowedObject, SomeObjects
 from sam2_core.frames import open_frames
 from sam2_core.inference import inference
-from sam2_core.local_tracker import LocalTracker
 from sam2_core.packed import PackedMask
 from sam2_core.presets import with_preset
 from sam2_core.prompts import (
@@ -20,10 +16,14 @@ from sam2_core.prompts import (
     frame_prompt,
     mask_prompt,
 )
-from sam2_core.propagation import Course, Propagation
-from sam2_core.results import FrameResult
-from sam2_core.starts import start_of
-from sam2_core.trackers import MemoryTracker, Tracker
+from sam2_core.stacks.close_tracker import CloseTracker
+from sam2_core.stacks.features import FeatureCache
+from sam2_core.stacks.followed import FollowedObject, SomeObjects
+from sam2_core.stacks.local_tracker import LocalTracker
+from sam2_core.stacks.propagation import Course, Propagation
+from sam2_core.stacks.results import FrameResult
+from sam2_core.stacks.starts import start_of
+from sam2_core.stacks.trackers import MemoryTracker, Tracker
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from sam2_core.closeups import CloseUps
+    from sam2_core.closeups.closeups import CloseUps
     from sam2_core.memory import Memory
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 

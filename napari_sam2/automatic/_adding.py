@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_sam2._images import LayerFrames
     from napari_sam2.automatic._chosen import Chosen
     from napari_sam2.automatic._search import SearchOptions
-    from sam2_core.candidates import MaskCandidate
+    from sam2_core.everything.candidates import MaskCandidate
 
 ADDED = "added objects"
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Runs
     from napari_sam2.automatic._search import Candidates, Region
-    from sam2_core.candidates import MaskCandidate
+    from sam2_core.everything.candidates import MaskCandidate
 
 FILTERS = ("min_iou", "min_stability", "min_area", "max_area", "min_roundness")
 

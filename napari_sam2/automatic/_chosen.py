@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sam2_core.candidates import paint_labels, select_candidates
+from sam2_core.everything.candidates import paint_labels, select_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from sam2_core.candidates import MaskCandidate
+    from sam2_core.everything.candidates import MaskCandidate
 
 LARGEST_NUMBER = int(np.iinfo(np.uint16).max)
 _TAKEN = -1
@@ -66,7 +66,7 @@ def choose(
         Pixels that stay as they are. A candidate that lies there for the larger part
         is the object that has been labelled already, and is left out.
     **limits
-        As for :func:`sam2_core.candidates.select_candidates`.
+        As for :func:`sam2_core.everything.candidates.select_candidates`.
     """
     number_of = {id(mask): 1 + i % LARGEST_NUMBER for i, mask in enumerate(masks)}
     ids = np.zeros(shape, np.int32)

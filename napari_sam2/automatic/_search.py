@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_sam2._images import LayerFrames
     from napari_sam2._jobs import Stop
-    from sam2_core.candidates import MaskCandidate
+    from sam2_core.everything.candidates import MaskCandidate
 
 Region: TypeAlias = tuple[int, int, int, int]
 

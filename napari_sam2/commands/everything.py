@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sam2_core.automatic import AutomaticMaskGenerator
-    from sam2_core.candidates import MaskCandidate
+    from sam2_core.everything.candidates import MaskCandidate
 
 LEAST_SIDE = 8  # pixels of a region
 
@@ -136,7 +136,7 @@ def everything(
     """  # noqa: D301
     import numpy as np
 
-    from sam2_core.candidates import paint_labels, select_candidates
+    from sam2_core.everything.candidates import paint_labels, select_candidates
     from sam2_core.intensity import check_contrast
     from sam2_core.label_files import LabelWriter
 

@@ -176,8 +176,8 @@ def open_stack(
 
 def how_to_choose(path: Path) -> str:
     """What to do about a stack where one image is wanted."""
-    from sam2_core.frame_tiff import TIFF_SUFFIXES
-    from sam2_core.frame_zarr import is_zarr
+    from sam2_core.sources.frame_tiff import TIFF_SUFFIXES
+    from sam2_core.sources.frame_zarr import is_zarr
 
     if path.suffix.lower() in TIFF_SUFFIXES or (path.is_dir() and is_zarr(path)):
         return "choose one with --select AXIS=N"

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from napari_sam2.automatic._search import Region
     from napari_sam2.dock._keys import Shortcut
-    from sam2_core.candidates import MaskCandidate
+    from sam2_core.everything.candidates import MaskCandidate
 
 
 class AutomaticWidget(QWidget):

@@ -15,7 +15,7 @@ from sam2_core.annotate.classes import CLASS_NAMES, class_names_beside
 from sam2_core.annotate.detections import OBJECT, Detections
 from sam2_core.annotate.summary import few
 from sam2_core.errors import PromptError
-from sam2_core.frame_files import existing
+from sam2_core.sources.frame_files import existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sam2_core.candidates import MaskCandidate
+    from sam2_core.everything.candidates import MaskCandidate
 
 OBJECT = "object"
 

@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from sam2_core.annotate.detections import OBJECT, Detections, boxes_of_labels, grey
 from sam2_core.errors import ImageError
-from sam2_core.frame_files import PICTURE_SUFFIXES, existing, read_image
-from sam2_core.frame_tiff import TIFF_SUFFIXES
+from sam2_core.sources.frame_files import PICTURE_SUFFIXES, existing, read_image
+from sam2_core.sources.frame_tiff import TIFF_SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ class Everything:
 
     def __call__(self, image: NDArray[np.uint8], path: Path, /) -> Detections:
         """Masks and their boxes; `path` does not matter."""
-        from sam2_core.candidates import select_candidates
+        from sam2_core.everything.candidates import select_candidates
 
         half = image.shape[0] * image.shape[1] / 2  # the background is no object
         found = select_candidates(

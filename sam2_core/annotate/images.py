@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from sam2_core.errors import ImageError
-from sam2_core.frame_files import PICTURE_SUFFIXES, existing, images_in
-from sam2_core.frame_tiff import TIFF_SUFFIXES
+from sam2_core.sources.frame_files import PICTURE_SUFFIXES, existing, images_in
+from sam2_core.sources.frame_tiff import TIFF_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -19,8 +19,8 @@ from sam2_core.annotate.specs import check_spec, make_detector
 from sam2_core.annotate.store import ResultFolder
 from sam2_core.annotate.summary import Summary
 from sam2_core.errors import AxesError, Cancelled, ImageError, InferenceError, Sam2Error
-from sam2_core.frame_files import read_image
 from sam2_core.intensity import check_contrast, check_value_range, to_rgb8
+from sam2_core.sources.frame_files import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

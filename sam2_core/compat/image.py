@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sam2_core import transforms
-from sam2_core.closeups import CloseUps
+from sam2_core.closeups.closeups import CloseUps
 from sam2_core.errors import ImageError, PromptError
 from sam2_core.image import MAX_LOGIT, candidates, decode, encode, encode_picture
 from sam2_core.inference import inference
@@ -21,7 +21,7 @@ from sam2_core.prompts import SparsePrompt, mask_logits_prompt, sparse_prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sam2_core.answers import Answer
+    from sam2_core.closeups.answers import Answer
     from sam2_core.nn.sam2 import ImageFeatures, Sam2
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from sam2_core.errors import ImageError
-from sam2_core.frame_files import existing, images_in
-from sam2_core.frame_tiff import TIFF_SUFFIXES
-from sam2_core.frame_video import VIDEO_SUFFIXES
 from sam2_core.frames import open_frames, read_image
 from sam2_core.intensity import to_rgb8
+from sam2_core.sources.frame_files import existing, images_in
+from sam2_core.sources.frame_tiff import TIFF_SUFFIXES
+from sam2_core.sources.frame_video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sam2_core import tracking, transforms
-from sam2_core.close_tracker import CloseMemory, CloseTracker
-from sam2_core.features import FeatureCache
+from sam2_core import transforms
 from sam2_core.inference import inference
 from sam2_core.memory import Memory, MemoryBank
+from sam2_core.stacks import tracking
+from sam2_core.stacks.close_tracker import CloseMemory, CloseTracker
+from sam2_core.stacks.features import FeatureCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

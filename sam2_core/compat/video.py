@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2_core import masks, tracking, transforms
+from sam2_core import masks, transforms
 from sam2_core.compat.stacks import open_stack
 from sam2_core.compat.state import InferenceState
 from sam2_core.errors import PromptError
-from sam2_core.followed import FollowedObject, Start
 from sam2_core.inference import inference
 from sam2_core.nn.sam2 import NO_OBJECT_LOGIT, Sam2
 from sam2_core.prompts import SparsePrompt, check_frame_index, sparse_prompt
+from sam2_core.stacks import tracking
+from sam2_core.stacks.followed import FollowedObject, Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

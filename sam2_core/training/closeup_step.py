@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
+from sam2_core.closeups.portraits import signs
 from sam2_core.nn.closeup import (
     SIDE,
     SeenObject,
@@ -17,7 +18,6 @@ from sam2_core.nn.closeup import (
     prompt_maps,
     window_maps,
 )
-from sam2_core.portraits import signs
 from sam2_core.training.clicks import sample_error_clicks
 from sam2_core.training.image_step import StepResult
 from sam2_core.training.losses import balanced_cross_entropy, dice_loss

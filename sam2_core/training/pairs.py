@@ -12,8 +12,8 @@ import numpy as np
 import tifffile
 
 from sam2_core.errors import ImageError
-from sam2_core.frame_files import images_in, read_image
 from sam2_core.frames import open_frames
+from sam2_core.sources.frame_files import images_in, read_image
 from sam2_core.training.labelled_files import LabelledArrays
 
 if TYPE_CHECKING:

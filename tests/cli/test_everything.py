@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from cli_helpers import FakeEngine, assert_one_line_error, run, write_noise
 
-from sam2_core.candidates import MaskCandidate
+from sam2_core.everything.candidates import MaskCandidate
 
 if TYPE_CHECKING:
     from pathlib import Path

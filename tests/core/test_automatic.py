@@ -7,18 +7,19 @@ import pytest
 import torch
 from micro import MICRO, micro_model, moving_disc
 
-from sam2_core import AutomaticMaskGenerator, ImagePredictor, grid_search, transforms
+from sam2_core import AutomaticMaskGenerator, ImagePredictor, transforms
 from sam2_core.automatic import (
     GUIDED_THRESHOLDS,
     OFFICIAL_THRESHOLDS,
     OUTPUT_MODES,
     fitting_thresholds,
 )
-from sam2_core.candidates import select_candidates
 from sam2_core.compat import SAM2AutomaticMaskGenerator
 from sam2_core.errors import Cancelled, ImageError, PromptError
+from sam2_core.everything import grid_search
+from sam2_core.everything.candidates import select_candidates
+from sam2_core.everything.rle import counts_to_string, mask_to_counts
 from sam2_core.nn.mask_decoder import DecodedMasks
-from sam2_core.rle import counts_to_string, mask_to_counts
 
 # Everything passes, nothing is merged.
 OPEN = {

@@ -6,7 +6,6 @@ import pytest
 import torch
 from micro import micro_model
 
-from sam2_core import tracking
 from sam2_core.cell_windows import (
     Area,
     CellWindow,
@@ -16,6 +15,7 @@ from sam2_core.cell_windows import (
     paste,
 )
 from sam2_core.memory import Memory
+from sam2_core.stacks import tracking
 
 GRID = 64
 

@@ -9,7 +9,7 @@ from bright import Bright, iou
 from micro import micro_model
 from two_discs import DISCS, HW, disc, picture
 
-from sam2_core.closeups import CloseUps
+from sam2_core.closeups.closeups import CloseUps
 from sam2_core.image import ImagePredictor, encode, encode_picture
 
 

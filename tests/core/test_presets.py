@@ -47,7 +47,7 @@ def test_small_models_stay_as_they_are(name):
 
 
 def test_fewer_frames_are_read_again(monkeypatch):
-    from sam2_core import tracking
+    from sam2_core.stacks import tracking
 
     monkeypatch.setitem(PRESETS, "fast", Preset(64, 2, "auto"))
     seen = []

@@ -6,8 +6,8 @@ import pytest
 import torch
 from micro import micro_model, moving_disc
 
-from sam2_core import tracking
 from sam2_core.compat import SAM2VideoPredictor
+from sam2_core.stacks import tracking
 from sam2_core.video import VideoSession
 
 FRAMES = moving_disc(9)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from micro import micro_model, moving_disc
 
-from sam2_core import tracking
 from sam2_core.compat import SAM2VideoPredictor
 from sam2_core.errors import PromptError
+from sam2_core.stacks import tracking
 from sam2_core.video import VideoSession
 
 HW = (40, 56)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from fakes import FakeBackend, disc
 
-from sam2_core.candidates import MaskCandidate
 from sam2_core.errors import Cancelled
+from sam2_core.everything.candidates import MaskCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -32,7 +32,7 @@ from napari_sam2.history._replay import Redo, apply, rerun
 from napari_sam2.sessions._keeping import SessionKeeper
 from napari_sam2.sessions._session_file import read_session
 from sam2_core.errors import ImageError
-from sam2_core.sweeps import SAME_FRAMES
+from sam2_core.stacks.sweeps import SAME_FRAMES
 
 CHOICE = Choice("sam2_nano", "cpu")
 POINTS = ObjectPrompts(points_xy=((20.0, 10.0), (5.0, 30.0)), point_labels=(1, 0))

@@ -16,9 +16,9 @@ from sam2_core.annotate import (
     make_detector,
 )
 from sam2_core.annotate.detections import boxes_of_labels
-from sam2_core.candidates import MaskCandidate
 from sam2_core.config import VARIANTS
 from sam2_core.errors import ImageError, PromptError
+from sam2_core.everything.candidates import MaskCandidate
 
 ANY = Path("a.png")
 TRUE_BOXES = [[x - r, y - r, x + r, y + r] for x, y, r in DISCS]

@@ -14,12 +14,12 @@ from runs import BOXES, annotate, results_of, two_boxes, visible
 
 from sam2_core import auto_annotate
 from sam2_core.annotate import Detections, store
-from sam2_core.candidates import MaskCandidate
 from sam2_core.errors import (
     Cancelled,
     ImageError,
     InferenceError,
 )
+from sam2_core.everything.candidates import MaskCandidate
 
 
 def test_all_formats(images: Path, model) -> None:

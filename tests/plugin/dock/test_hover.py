@@ -18,7 +18,7 @@ from napari_sam2.dock._ghost import NAME
 from napari_sam2.dock._hover import Hover
 from napari_sam2.engine._backend import Sam2Backend
 from napari_sam2.engine._engine import Engine
-from sam2_core.closeups import CloseUps
+from sam2_core.closeups.closeups import CloseUps
 
 STACK = np.zeros((7, 40, 60), np.float32)
 SHAPE = (40, 60)

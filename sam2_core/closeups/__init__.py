@@ -1,0 +1,1 @@
+"""One object seen at its own scale, by the bundled model."""

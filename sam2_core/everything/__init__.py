@@ -1,0 +1,1 @@
+"""What everything mode consists of."""

@@ -1,0 +1,1 @@
+"""Kinds of stacks, each as a row of frames."""

@@ -1,0 +1,1 @@
+"""Objects from frame to frame: what a session consists of."""

@@ -22,9 +22,9 @@ from napari_sam2._prompts import MaskPrompt, ObjectPrompts
 from napari_sam2.asking._asking import changed_about, mask_logits, point_arrays
 from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
-from sam2_core.training.clicks import next_click
+from sam2_core.training.examples.clicks import next_click
 from sam2_core.training.labelled_files import choose_objects, find_sets
-from sam2_core.training.scores import mask_iou
+from sam2_core.training.measuring.scores import mask_iou
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

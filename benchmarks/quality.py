@@ -59,7 +59,7 @@ def measure(
     files: list[Labelled], open_session: Callable[[Any], VideoSession], objects: int
 ) -> tuple[dict[str, float], float]:
     """Mean IoU of each set of stacks, and processor seconds of all."""
-    from sam2_core.training.stack_trials import evaluate_stack
+    from sam2_core.training.measuring.stack_trials import evaluate_stack
 
     began, found = time.process_time(), {}
     for file in files:

@@ -14,7 +14,7 @@ from skimage.segmentation import find_boundaries
 
 import sam2_core
 from sam2_core.intensity import to_rgb8
-from sam2_core.training.clicks import first_click
+from sam2_core.training.examples.clicks import first_click
 from sam2_core.training.labelled_files import choose_objects, find_sets
 
 OUT = Path(__file__).parent / "images" / "gallery.png"

@@ -11,7 +11,7 @@ import typer
 from napari_sam2.commands.options import Device, Model  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
-    from sam2_core.training.tuning import TuningProgress
+    from sam2_core.training.learning.tuning import TuningProgress
 
 
 class Axis(StrEnum):
@@ -113,7 +113,7 @@ def finetune(
         --adapters 4 --minutes 60 --out my_model.safetensors
     """  # noqa: D301
     from sam2_core.training.finetune import finetune as run
-    from sam2_core.training.tuning import TuningPlan
+    from sam2_core.training.learning.tuning import TuningPlan
 
     result = run(
         images,

@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sam2_core.config import NANO
 from sam2_core.nn.sam2 import Sam2
-from sam2_core.training.batches import ClipBatches, ImageBatches
-from sam2_core.training.initialisation import initialise
+from sam2_core.training.examples.batches import ClipBatches, ImageBatches
+from sam2_core.training.examples.samples import ClipSampler, CropSampler
+from sam2_core.training.learning.initialisation import initialise
+from sam2_core.training.learning.trainer import Schedule, Trainer
 from sam2_core.training.options import images_and_stacks, set_up, training_parser
-from sam2_core.training.samples import ClipSampler, CropSampler
-from sam2_core.training.trainer import Schedule, Trainer
 from sam2_core.weights import read_state_dict, save_weights
 
 if TYPE_CHECKING:

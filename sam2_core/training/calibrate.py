@@ -21,14 +21,14 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from sam2_core.errors import CheckpointError, Sam2Error
+from sam2_core.training.generator.layouts import LAYOUTS
+from sam2_core.training.generator.synthetic import generate_image
+from sam2_core.training.generator.synthetic_stacks import KINDS, generate_stack
 from sam2_core.training.labelled_files import LabelledArrays, find_sets
-from sam2_core.training.layouts import LAYOUTS
-from sam2_core.training.measures import calibration_error
-from sam2_core.training.scores import predicted_and_reached
-from sam2_core.training.stack_trials import evaluate_stack
-from sam2_core.training.synthetic import generate_image
-from sam2_core.training.synthetic_stacks import KINDS, generate_stack
-from sam2_core.training.trials import evaluate_set
+from sam2_core.training.measuring.measures import calibration_error
+from sam2_core.training.measuring.scores import predicted_and_reached
+from sam2_core.training.measuring.stack_trials import evaluate_stack
+from sam2_core.training.measuring.trials import evaluate_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

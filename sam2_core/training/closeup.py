@@ -14,16 +14,16 @@ from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
-from sam2_core.training import together
-from sam2_core.training.closeup_trainer import CloseUpTrainer, train
-from sam2_core.training.object_windows import ObjectWindows
+from sam2_core.training.examples.object_windows import ObjectWindows
+from sam2_core.training.learning import together
+from sam2_core.training.learning.closeup_trainer import CloseUpTrainer, train
+from sam2_core.training.learning.unfolding import unfolded
 from sam2_core.training.options import (
     images_and_stacks,
     run,
     set_up,
     training_parser,
 )
-from sam2_core.training.unfolding import unfolded
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack
-    from sam2_core.training.window_batch import WindowBatch
+    from sam2_core.training.examples.window_batch import WindowBatch
 
 SET_WEIGHTS = {
     "ndev_scratch": 0.3,  # its automatic labels are poor

@@ -18,10 +18,10 @@ from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, MAPS, SIDE, WIDTHS, CloseUp, folded
 from sam2_core.training.closeup import new_trainer, training_batches
-from sam2_core.training.closeup_trainer import train
 from sam2_core.training.evaluate import Effort, evaluate_folder
+from sam2_core.training.learning.closeup_trainer import train
+from sam2_core.training.measuring.scores import mean
 from sam2_core.training.options import images_and_stacks, set_up, training_parser
-from sam2_core.training.scores import mean
 
 if TYPE_CHECKING:
     import argparse

@@ -38,9 +38,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam2_core.errors import ImageError, Sam2Error
-from sam2_core.training.baselines import Baseline, classical_baselines
 from sam2_core.training.labelled_files import find_sets
-from sam2_core.training.scores import (
+from sam2_core.training.measuring.baselines import Baseline, classical_baselines
+from sam2_core.training.measuring.scores import (
     SetResult,
     StackResult,
     baseline_report,
@@ -48,14 +48,14 @@ from sam2_core.training.scores import (
     report,
     summary,
 )
-from sam2_core.training.speed import measure_speed
-from sam2_core.training.stack_trials import (
+from sam2_core.training.measuring.speed import measure_speed
+from sam2_core.training.measuring.stack_trials import (
     ABSENT_FRAMES,
     CORRECTIONS,
     Session,
     evaluate_stack,
 )
-from sam2_core.training.trials import Predictor, evaluate_set
+from sam2_core.training.measuring.trials import Predictor, evaluate_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -23,11 +23,11 @@ from sam2_core.training.dataset import (
 )
 from sam2_core.training.holding_out import count_objects, hold_out
 from sam2_core.training.labelled_files import MIN_AREA, draw, frames_with_object
+from sam2_core.training.learning.tuning import Tuner, TuningPlan, TuningProgress
+from sam2_core.training.measuring.scores import CLICKS, mean
+from sam2_core.training.measuring.stack_trials import evaluate_stack
+from sam2_core.training.measuring.trials import evaluate_set
 from sam2_core.training.pairs import find_pairs, read_pair
-from sam2_core.training.scores import CLICKS, mean
-from sam2_core.training.stack_trials import evaluate_stack
-from sam2_core.training.trials import evaluate_set
-from sam2_core.training.tuning import Tuner, TuningPlan, TuningProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,28 +20,28 @@ from sam2_core.devices import choose_device
 from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import CloseUp, folded, gains
-from sam2_core.training import together
 from sam2_core.training.closeup import (
     MEASURED,
     OF_PROCESS,
     joined,
     training_batches,
 )
-from sam2_core.training.closeup_trainer import CloseUpTrainer, train
+from sam2_core.training.learning import together
+from sam2_core.training.learning.closeup_trainer import CloseUpTrainer, train
+from sam2_core.training.learning.unfolding import unfolded
 from sam2_core.training.options import (
     images_and_stacks,
     run,
     set_up,
     training_parser,
 )
-from sam2_core.training.unfolding import unfolded
 from sam2_core.weights import model_path, read_state_dict, save_weights
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from sam2_core.training.window_batch import WindowBatch
+    from sam2_core.training.examples.window_batch import WindowBatch
 
 
 # Parts of the time: from when on, and from when all of the way, the network is drawn to

@@ -11,8 +11,8 @@ import torch
 
 from sam2_core.errors import Sam2Error
 from sam2_core.training.dataset import load_split, stack_slices
-from sam2_core.training.synthetic import generate_pool
-from sam2_core.training.synthetic_stacks import generate_stack_pool
+from sam2_core.training.generator.synthetic import generate_pool
+from sam2_core.training.generator.synthetic_stacks import generate_stack_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

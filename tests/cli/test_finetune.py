@@ -100,7 +100,7 @@ def test_options_reach_the_engine_and_the_table_is_shown(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sam2_core.training import finetune as engine
-    from sam2_core.training.tuning import TuningProgress
+    from sam2_core.training.learning.tuning import TuningProgress
 
     asked = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sam2_core.training.dataset import LabelledImage
-from sam2_core.training.object_windows import ObjectWindows
+from sam2_core.training.examples.object_windows import ObjectWindows
 
 
 def disc(radius: int = 20) -> LabelledImage:

@@ -22,10 +22,10 @@ from sam2_core.image import ImagePredictor
 from sam2_core.inference import inference
 from sam2_core.label_files import combine_masks
 from sam2_core.models import load_model
-from sam2_core.training.closeup_trainer import CloseUpTrainer, train
 from sam2_core.training.dataset import LabelledImage
-from sam2_core.training.object_windows import ObjectWindows
-from sam2_core.training.tuning import Tuner, TuningPlan
+from sam2_core.training.examples.object_windows import ObjectWindows
+from sam2_core.training.learning.closeup_trainer import CloseUpTrainer, train
+from sam2_core.training.learning.tuning import Tuner, TuningPlan
 from sam2_core.video import VideoSession
 
 GPU = "cuda"

@@ -10,7 +10,7 @@ import tifffile
 
 from sam2_core.image import ImagePredictor
 from sam2_core.models import load_model
-from sam2_core.training.clicks import first_click, next_click, tight_box
+from sam2_core.training.examples.clicks import first_click, next_click, tight_box
 
 FOLDER = Path(__file__).parents[1] / "data" / "quality"
 OBJECTS = 8  # of each image, spread over it

@@ -15,9 +15,9 @@ from disc_windows import disc, disc_windows
 
 from sam2_core.nn.closeup import MAPS, CloseUp, SeenObject
 from sam2_core.training.closeup import joined, main, training_batches
-from sam2_core.training.closeup_step import _ask, _loss, closeup_step
-from sam2_core.training.object_windows import ObjectWindows
-from sam2_core.training.window_batch import CLICK, FOLLOW
+from sam2_core.training.examples.object_windows import ObjectWindows
+from sam2_core.training.examples.window_batch import CLICK, FOLLOW
+from sam2_core.training.learning.closeup_step import _ask, _loss, closeup_step
 from sam2_core.weights import model_path, read_state_dict
 
 

@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 
 from sam2_core.errors import ImageError
 from sam2_core.training import evaluate
-from sam2_core.training.baselines import classical_baselines
 from sam2_core.training.evaluate import evaluate_folder
 from sam2_core.training.labelled_files import choose_objects, find_sets
-from sam2_core.training.scores import (
+from sam2_core.training.measuring.baselines import classical_baselines
+from sam2_core.training.measuring.scores import (
     summary,
 )
-from sam2_core.training.trials import evaluate_set
+from sam2_core.training.measuring.trials import evaluate_set
 
 
 def test_sets_are_found_with_and_without_a_manifest(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What is learned from: crops, clips and windows, and prompts in them."""

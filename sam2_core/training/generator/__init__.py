@@ -1,0 +1,1 @@
+"""Made-up images and stacks with exact labels."""

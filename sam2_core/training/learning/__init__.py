@@ -1,0 +1,1 @@
+"""Losses, steps, optimiser and loops."""

@@ -1,0 +1,1 @@
+"""How good a model is: simulated users, figures of merit, baselines."""

@@ -65,11 +65,12 @@ def add_objects(
     PromptError
         If the layer cannot hold so many labels.
     """
-    # The selected label may be in the making in the Segment dock.
-    first = max(_labels.first_free_id(labels), int(labels.selected_label) + 1)
+    history, frames = history_of(labels), searched.frames
+    first = _labels.first_free_id(labels)
+    if history.witness is not None:  # the selected label may be in the making there
+        first = max(first, int(labels.selected_label) + 1)
     ids = list(range(first, first + len(chosen.numbers)))
     _labels.check_new(labels, ids[-1])
-    history, frames = history_of(labels), searched.frames
     step = history.begin(ADDED, history.now())
     patch = _labels.write_plane(
         labels,

@@ -125,16 +125,19 @@ class History:
         """Say who works with these labels; it is held weakly."""
         self._witness = None if witness is None else ref(witness)
 
+    @property
+    def witness(self) -> Witness | None:
+        """Who works with these labels, if anybody does."""
+        return None if self._witness is None else self._witness()
+
     def now(self) -> Moment:
         """What there is beside the labels, as the witness sees it."""
-        witness = None if self._witness is None else self._witness()
-        return Moment() if witness is None else witness.now()
+        return Moment() if self.witness is None else self.witness.now()
 
     @property
     def locked(self) -> frozenset[int]:
         """Objects that nothing may change."""
-        witness = None if self._witness is None else self._witness()
-        return (self.record if witness is None else witness).notes.locked
+        return (self.witness or self.record).notes.locked
 
     def begin(self, text: str, before: Moment) -> Step:
         """Start a step; everything written on its behalf is undone with it."""

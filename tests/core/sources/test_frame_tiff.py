@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,17 +54,16 @@ def path(tmp_path: Path) -> Path:
 
 def assert_frames(path: Path, expected: np.ndarray, **options: Any) -> None:
     """Every raw frame, in an order that is not the file's."""
-    frames = TiffFrames(path, **options)
-    assert len(frames) == len(expected)
-    assert frames.shape == expected.shape[1:3]
-    rows, columns = slice(3, 11), slice(2, 13)
-    for index in reversed(range(len(frames))):
-        frame = frames[index]
-        assert frame.dtype.newbyteorder("=") == expected.dtype
-        np.testing.assert_array_equal(frame, expected[index])
-        part = frames.crop(index, rows, columns)
-        np.testing.assert_array_equal(part, expected[index, rows, columns])
-    frames.close()
+    with closing(TiffFrames(path, **options)) as frames:
+        assert len(frames) == len(expected)
+        assert frames.shape == expected.shape[1:3]
+        rows, columns = slice(3, 11), slice(2, 13)
+        for index in reversed(range(len(frames))):
+            frame = frames[index]
+            assert frame.dtype.newbyteorder("=") == expected.dtype
+            np.testing.assert_array_equal(frame, expected[index])
+            part = frames.crop(index, rows, columns)
+            np.testing.assert_array_equal(part, expected[index, rows, columns])
 
 
 @pytest.mark.parametrize("variant", GREY_VARIANTS)

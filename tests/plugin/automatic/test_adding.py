@@ -121,16 +121,25 @@ def test_locked_objects_are_left_out_also_when_others_are_overwritten(automatic)
     assert added not in first
 
 
-def test_labels_of_both_docks_do_not_collide(automatic):
+def test_labels_of_both_docks_do_not_collide(automatic, tool):
     """The object being prompted in the Segment dock is the selected label."""
     a = automatic()
     labels = a.viewer.add_layer(new_labels(a.state.image))
+    dock = beside(a, tool)
+    dock.choose_image(a.state.image)
+    dock.choose_labels(labels)
     labels.selected_label = 4
     a.choose_labels(labels)
     a.search()
-    ids = a.add_to_labels()
-    assert ids == [5, 6, 7]
+    assert a.add_to_labels() == [5, 6, 7]
     assert labels.selected_label == 8
+
+
+def test_numbers_begin_with_one_where_nobody_prompts(automatic):
+    a = automatic()
+    a.search()
+    assert a.add_to_labels() == [1, 2, 3]
+    assert a.state.labels.selected_label == 4
 
 
 def test_labels_type_that_is_too_small(automatic):

@@ -247,7 +247,7 @@ def test_stack_works_on_the_plane_shown(automatic, backend):
     assert labels.any(axis=(1, 2)).tolist() == [False, False, True, False]
     a.search()
     assert preview(a).any(axis=(1, 2)).tolist() == [True, False, False, False]
-    assert min(a.add_to_labels()) == labels[2].max() + 2
+    assert min(a.add_to_labels()) == labels[2].max() + 1
     a.undo()
     assert labels.any(axis=(1, 2)).tolist() == [False, False, True, False]
     a.undo()

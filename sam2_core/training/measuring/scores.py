@@ -272,4 +272,4 @@ def _table(title: str, results: Sequence[Any], columns: dict[str, Any]) -> str:
 def _cell(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.1f}" if value >= 2 else f"{value:.3f}"
+    return f"{value:.1f}" if value > 1 else f"{value:.3f}"

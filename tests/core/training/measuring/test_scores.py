@@ -32,6 +32,7 @@ def test_table_is_aligned_and_weights_sets_equally() -> None:
         SetResult("a", 10, {1: 0.5, 3: 0.75, 5: 1.0}, 0.8, 0.25, 0.5),
         SetResult("longer_name", 1000, {1: 0.7, 3: 0.75, 5: 1.0}, 0.9, None, 0.25),
     ]
+    sets[0].noc = 1.25
     sets[1].noc, sets[1].calibration_error = 4.5, 0.05
     table = report(sets, [StackResult("s", 3, 0.625, 12.34)])
     first, second = table.split("\n\n")
@@ -52,8 +53,9 @@ def test_table_is_aligned_and_weights_sets_equally() -> None:
         )
     ]
     assert means.split()[3:] == [
-        *("1010", "0.600", "0.750", "1.000", "0.850", "4.5", "0.050", "0.250", "0.375")
+        *("1010", "0.600", "0.750", "1.000", "0.850", "2.9", "0.050", "0.250", "0.375")
     ]
+    assert row_a.split()[6] == "1.2"
     assert second.splitlines()[2].split() == [*("s", "3", "0.625", "-", "-", "12.3")]
     assert summary(sets, [])["iou_1_click"] == pytest.approx(0.6)
     assert summary(sets, [])["stack_iou"] is None

@@ -120,14 +120,14 @@ def test_escape_cancels_whatever_is_in_hand_but_ends_a_shape_first(
     viewer, dock = opened
     dock.add_point((0, 20, 30))
     dock.wait(30)
-    backend.delay = 0.1
+    backend.delay = 0.4  # all frames take longer than anybody waits below
     shapes, labels = dock.controller.stage.shapes, dock.labels
     hands = ((shapes, "add_rectangle"), (labels, "polygon"), (labels, "paint"))
     for layer, mode in hands:
         dock.propagate()
         assert dock.runner.busy
         called(qtbot, viewer, dock, layer, SHORTCUTS["cancel"], mode)
-        qtbot.waitUntil(lambda: not dock.runner.busy, timeout=400)
+        qtbot.waitUntil(lambda: not dock.runner.busy, timeout=1400)
     viewer.layers.selection.active = shapes
     shapes.mode = "add_polygon"
     click(shapes, (0, 5, 5), viewer)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from sam2_core.config import VARIANTS, ModelConfig
 from sam2_core.errors import CheckpointError
-from sam2_core.nn.changes import raised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +122,8 @@ def brought_up_to_date(
     expected : mapping of str to tuple of int
         As for :func:`check_fit`.
     """
+    from sam2_core.nn.changes import raised  # and torch, which downloads do without
+
     kept = {k: v for k, v in state_dict.items() if not k.startswith(_MEMORIES)}
     wanted = {k: shape for k, shape in expected.items() if k.startswith(_FIRST)}
     if any(k.startswith(_FIRST) for k in kept):

@@ -33,7 +33,11 @@ def pyproject() -> dict:
 
 
 @pytest.mark.parametrize(
-    "module", ["sam2_core", "napari_sam2", "napari_sam2.cli", "napari_sam2.widgets"]
+    "module",
+    [
+        *("sam2_core", "sam2_core.download"),
+        *("napari_sam2", "napari_sam2.cli", "napari_sam2.widgets"),
+    ],
 )
 def test_import_does_not_load_torch(module: str) -> None:
     code = f"import {module}, sys; print('torch' in sys.modules)"

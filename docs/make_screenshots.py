@@ -42,7 +42,7 @@ CELLS = (
     ("point", (497, 111), True),
     ("point", (518, 816), True),
 )
-AMBIGUOUS = (604, 266)  # beside a nucleus: the cell, or a part of it
+AMBIGUOUS = (590, 280)  # beside a nucleus: the cell, or a part of it
 HOME = tempfile.TemporaryDirectory()
 
 
@@ -377,3 +377,4 @@ if __name__ == "__main__":
         picture_docks("docks_light.png", "light", *states)
     if "docks_200" in wanted:
         picture_docks_200()
+    HOME.cleanup()  # at exit, Qt would be gone and a worker could not tell of it

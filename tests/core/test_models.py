@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import zlib
@@ -12,6 +13,8 @@ import torch
 from sam2_core import config, models, registry
 from sam2_core.errors import CheckpointError, InferenceError
 from sam2_core.models import build_model, load_model
+from sam2_core.nn.changes import Changes
+from sam2_core.nn.closeup import CloseUp
 from sam2_core.nn.sam2 import Sam2
 from sam2_core.weights import read_state_dict, save_state_dict, save_weights
 
@@ -249,6 +252,21 @@ def test_files_of_earlier_versions_are_read(nano, tmp_path):
     first = model.closeup.for_first_answers()
     for name, value in first.named_parameters():
         assert torch.equal(value, model.closeup.get_parameter(name)), name
+
+
+def test_files_whose_first_answers_have_a_lower_rank_are_read(nano, tmp_path):
+    network = copy.deepcopy(nano.closeup)
+    network.first = None
+    lower = Changes(network, 12)
+    wanted = CloseUp(widths=network.widths, deep=network.deep)
+    lower.approach(network, wanted)
+    rest = {k: v for k, v in nano.state_dict().items() if ".first." not in k}
+    old = rest | {f"closeup.first.{k}": v for k, v in lower.state_dict().items()}
+    path = save_state_dict(tmp_path / "mine.safetensors", old, NANO)
+    model = load_model(path, device="cpu", dtype="float32")
+    made = model.closeup.for_first_answers()
+    for name, value in lower.weights(network).items():
+        torch.testing.assert_close(made.get_parameter(name), value, msg=name)
 
 
 @pytest.mark.parametrize("name", [None, 5, ["sam2_nano"]])

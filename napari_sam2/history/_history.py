@@ -132,7 +132,8 @@ class History:
 
     def now(self) -> Moment:
         """What there is beside the labels, as the witness sees it."""
-        return Moment() if self.witness is None else self.witness.now()
+        witness = self.witness
+        return Moment() if witness is None else witness.now()
 
     @property
     def locked(self) -> frozenset[int]:

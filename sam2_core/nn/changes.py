@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -140,12 +141,20 @@ def raised(
     new = dict(state)
     for key, shape in wanted.items():
         start, kind, name = key.rpartition("whole.")
-        up, down = f"{start}up.{name}", f"{start}down.{name}"
+        pair = f"{start}up.{name}", f"{start}down.{name}"
         if key in new and not kind:
             new[key] = _widened(new[key], shape)
-        elif kind and key not in new and up in new and down in new:
-            new[key] = (new.pop(up) @ new.pop(down)).view(shape)
+        elif kind and key not in new and all(part in new for part in pair):
+            up, down = (new[part] for part in pair)
+            if [*up.shape, *down.shape] == _shapes_of_pair(shape, len(down)):
+                new[key] = (up @ down).view(shape)
+                del new[pair[0]], new[pair[1]]
     return new
+
+
+def _shapes_of_pair(shape: tuple[int, ...], rank: int) -> list[int]:
+    """Sizes of the two narrow matrices that make a change of this shape."""
+    return [shape[0], rank, rank, prod(shape[1:])]
 
 
 def _widened(narrow: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -84,8 +84,7 @@ class FirstAnswersTrainer(CloseUpTrainer):
         """As of :class:`CloseUpTrainer`."""
         super().learn(batches)
         start, end = DRAWN
-        done = self.seconds / self.seconds_planned
-        share = min(max((done - start) / (end - start), 0.0), 1.0) ** 2
+        share = min(max((self.done - start) / (end - start), 0.0), 1.0) ** 2
         if share and self.step % DRAW_EVERY == 0:
             draw_near(self.model, self.base, share)
             draw_near(self.average, self.base, share)

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sam2_core.config import NANO
+from sam2_core.errors import ImageError, Sam2Error
 from sam2_core.training.learning.trainer import Schedule
+from sam2_core.training.options import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +39,12 @@ class Stage:
 
 def main(argv: list[str] | None = None) -> None:
     """Do what is left of the recipe."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    options = _parser().parse_args(argv)
+    run(_make, _parser().parse_args(argv))
+
+
+def _make(options: argparse.Namespace) -> None:
     if not options.data.is_dir():
-        raise SystemExit(f"There is no training folder {options.data}.")
+        raise ImageError(f"There is no training folder {options.data}.")
     for stage in stages(options):
         if stage.result.exists():
             logging.info("%s: done, %s", stage.name, stage.result)
@@ -48,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         logging.info("%s: %s", stage.name, " ".join(stage.command))
         done = subprocess.run([sys.executable, *stage.command], check=False)
         if done.returncode:
-            raise SystemExit(
+            raise Sam2Error(
                 f"The {stage.name} stopped (exit status {done.returncode}); what it "
                 "said stands above. The same command goes on from there."
             )

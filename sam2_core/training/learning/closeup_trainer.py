@@ -101,6 +101,11 @@ class CloseUpTrainer(Resumable):
         )
 
     @property
+    def done(self) -> float:
+        """Part of the planned time that is over, 1 at most."""
+        return min(self.seconds / self.seconds_planned, 1.0)
+
+    @property
     def weights(self) -> Path:
         """The moving average of the weights, float32."""
         return self.folder / "closeup.safetensors"
@@ -161,8 +166,8 @@ class CloseUpTrainer(Resumable):
 
     def _rate(self) -> float:
         rise = min((self.step + 1) / self.warmup, 1.0)
-        done = min(self.seconds / self.seconds_planned, 1.0)
-        return self.lr * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        fall = 0.5 * (1 + math.cos(math.pi * self.done))
+        return self.lr * rise * (0.01 + 0.99 * fall)
 
     @torch.no_grad()
     def _follow(self) -> None:

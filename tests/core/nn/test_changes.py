@@ -108,6 +108,10 @@ def test_what_fits_or_is_something_else_is_left_for_others_to_refuse():
     assert all(v is state[k] for k, v in raised(state, wanted).items())
     broken = state | {"up.wide-weight": torch.zeros(7)}
     assert raised(broken, wanted)["up.wide-weight"].shape == (7,)
+    # A pair that makes no matrix is not multiplied where the whole one is wanted.
+    unlike = {"up.last-weight": torch.zeros(9), "down.last-weight": torch.zeros(3, 20)}
+    unlike |= {k: v for k, v in state.items() if k != "whole.last-weight"}
+    assert raised(unlike, wanted).keys() == unlike.keys()
     higher = state | {"up.wide-weight": torch.zeros(20, 9)}
     assert raised(higher, wanted)["up.wide-weight"].shape == (20, 9)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,12 @@ from sam2_core.training.examples.batches import ClipBatches, ImageBatches
 from sam2_core.training.examples.samples import ClipSampler, CropSampler
 from sam2_core.training.learning.initialisation import initialise
 from sam2_core.training.learning.trainer import Schedule, Trainer
-from sam2_core.training.options import images_and_stacks, set_up, training_parser
+from sam2_core.training.options import (
+    images_and_stacks,
+    run,
+    set_up,
+    training_parser,
+)
 from sam2_core.weights import read_state_dict, save_weights
 
 if TYPE_CHECKING:
@@ -32,9 +36,12 @@ NATIVE_FRACTION = 0.6  # crops at the scale at which the model is used
 
 def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and write the weights."""
-    options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    run(_train, _parser().parse_args(argv))
+
+
+def _train(options: argparse.Namespace) -> None:
     set_up(options)
+    images, stacks = images_and_stacks(options, options.data)
     torch.manual_seed(options.seed)
     # With memories, from which it learns too; they are not shipped.
     model = Sam2(replace(NANO, closeups=False))
@@ -51,7 +58,6 @@ def main(argv: list[str] | None = None) -> None:
         lr=options.lr,
     )
     trainer = Trainer(model, schedule, options.out, options.seed)
-    images, stacks = images_and_stacks(options, options.data)
     clips = ClipSampler(stacks, size=256, length=5, seed=options.seed)
     deadline = time.time() + 60 * options.minutes if options.minutes else None
     # Another seed after each resume, or the same crops would come again.

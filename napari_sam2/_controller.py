@@ -161,10 +161,6 @@ class SegmentController:
         self._apply_defaults()
         self.tasks.rest()
 
-    def free_id(self, count: int = 1) -> int:
-        """The first of ``count`` ids that no object had so far; they are taken now."""
-        return self.ids.reserve(count, self._ensure()[3])
-
     def set_polarity(self, positive: bool) -> None:
         """Whether the next points add to the object or take away from it."""
         self.state.positive = positive
@@ -173,11 +169,12 @@ class SegmentController:
     def next_object(self) -> int:
         """Be done with this object; returns the id of the next."""
         self.stage.drawing.end()
-        following = self.free_id()
-        self.steps.begin("next object")
-        self.state.positive = True
-        self.select_object(following)
-        return self.state.object_id
+        following = self.ids.following(self._ensure()[3])
+        if following != self.state.object_id:
+            self.steps.begin("next object")
+            self.select_object(following)
+        self.set_polarity(True)
+        return following
 
     def prepare(self) -> None:
         """Load the model in the background, so that the first click is quick."""

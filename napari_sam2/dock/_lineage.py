@@ -66,15 +66,17 @@ class LineageTools:
             any more.
         """
         controller, record = self.controller, self.tools.record
-        frames = self.tools.need_frames()
+        frames, labels = self.tools.need_frames(), controller.stage.labels
         assert frames.axis is not None
+        assert labels is not None
         if divided and suspect.parent in controller.notes.locked:
             raise PromptError(controller.notes.refusal(suspect.parent))
         if suspect not in self.suspects():
             self.tools.refresh()  # the question goes
             raise PromptError("The masks have changed since then; look at them again.")
         splits = divided and not suspect.daughter
-        first = controller.free_id(2) if splits else 0  # may be refused
+        # May be refused.
+        first = controller.ids.reserve(2, labels) if splits else 0
         step = controller.steps.begin("answer")
         daughters: tuple[int, ...] = ()
         if divided and suspect.daughter:

@@ -50,6 +50,7 @@ class FreeIds:
         self.assumed = 0
         self._waiting: list[Snapshot | None] = []  # after each prompt that waits
         self._reserved: set[int] = set()
+        self._following, self._highest_then = 0, 0  # handed out for the next object
         ledger.completed.connect(self._on_completed)
 
     @property
@@ -63,6 +64,7 @@ class FreeIds:
         self.assumed = 0
         self._waiting.clear()
         self._reserved.clear()
+        self._following = 0
         if self.ledger.uncounted:
             self.assumed = 1 + self.highest
         return self.assumed or self.unused()
@@ -119,6 +121,18 @@ class FreeIds:
         self.take(first + count - 1)
         self._reserved.update(range(first, first + count))
         return first
+
+    def following(self, labels: Labels) -> int:
+        """The id of the next object: the last one again as long as nothing has it.
+
+        PromptError as of :meth:`reserve`.
+        """
+        self.count()
+        spent = *self.ledger.ids, *self._prompted()
+        if self._following in (0, *spent) or self.highest != self._highest_then:
+            self._following = self.reserve(1, labels)
+            self._highest_then = self.highest
+        return self._following
 
     def settle(self) -> None:
         """Something else begins: let no prompts wait any longer."""

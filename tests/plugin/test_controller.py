@@ -87,6 +87,21 @@ def test_next_object_takes_the_first_free_label(tool):
     assert t.next_object() == 41
 
 
+def test_next_object_again_leaves_no_number_out(tool):
+    t = tool(FLAT)
+    click(t, 10, 20)
+    assert [t.next_object(), t.next_object()] == [2, 2]
+    t.undo()  # there was but one step
+    assert t.state.object_id == 1
+    t.set_polarity(False)
+    assert t.next_object() == 2
+    assert t.state.positive
+    click(t, 30, 20)
+    assert t.next_object() == 3
+    t.select_object(7)
+    assert t.next_object() == 8
+
+
 def test_selecting_a_prompt_reopens_its_object(tool):
     t = tool(FLAT)
     click(t, 10, 20)

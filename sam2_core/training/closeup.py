@@ -6,19 +6,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch.utils.data import DataLoader
-
 from sam2_core.config import NANO
 from sam2_core.devices import choose_device
 from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import DEEP, WIDTHS, CloseUp, folded
 from sam2_core.nn.sam2 import Sam2
-from sam2_core.training.examples.object_windows import ObjectWindows
+from sam2_core.training.examples.object_windows import SET_WEIGHTS, ObjectWindows
 from sam2_core.training.learning import together
 from sam2_core.training.learning.closeup_trainer import CloseUpTrainer, train
 from sam2_core.training.learning.unfolding import unfolded
 from sam2_core.training.options import (
+    drawn,
     images_and_stacks,
     run,
     set_up,
@@ -34,13 +33,8 @@ if TYPE_CHECKING:
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack
     from sam2_core.training.examples.window_batch import WindowBatch
+    from sam2_core.training.practice.asked import AnyBatch
 
-SET_WEIGHTS = {
-    "ndev_scratch": 0.3,  # its automatic labels are poor
-    "usiigaci_phase": 1.5,  # spread cells, branched and long ones are few and hard
-    "omnipose_bacteria": 1.5,
-}
-OF_PROCESS = 1_000_003  # between the seeds of processes that train together
 MEASURED = 12  # batches from which normalisation is made anew
 
 
@@ -61,7 +55,7 @@ def _train(options: argparse.Namespace) -> None:
     with together.first_alone():  # what it makes lies in the pool then
         images, stacks = images_and_stacks(options, options.data)
     # Another seed after each resume, or the same windows would come again.
-    seed = options.seed + first.step + OF_PROCESS * together.rank()
+    seed = together.own_seed(options.seed + first.step)
     batches = training_batches(images, stacks, options, seed)
     if options.start_from and first.step == 0:
         first.start_from(earlier_weights(options.start_from, batches))
@@ -107,7 +101,7 @@ def new_trainer(
     )
 
 
-def earlier_weights(source: str, batches: Iterator[WindowBatch]) -> dict[str, Tensor]:
+def earlier_weights(source: str, batches: Iterator[AnyBatch]) -> dict[str, Tensor]:
     """Weights to go on from.
 
     Parameters
@@ -115,7 +109,7 @@ def earlier_weights(source: str, batches: Iterator[WindowBatch]) -> dict[str, Te
     source : str
         ``closeup.safetensors`` of a run, or name or path of a model with close-ups,
         whose normalisation is made anew.
-    batches : iterator of WindowBatch
+    batches : iterator of WindowBatch or AskedBatch
         Some are taken for that.
 
     Raises
@@ -151,15 +145,14 @@ def training_batches(
         ``batch`` windows each, by so many ``workers``.
     seed : int
     """
-    windows = ObjectWindows(images, stacks, options.batch, seed, SET_WEIGHTS)
-    loader = DataLoader(
-        windows,
-        batch_size=None,
-        num_workers=options.workers,
-        prefetch_factor=8 if options.workers == 1 else 2,
-        pin_memory=choose_device(options.device).type == "cuda",
+    return drawn(
+        ObjectWindows(images, stacks, options.batch, seed, SET_WEIGHTS), options
     )
-    return iter(loader)
+
+
+def weights_file(source: str) -> Path:
+    """Where the weights of a model are, given its name or their path."""
+    return model_path(source) if source == NANO.name else Path(source)
 
 
 def joined(base: Path, network: CloseUp) -> Sam2:

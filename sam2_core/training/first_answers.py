@@ -22,10 +22,11 @@ from sam2_core.models import load_model
 from sam2_core.nn.closeup import CloseUp, folded, gains
 from sam2_core.training.closeup import (
     MEASURED,
-    OF_PROCESS,
     joined,
     training_batches,
+    weights_file,
 )
+from sam2_core.training.in_use import asked_batches, first_questions
 from sam2_core.training.learning import together
 from sam2_core.training.learning.closeup_trainer import CloseUpTrainer, train
 from sam2_core.training.learning.unfolding import unfolded
@@ -35,13 +36,13 @@ from sam2_core.training.options import (
     set_up,
     training_parser,
 )
-from sam2_core.weights import model_path, read_state_dict, save_weights
+from sam2_core.weights import read_state_dict, save_weights
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from sam2_core.training.examples.window_batch import WindowBatch
+    from sam2_core.training.practice.asked import AnyBatch
 
 
 # Parts of the time: from when on, and from when all of the way, the network is drawn to
@@ -80,7 +81,7 @@ class FirstAnswersTrainer(CloseUpTrainer):
         )
         self.base = copy.deepcopy(base).to(self.device)
 
-    def learn(self, batches: Sequence[WindowBatch]) -> None:
+    def learn(self, batches: Sequence[AnyBatch]) -> None:
         """As of :class:`CloseUpTrainer`."""
         super().learn(batches)
         start, end = DRAWN
@@ -116,8 +117,13 @@ def _train(options: argparse.Namespace) -> None:
     with together.first_alone():  # what it makes lies in the pool then
         images, _ = images_and_stacks(options, options.data)
     # Another seed after each resume, or the same windows would come again.
-    seed = options.seed + trainer.step + OF_PROCESS * together.rank()
-    batches = training_batches(images, [], options, seed)
+    seed = together.own_seed(options.seed + trainer.step)
+    batches: Iterator[AnyBatch]
+    if options.in_use:
+        questions = first_questions(network, images)
+        batches = asked_batches(questions, network, options, seed)
+    else:
+        batches = training_batches(images, [], options, seed)
     if trainer.step == 0:
         trainer.start_from(starting_weights(network, options.like, batches))
     together.as_first(trainer.model)
@@ -125,9 +131,11 @@ def _train(options: argparse.Namespace) -> None:
     train([trainer], batches, options.accumulate)
     together.leave_others()
     if trainer.writes:
-        base = model_path(source) if source == NANO.name else Path(source)
         network.first.approach(network, folded(trainer.average.cpu().eval()))
-        save_weights(trainer.folder / f"{NANO.name}.safetensors", joined(base, network))
+        save_weights(
+            trainer.folder / f"{NANO.name}.safetensors",
+            joined(weights_file(source), network),
+        )
 
 
 @torch.no_grad()
@@ -156,7 +164,7 @@ def draw_near(model: CloseUp, base: CloseUp, share: float) -> None:
 
 
 def starting_weights(
-    network: CloseUp, like: Path | None, batches: Iterator[WindowBatch]
+    network: CloseUp, like: Path | None, batches: Iterator[AnyBatch]
 ) -> dict[str, torch.Tensor]:
     """Weights to begin with.
 
@@ -166,7 +174,7 @@ def starting_weights(
         Of a model; begin as it draws first answers.
     like : Path, optional
         ``closeup.safetensors`` of a run to begin with instead.
-    batches : iterator of WindowBatch
+    batches : iterator of WindowBatch or AskedBatch
         From some of them normalisation is made anew.
 
     Raises
@@ -203,6 +211,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WEIGHTS",
         help="closeup.safetensors of a run whose first answers are better, to begin "
         "with what makes it so",
+    )
+    add(
+        "--in-use",
+        type=int,
+        metavar="WINDOWS",
+        help="learn from windows as the model is asked them in use, so many recorded "
+        "in each process, instead of random ones",
     )
     add("--minutes", type=float, default=60, help="whole length over all starts")
     add("--device", default="auto", help="auto, cpu or cuda")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from torch.utils.data import DataLoader, IterableDataset
 
+from sam2_core.devices import choose_device
 from sam2_core.errors import Sam2Error
 from sam2_core.training.dataset import load_split, stack_slices
 from sam2_core.training.generator.synthetic import generate_pool
 from sam2_core.training.generator.synthetic_stacks import generate_stack_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack
+
+Batch = TypeVar("Batch")
 
 
 def training_parser(
@@ -56,6 +60,27 @@ def training_parser(
     add("--workers", type=int, default=1, help="processes that make training images")
     add("--seed", type=int, default=0)
     return parser
+
+
+def drawn(
+    batches: IterableDataset[Batch], options: argparse.Namespace
+) -> Iterator[Batch]:
+    """Batches drawn by other processes, ``workers`` of them.
+
+    Parameters
+    ----------
+    batches : IterableDataset
+    options : Namespace
+        Of :func:`training_parser`, with ``device``.
+    """
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        num_workers=options.workers,
+        prefetch_factor=8 if options.workers == 1 else 2,
+        pin_memory=choose_device(options.device).type == "cuda",
+    )
+    return iter(loader)
 
 
 def set_up(options: argparse.Namespace) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FILE = f"{NANO.name}.safetensors"
 CLOSEUP_MINUTES, FIRST_MINUTES = 435.0, 180.0
+LATER_MINUTES, AGAIN_MINUTES = 60.0, 40.0  # of the trainings on what is asked in use
+IN_USE = 20000  # windows of each kind, in each process
 IMAGES, FIRST_IMAGES, STACKS = 1200, 6000, 160  # synthetic ones
 CALIBRATED_ON = 10  # objects a set
 
@@ -68,7 +70,8 @@ def stages(options: argparse.Namespace) -> list[Stage]:
         ``data``, ``out``, ``scale``, ``processes`` and ``seed``.
     """
     scale, seed = options.scale, str(options.seed)
-    whole, close, first = (options.out / n for n in ("whole", "closeups", "first"))
+    folders = ("whole", "closeups", "first", "later", "again")
+    whole, close, first, later, again = (options.out / name for name in folders)
 
     def scaled(number: int, least: int = 1) -> str:
         return str(max(least, round(scale * number)))
@@ -84,18 +87,30 @@ def stages(options: argparse.Namespace) -> list[Stage]:
         *("--clip-from", scaled(Schedule.clip_from)),
         *("--big-from", scaled(Schedule.big_from)),
     ]
-    first_answers = [
-        *("-m", "torch.distributed.run", "--nproc-per-node", str(options.processes)),
-        *("-m", f"{package}.first_answers", "--out", str(first), *shared),
-        *("--synthetic", scaled(FIRST_IMAGES)),
-        *("--minutes", str(scale * FIRST_MINUTES), "--start-from", str(close / FILE)),
-    ]
     closeups = [
         *("-m", f"{package}.closeup", "--out", str(close), *shared, *many),
         *("--minutes", str(scale * CLOSEUP_MINUTES), "--base", str(whole / FILE)),
     ]
+    together = ["-m", "torch.distributed.run", "--nproc-per-node"]
+    together += [str(options.processes), "-m"]
+    used = ["--in-use", scaled(IN_USE, 4), "--synthetic", scaled(FIRST_IMAGES)]
+    first_answers = [
+        *(*together, f"{package}.first_answers", "--out", str(first), *shared),
+        *("--synthetic", scaled(FIRST_IMAGES)),
+        *("--minutes", str(scale * FIRST_MINUTES), "--start-from", str(close / FILE)),
+    ]
+    later_answers = [
+        *(*together, f"{package}.later_answers", "--out", str(later), *shared, *used),
+        *("--synthetic-stacks", scaled(STACKS)),
+        *("--minutes", str(scale * LATER_MINUTES), "--start-from", str(first / FILE)),
+    ]
+    first_again = [
+        *(*together, f"{package}.first_answers", "--out", str(again), *shared, *used),
+        *("--minutes", str(scale * AGAIN_MINUTES), "--start-from", str(later / FILE)),
+        *("--like", str(first / "closeup.safetensors")),
+    ]
     calibration = [
-        *("-m", f"{package}.calibrate", "--model", str(first / FILE), "--seed", seed),
+        *("-m", f"{package}.calibrate", "--model", str(again / FILE), "--seed", seed),
         *("--data", str(options.data), "--objects", scaled(CALIBRATED_ON, 2)),
         *("--out", str(options.out / FILE)),
     ]
@@ -103,6 +118,8 @@ def stages(options: argparse.Namespace) -> list[Stage]:
         Stage("training of the SAM 2", whole_model, whole / FILE),
         Stage("training of the close-ups", closeups, close / FILE),
         Stage("training of first answers", first_answers, first / FILE),
+        Stage("training of what follows, in use", later_answers, later / FILE),
+        Stage("training of first answers, in use", first_again, again / FILE),
         Stage("calibration", calibration, options.out / FILE),
     ]
 
@@ -118,10 +135,10 @@ def _parser() -> argparse.ArgumentParser:
         "--scale",
         type=float,
         default=1.0,
-        help="of all lengths and numbers of synthetic images; 1 takes about 14 hours "
+        help="of all lengths and numbers of synthetic images; 1 takes about 16 hours "
         "on two cores, 0.001 tries whether it runs",
     )
-    add("--processes", type=int, default=2, help="that train first answers together")
+    add("--processes", type=int, default=2, help="that train answers together")
     add("--seed", type=int, default=0)
     return parser
 

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
     from sam2_core.training.dataset import LabelledImage, LabelledStack, ObjectTable
 
+SET_WEIGHTS = {
+    "ndev_scratch": 0.3,  # its automatic labels are poor
+    "usiigaci_phase": 1.5,  # spread cells, branched and long ones are few and hard
+    "omnipose_bacteria": 1.5,
+}
 # Part of the window's side that the object's longer side takes. A click does not say
 # how large the object is, so it is asked at several scales; a box and a mask do.
 SHARES = {CLICK: (0.12, 1.0), BOX: (0.35, 0.8), FOLLOW: (0.25, 0.7)}

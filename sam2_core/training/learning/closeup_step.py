@@ -22,10 +22,12 @@ from sam2_core.training.examples.clicks import sample_error_clicks
 from sam2_core.training.examples.window_batch import BOX, CLICK, FOLLOW
 from sam2_core.training.learning.image_step import StepResult
 from sam2_core.training.learning.losses import balanced_cross_entropy, dice_loss
+from sam2_core.training.practice.asked import AskedBatch
 
 if TYPE_CHECKING:
     from sam2_core.nn.closeup import CloseUp
     from sam2_core.training.examples.window_batch import WindowBatch
+    from sam2_core.training.practice.asked import AnyBatch
 
 NAMES = {CLICK: "click", BOX: "box", FOLLOW: "follow"}
 CORRECTED = 0.5  # of the windows of a round come again in the next
@@ -70,7 +72,7 @@ class _Round:
 
 def closeup_step(
     model: CloseUp,
-    batch: WindowBatch,
+    batch: AnyBatch,
     generator: torch.Generator,
     rounds: int = 3,
     reported: bool = True,
@@ -82,8 +84,9 @@ def closeup_step(
     ----------
     model : CloseUp
         What learns.
-    batch : WindowBatch
-        Windows and their prompts.
+    batch : WindowBatch or AskedBatch
+        Windows and their prompts; or windows as they were asked, of which there is but
+        one round.
     generator : torch.Generator
         Draws corrective clicks, on the device of the batch.
     rounds : int
@@ -94,6 +97,8 @@ def closeup_step(
     unasked : float
         Share of the prompted windows that come again without another click.
     """
+    if isinstance(batch, AskedBatch):
+        return _asked_step(model, batch, reported)
     # Around all rounds, so that weights are brought to bfloat16 once.
     with torch.autocast(batch.images.device.type, enabled=False):
         asked = _first_round(model, batch)
@@ -109,12 +114,27 @@ def closeup_step(
                 seen = _ask(model, maps, asked.first)
             part, iou = _loss(seen, asked)
             loss = loss + part * len(asked.rows) / len(batch.kinds)
-            for kind, name in NAMES.items() if reported else ():
-                if bool((asked.kinds == kind).any()):
-                    report[f"{name}{i + 1}"] = float(iou[asked.kinds == kind].mean())
+            if reported:
+                report |= _means(iou, asked.kinds, str(i + 1))
             if i + 1 < rounds:
                 asked = _next_round(asked, seen, batch, generator, unasked)
         return StepResult(loss, report)
+
+
+def _asked_step(model: CloseUp, batch: AskedBatch, reported: bool) -> StepResult:
+    with torch.autocast(batch.maps.device.type, torch.bfloat16):
+        seen = model(batch.seen())
+    loss, iou = _loss(seen, batch)
+    return StepResult(loss, _means(iou, batch.kinds) if reported else {})
+
+
+def _means(iou: Tensor, kinds: Tensor, suffix: str = "") -> dict[str, float]:
+    """Mean IoU of each kind of prompt that there is."""
+    return {
+        f"{name}{suffix}": float(iou[kinds == kind].mean())
+        for kind, name in NAMES.items()
+        if bool((kinds == kind).any())
+    }
 
 
 def _first_round(model: CloseUp, batch: WindowBatch) -> _Round:
@@ -244,7 +264,7 @@ def _next_round(
     )
 
 
-def _loss(seen: SeenObject, asked: _Round) -> tuple[Tensor, Tensor]:
+def _loss(seen: SeenObject, asked: _Round | AskedBatch) -> tuple[Tensor, Tensor]:
     """Mean loss and the IoU of each mask with its whole object.
 
     Presence is learned where objects are followed; a prompted one is always there. A

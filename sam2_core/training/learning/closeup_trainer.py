@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sam2_core.training.examples.window_batch import WindowBatch
     from sam2_core.training.learning.image_step import StepResult
+    from sam2_core.training.practice.asked import AnyBatch
 
 SAVE_EVERY = 120  # seconds
 REPORT_EVERY = 20  # steps on a GPU, which would have to be waited for
@@ -94,7 +94,7 @@ class CloseUpTrainer(Resumable):
         """What moves its weights."""
         return Muon(self.model, lr=self.lr, weight_decay=0.02)
 
-    def loss(self, batch: WindowBatch, reported: bool) -> StepResult:
+    def loss(self, batch: AnyBatch, reported: bool) -> StepResult:
         """Of a batch on the device of the trainer; see :func:`closeup_step`."""
         return closeup_step(
             self.model, batch, self.generator, self.rounds, reported, self.unasked
@@ -115,7 +115,7 @@ class CloseUpTrainer(Resumable):
         self.model.load_state_dict(state)
         self.average.load_state_dict(self.model.state_dict())
 
-    def learn(self, batches: Sequence[WindowBatch]) -> None:
+    def learn(self, batches: Sequence[AnyBatch]) -> None:
         """Take one step, on batches that are learned from one after the other."""
         self.model.train(not self.keep_norms)
         reported = self.device.type == "cpu" or self.step % REPORT_EVERY == 0
@@ -184,7 +184,7 @@ class CloseUpTrainer(Resumable):
 
 
 def train(
-    trainers: Sequence[CloseUpTrainer], batches: Iterator[WindowBatch], each: int = 1
+    trainers: Sequence[CloseUpTrainer], batches: Iterator[AnyBatch], each: int = 1
 ) -> None:
     """Train networks on the same batches until the time of the first is over.
 
@@ -192,7 +192,7 @@ def train(
     ----------
     trainers : sequence of CloseUpTrainer
         On the same device.
-    batches : iterator of WindowBatch
+    batches : iterator of WindowBatch or AskedBatch
     each : int
         Batches a step.
     """

@@ -18,6 +18,13 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OF_PROCESS = 1_000_003  # between the seeds of processes that train together
+
+
+def own_seed(seed: int) -> int:
+    """A seed of this process, from one of all of them."""
+    return seed + OF_PROCESS * rank()
+
 
 def join_others() -> None:
     """Meet the other processes, if there are any."""

@@ -14,7 +14,7 @@ from sam2_core.training.learning.closeup_step import closeup_step
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sam2_core.training.examples.window_batch import WindowBatch
+    from sam2_core.training.practice.asked import AnyBatch
 
 
 # Root mean square of the entries of such weights late in training. With normalisation
@@ -44,9 +44,7 @@ class _Spread:
 
 
 @torch.no_grad()
-def unfolded(
-    network: CloseUp, batches: Iterable[WindowBatch], seed: int = 0
-) -> CloseUp:
+def unfolded(network: CloseUp, batches: Iterable[AnyBatch], seed: int = 0) -> CloseUp:
     """The same network as it learns, which `sam2_core.nn.closeup.folded` reverses.
 
     What its convolutions give on some windows is measured.
@@ -55,7 +53,7 @@ def unfolded(
     ----------
     network : CloseUp
         As it is shipped.
-    batches : iterable of WindowBatch
+    batches : iterable of WindowBatch or AskedBatch
         Like those that it is to learn from; a few hundred windows are enough.
     seed : int
         Of the corrective clicks.

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from sam2_core.errors import CheckpointError
 from sam2_core.models import load_model
 from sam2_core.nn.closeup import IMAGE_MAPS, MAPS, CloseUp, folded
+from sam2_core.training.examples.window_batch import BOX, CLICK
 from sam2_core.training.first_answers import (
     DRAW_EVERY,
     FirstAnswersTrainer,
@@ -20,6 +21,7 @@ from sam2_core.training.first_answers import (
     main,
     starting_weights,
 )
+from sam2_core.training.practice.asked_windows import read_asked
 from sam2_core.weights import model_path, read_state_dict
 
 
@@ -142,6 +144,23 @@ def test_the_command_writes_a_model_with_other_first_answers(folder, tmp_path):
     # As near as the rank allows: what is kept whole is the same but for rounding.
     made = model.closeup.for_first_answers().draw.weight
     torch.testing.assert_close(made, learned.draw.weight, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_the_command_learns_from_what_is_asked_in_use(folder, tmp_path):
+    run = tmp_path / "run"
+    command = ["--data", str(folder), "--out", str(run), "--minutes", "0.03"]
+    command += ["--synthetic", "1", "--device", "cpu", "--in-use", "8"]
+    main([*command, "--batch", "2", "--accumulate", "1"])
+    (kept,) = (run / "pool").glob("first_v1_*")
+    assert {window.kind for window in read_asked(kept)} == {CLICK, BOX}
+    log = (run / "log.jsonl").read_text().splitlines()
+    assert any("click" in line for line in log)
+    new = read_state_dict(run / "sam2_nano.safetensors")
+    old = read_state_dict(model_path("sam2_nano"))
+    changed = {name for name in new if not torch.equal(new[name], old[name])}
+    assert changed
+    assert all(name.startswith("closeup.first.") for name in changed)
 
 
 def test_a_missing_model_is_one_sentence(folder, tmp_path):

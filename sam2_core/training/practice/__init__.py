@@ -1,0 +1,1 @@
+"""What a model is asked in use, kept to learn from; see :mod:`.asked`."""

@@ -108,6 +108,9 @@ class Line:
         corrected: FloatArray = expit(self.slope * _logit(probability) + self.shift)
         return corrected
 
+    def __str__(self) -> str:
+        return f"{self.slope:.3f} x logit {self.shift:+.3f}"
+
 
 def fit_line(answers: Answers) -> Line:
     """The line that makes the scores most likely (cross-entropy with soft targets)."""
@@ -286,6 +289,7 @@ def calibrate(
     presence: bool = True,
     seed: int = SEED,
     later: bool = True,
+    presence_line: Line | None = None,
 ) -> list[str]:
     """Fit both corrections and fold them into a model, in place.
 
@@ -303,6 +307,8 @@ def calibrate(
     later : bool
         Correct the predicted IoUs of later answers too, where first ones have weights
         of their own.
+    presence_line : Line, optional
+        Correct object scores so, instead of by what fits the training data.
 
     Returns
     -------
@@ -323,7 +329,10 @@ def calibrate(
         lines.append(_summary("IoU scores of first answers", first, fit_line(first)))
         if later:
             lines.append(_summary("IoU scores of later ones", after, line))
-    if presence:
+    if presence_line is not None:
+        fold_presence_line(model, presence_line)
+        lines.append(f"object scores: {presence_line}, as told")
+    elif presence:
         answers = presence_answers(model, folder, seed=seed)
         absent = int((answers.reached == 0).sum())
         if absent < MIN_ABSENT:
@@ -341,8 +350,8 @@ def _summary(name: str, answers: Answers, line: Line) -> str:
     fitted, held_out = answers.part(0), answers.part(1)
     before, after = held_out.error(), held_out.error(fit_line(fitted))
     return (
-        f"{name}: {line.slope:.3f} x logit {line.shift:+.3f} from {len(answers)} "
-        f"answers; calibration error on held-out ones {before:.3f} -> {after:.3f}"
+        f"{name}: {line} from {len(answers)} answers; calibration error on held-out "
+        f"ones {before:.3f} -> {after:.3f}"
     )
 
 
@@ -358,6 +367,12 @@ def main(
     later: Annotated[
         bool, typer.Option(help="Correct later answers, not only first ones.")
     ] = True,
+    presence_line: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="SLOPE SHIFT", help="Correct object scores so, without a fit."
+        ),
+    ] = None,
 ) -> None:
     """Calibrate the scores of a model and write its weights anew."""
     from sam2_core.models import load_model
@@ -367,7 +382,10 @@ def main(
         if out.suffix != ".safetensors":
             raise CheckpointError(f"Weights are safetensors: end {out} so.")
         net = load_model(model, device="cpu", dtype="float32")
-        for line in calibrate(net, data, objects, presence, seed, later):
+        told = None if presence_line is None else Line(*presence_line)
+        if told is not None and told.slope <= 0:
+            raise Sam2Error("The slope of --presence-line must be above 0.")
+        for line in calibrate(net, data, objects, presence, seed, later, told):
             typer.echo(line)
         save_weights(out, net)
     except Sam2Error as error:

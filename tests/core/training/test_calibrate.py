@@ -180,12 +180,36 @@ def test_later_answers_can_be_left_alone(
     assert not torch.allclose(new_first, first)
 
 
+def test_object_scores_can_be_told_how_sure_to_be(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_synthetic_images", lambda seed: iter(()))
+    app = typer.Typer()
+    app.command()(main)
+    start = save_weights(folder / "start.safetensors", nano())
+    out = folder / "calibrated.safetensors"
+    options = ["--model", str(start), "--data", str(folder), "--out", str(out)]
+    options += ["--presence-line", "0.5", "1.5"]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 0, result.output
+    assert "object scores: 0.500 x logit +1.500, as told" in result.stdout
+    maps = torch.randn(2, MAPS, SIDE, SIDE)
+    before, after = (
+        load_model(path, dtype="float32").closeup(maps).present for path in (start, out)
+    )
+    torch.testing.assert_close(after, 0.5 * before + 1.5, rtol=5e-3, atol=1e-2)
+
+
 def test_bad_calls_are_one_line(folder: Path) -> None:
     app = typer.Typer()
     app.command()(main)
     for options in (
         ["--data", str(folder), "--out", str(folder / "a.pt")],
         ["--data", str(folder), "--out", str(folder / "a.safetensors")],
+        [
+            *("--data", str(folder), "--out", str(folder / "a.safetensors")),
+            *("--model", "sam2_nano", "--presence-line", "0", "1"),
+        ],
     ):
         result = CliRunner().invoke(app, ["--model", "sam9", *options])
         assert result.exit_code == 2

@@ -30,7 +30,7 @@ IMAGES, FIRST_IMAGES, STACKS = 1200, 6000, 160  # synthetic ones
 CALIBRATED_ON = 10  # objects a set
 # Of object scores. On the training stacks, which it has learned from in use, the model
 # is right to be sure of presence; elsewhere it is not, and doubts add up better so.
-PRESENCE_LINE = "0.3", "1.5"
+PRESENCE_LINE = "0.3", "1.25"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def test_rows(three):
     assert w.folds["objects"].header.text() == "Objects (3)"
     w.next_object()
     assert text(w, 3, columns.PROMPTS) == ""
-    assert w.table.selected == [5]
+    assert w.table.selected == [4]
 
 
 def test_click_selects_and_double_click_jumps(three, qtbot):

@@ -59,11 +59,7 @@ def _train(options: argparse.Namespace) -> None:
     batches = training_batches(images, stacks, options, seed)
     if options.start_from and first.step == 0:
         first.start_from(earlier_weights(options.start_from, batches))
-    for trainer in trainers:
-        together.as_first(trainer.model)
-        together.as_first(trainer.average)
-    train(trainers, batches, options.accumulate)
-    together.leave_others()
+    train_together(trainers, batches, options.accumulate)
     for trainer in trainers:
         if not trainer.writes:
             continue
@@ -150,9 +146,31 @@ def training_batches(
     )
 
 
-def weights_file(source: str) -> Path:
-    """Where the weights of a model are, given its name or their path."""
-    return model_path(source) if source == NANO.name else Path(source)
+def train_together(
+    trainers: Sequence[CloseUpTrainer], batches: Iterator[AnyBatch], each: int
+) -> None:
+    """Train as :func:`train` does, with the other processes, and leave them."""
+    for trainer in trainers:
+        together.as_first(trainer.model)
+        together.as_first(trainer.average)
+    train(trainers, batches, each)
+    together.leave_others()
+
+
+def closeups_of(source: str) -> CloseUp:
+    """The close-ups of a model, given its name or path; CheckpointError without any."""
+    network = load_model(source, device="cpu", dtype="float32").closeup
+    if network is None:
+        raise CheckpointError(
+            f"{source} has no close-ups: give {NANO.name} or a model made from it."
+        )
+    return network
+
+
+def save_with(network: CloseUp, source: str, folder: Path) -> None:
+    """Write a model, given by its name or path, with other close-ups into a folder."""
+    base = model_path(source) if source == NANO.name else Path(source)
+    save_weights(folder / f"{NANO.name}.safetensors", joined(base, network))
 
 
 def joined(base: Path, network: CloseUp) -> Sam2:

@@ -15,28 +15,27 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sam2_core.config import NANO
 from sam2_core.devices import choose_device
 from sam2_core.errors import CheckpointError
-from sam2_core.models import load_model
 from sam2_core.nn.closeup import CloseUp, folded, gains
 from sam2_core.training.closeup import (
     MEASURED,
-    joined,
+    closeups_of,
+    save_with,
+    train_together,
     training_batches,
-    weights_file,
 )
 from sam2_core.training.in_use import asked_batches, first_questions
 from sam2_core.training.learning import together
-from sam2_core.training.learning.closeup_trainer import CloseUpTrainer, train
+from sam2_core.training.learning.closeup_trainer import CloseUpTrainer
 from sam2_core.training.learning.unfolding import unfolded
 from sam2_core.training.options import (
+    answers_parser,
     images_and_stacks,
     run,
     set_up,
-    training_parser,
 )
-from sam2_core.weights import read_state_dict, save_weights
+from sam2_core.weights import read_state_dict
 
 if TYPE_CHECKING:
     import argparse
@@ -100,12 +99,8 @@ def main(argv: list[str] | None = None) -> None:
 def _train(options: argparse.Namespace) -> None:
     set_up(options)
     together.join_others()
-    source = options.start_from
-    network = load_model(source, device="cpu", dtype="float32").closeup
-    if network is None or network.first is None:
-        raise CheckpointError(
-            f"{source} has no close-ups: give {NANO.name} or a model made from it."
-        )
+    network = closeups_of(options.start_from)
+    assert network.first is not None  # as of all configurations with close-ups
     trainer = FirstAnswersTrainer(
         network,
         options.out,
@@ -126,16 +121,10 @@ def _train(options: argparse.Namespace) -> None:
         batches = training_batches(images, [], options, seed)
     if trainer.step == 0:
         trainer.start_from(starting_weights(network, options.like, batches))
-    together.as_first(trainer.model)
-    together.as_first(trainer.average)
-    train([trainer], batches, options.accumulate)
-    together.leave_others()
+    train_together([trainer], batches, options.accumulate)
     if trainer.writes:
         network.first.approach(network, folded(trainer.average.cpu().eval()))
-        save_weights(
-            trainer.folder / f"{NANO.name}.safetensors",
-            joined(weights_file(source), network),
-        )
+        save_with(network, options.start_from, trainer.folder)
 
 
 @torch.no_grad()
@@ -195,16 +184,10 @@ def starting_weights(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = training_parser(
-        "python -m sam2_core.training.first_answers", __doc__, 8e-4, 16, (6000, 0)
+    parser = answers_parser(
+        "python -m sam2_core.training.first_answers", __doc__, 8e-4, (6000, 0)
     )
     add = parser.add_argument
-    add(
-        "--start-from",
-        metavar="MODEL",
-        default=NANO.name,
-        help="name or path of a model with close-ups",
-    )
     add(
         "--like",
         type=Path,
@@ -219,9 +202,6 @@ def _parser() -> argparse.ArgumentParser:
         help="learn from windows as the model is asked them in use, so many recorded "
         "in each process, instead of random ones",
     )
-    add("--minutes", type=float, default=60, help="whole length over all starts")
-    add("--device", default="auto", help="auto, cpu or cuda")
-    add("--accumulate", type=int, default=8, help="batches a step, one after the other")
     return parser
 
 

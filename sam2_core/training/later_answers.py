@@ -10,23 +10,24 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sam2_core.config import NANO
 from sam2_core.devices import choose_device
-from sam2_core.errors import CheckpointError
-from sam2_core.models import load_model
 from sam2_core.nn.closeup import CloseUp, folded
-from sam2_core.training.closeup import MEASURED, joined, weights_file
+from sam2_core.training.closeup import (
+    MEASURED,
+    closeups_of,
+    save_with,
+    train_together,
+)
 from sam2_core.training.in_use import asked_batches, later_questions
 from sam2_core.training.learning import together
-from sam2_core.training.learning.closeup_trainer import CloseUpTrainer, train
+from sam2_core.training.learning.closeup_trainer import CloseUpTrainer
 from sam2_core.training.learning.unfolding import unfolded
 from sam2_core.training.options import (
+    answers_parser,
     images_and_stacks,
     run,
     set_up,
-    training_parser,
 )
-from sam2_core.weights import save_weights
 
 if TYPE_CHECKING:
     import argparse
@@ -40,12 +41,7 @@ def main(argv: list[str] | None = None) -> None:
 def _train(options: argparse.Namespace) -> None:
     set_up(options)
     together.join_others()
-    source = options.start_from
-    network = load_model(source, device="cpu", dtype="float32").closeup
-    if network is None:
-        raise CheckpointError(
-            f"{source} has no close-ups: give {NANO.name} or a model made from it."
-        )
+    network = closeups_of(options.start_from)
     with together.first_alone():  # what it makes lies in the pool then
         images, stacks = images_and_stacks(options, options.data)
     trainer = CloseUpTrainer(
@@ -64,16 +60,10 @@ def _train(options: argparse.Namespace) -> None:
     batches = asked_batches(questions, network, options, seed)
     if trainer.step == 0:
         trainer.start_from(unfolded(network, islice(batches, MEASURED)).state_dict())
-    together.as_first(trainer.model)
-    together.as_first(trainer.average)
-    train([trainer], batches, options.accumulate)
-    together.leave_others()
+    train_together([trainer], batches, options.accumulate)
     if trainer.writes:
         made = keeping_first(trainer.average, network)
-        save_weights(
-            trainer.folder / f"{NANO.name}.safetensors",
-            joined(weights_file(source), made),
-        )
+        save_with(made, options.start_from, trainer.folder)
 
 
 def keeping_first(trained: CloseUp, before: CloseUp) -> CloseUp:
@@ -86,12 +76,9 @@ def keeping_first(trained: CloseUp, before: CloseUp) -> CloseUp:
     before : CloseUp
         As shipped.
     """
-    plain = folded(trained.cpu().eval())
-    if before.first is None:
-        return plain
-    made = CloseUp(
-        widths=plain.widths, deep=plain.deep, first_rank=before.first.rank
-    ).eval()
+    assert before.first is not None  # as of all configurations with close-ups
+    plain, rank = folded(trained.cpu().eval()), before.first.rank
+    made = CloseUp(widths=plain.widths, deep=plain.deep, first_rank=rank).eval()
     made.load_state_dict(plain.state_dict(), strict=False)
     assert made.first is not None
     made.first.approach(made, before.for_first_answers())
@@ -99,20 +86,10 @@ def keeping_first(trained: CloseUp, before: CloseUp) -> CloseUp:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = training_parser(
-        "python -m sam2_core.training.later_answers", __doc__, 4e-4, 16, (6000, 400)
+    parser = answers_parser(
+        "python -m sam2_core.training.later_answers", __doc__, 4e-4, (6000, 400)
     )
-    add = parser.add_argument
-    add(
-        "--start-from",
-        metavar="MODEL",
-        default=NANO.name,
-        help="name or path of a model with close-ups",
-    )
-    add("--minutes", type=float, default=60, help="whole length over all starts")
-    add("--device", default="auto", help="auto, cpu or cuda")
-    add("--accumulate", type=int, default=8, help="batches a step, one after the other")
-    add(
+    parser.add_argument(
         "--in-use",
         type=int,
         default=20000,

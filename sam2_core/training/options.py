@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from sam2_core.config import NANO
 from sam2_core.devices import choose_device
 from sam2_core.errors import Sam2Error
 from sam2_core.training.dataset import load_split, stack_slices
@@ -59,6 +60,30 @@ def training_parser(
     add("--threads", type=int, default=threads)
     add("--workers", type=int, default=1, help="processes that make training images")
     add("--seed", type=int, default=0)
+    return parser
+
+
+def answers_parser(
+    prog: str, description: str | None, lr: float, synthetic: tuple[int, int]
+) -> argparse.ArgumentParser:
+    """A parser of what trains the close-ups of a model further.
+
+    Parameters
+    ----------
+    prog, description, lr, synthetic
+        See :func:`training_parser`.
+    """
+    parser = training_parser(prog, description, lr, 16, synthetic)
+    add = parser.add_argument
+    add(
+        "--start-from",
+        metavar="MODEL",
+        default=NANO.name,
+        help="name or path of a model with close-ups",
+    )
+    add("--minutes", type=float, default=60, help="whole length over all starts")
+    add("--device", default="auto", help="auto, cpu or cuda")
+    add("--accumulate", type=int, default=8, help="batches a step, one after the other")
     return parser
 
 

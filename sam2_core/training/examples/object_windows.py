@@ -13,7 +13,6 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from sam2_core.errors import ImageError
 from sam2_core.nn.closeup import SIDE
-from sam2_core.training.dataset import label_agreement
 from sam2_core.training.examples.augment import (
     Warp,
     augment_intensity,
@@ -25,7 +24,7 @@ from sam2_core.training.examples.augment import (
 )
 from sam2_core.training.examples.batches import jittered_box
 from sam2_core.training.examples.clicks import first_click, sample_error_click
-from sam2_core.training.examples.samples import MIN_AGREEMENT, axis_views, set_shares
+from sam2_core.training.examples.samples import by_set, followable, set_shares
 from sam2_core.training.examples.window_batch import (
     BOX,
     CLICK,
@@ -102,15 +101,8 @@ class ObjectWindows(IterableDataset[WindowBatch]):
     ) -> None:
         self.batch_size = batch_size
         self.seed = seed
-        self._images: dict[str, list[LabelledImage]] = {}
-        for image in images:
-            if len(image.objects):
-                self._images.setdefault(image.set_name, []).append(image)
-        self._stacks: dict[str, list[LabelledStack]] = {}
-        for stack in stacks:
-            if label_agreement(stack) >= MIN_AGREEMENT:
-                for view in axis_views(stack):
-                    self._stacks.setdefault(view.set_name, []).append(view)
+        self._images = by_set(image for image in images if len(image.objects))
+        self._stacks = by_set(followable(stacks))
         if not self._images:
             raise ImageError("None of the images has an object.")
         self._image_sets, self._image_shares = set_shares(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,9 @@ from sam2_core.training.examples.framing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+Source = TypeVar("Source", LabelledImage, LabelledStack)
 MIN_AGREEMENT = 0.5
 MAX_ATTEMPTS = 500
 
@@ -92,10 +93,11 @@ class CropSampler:
         self.size = size
         self.native_fraction = native_fraction
         self._rng = np.random.default_rng(seed)
-        self._sets: dict[str, list[LabelledImage]] = {}
-        for image in images:
-            if min(image.labels.shape) * MAX_SCALE >= size and len(image.objects):
-                self._sets.setdefault(image.set_name, []).append(image)
+        self._sets = by_set(
+            image
+            for image in images
+            if min(image.labels.shape) * MAX_SCALE >= size and len(image.objects)
+        )
         if not self._sets:
             raise ImageError("None of the images is large enough and has an object.")
         self._names, self._shares = set_shares(
@@ -220,14 +222,11 @@ class ClipSampler:
         self.length = length
         self.native_fraction = native_fraction
         self._rng = np.random.default_rng(seed)
-        self._sets: dict[str, list[LabelledStack]] = {}
-        for stack in stacks:
-            if label_agreement(stack) < MIN_AGREEMENT:
-                continue
-            for view in axis_views(stack):
-                sides = view.labels.shape[1:]
-                if len(view) >= length and min(sides) * MAX_SCALE >= size:
-                    self._sets.setdefault(view.set_name, []).append(view)
+        self._sets = by_set(
+            view
+            for view in followable(stacks)
+            if len(view) >= length and min(view.labels.shape[1:]) * MAX_SCALE >= size
+        )
         if not self._sets:
             raise ImageError(f"None of the stacks has {length} large enough frames.")
         counts = {name: len(members) for name, members in self._sets.items()}
@@ -269,6 +268,21 @@ class ClipSampler:
         images = augment_intensity(warp_images(stack.images[order], warp), rng)
         window = random_window(rng, self.size)
         return Clip(images, labels, window, candidates, stack.set_name, stack.axis)
+
+
+def by_set(members: Iterable[Source]) -> dict[str, list[Source]]:
+    """Images or stacks by the name of their data set."""
+    sets: dict[str, list[Source]] = {}
+    for member in members:
+        sets.setdefault(member.set_name, []).append(member)
+    return sets
+
+
+def followable(stacks: Iterable[LabelledStack]) -> Iterator[LabelledStack]:
+    """All views of the stacks in which an object keeps its label."""
+    for stack in stacks:
+        if label_agreement(stack) >= MIN_AGREEMENT:
+            yield from axis_views(stack)
 
 
 def axis_views(stack: LabelledStack) -> list[LabelledStack]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,23 @@ if TYPE_CHECKING:
 CLICK, BOX, FOLLOW = range(3)
 
 
+class TensorBatch:
+    """A dataclass of tensors that move together."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """On another device; from pinned memory, without waiting for it."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """In memory from which a GPU can fetch."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return type(self)(**{k: change(value) for k, value in vars(self).items()})
+
+
 @dataclass
-class WindowBatch:
+class WindowBatch(TensorBatch):
     """N windows, each with one prompted object.
 
     Attributes
@@ -61,19 +76,6 @@ class WindowBatch:
     then_targets: Tensor
     then_areas: Tensor
     strangers: Tensor
-
-    def to(self, device: torch.device | str) -> WindowBatch:
-        """On another device; from pinned memory, without waiting for it."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> WindowBatch:
-        """In memory from which a GPU can fetch."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> WindowBatch:
-        return WindowBatch(
-            **{name: change(value) for name, value in vars(self).items()}
-        )
 
     @classmethod
     def of(cls, windows: Sequence[TrainingWindow]) -> WindowBatch:

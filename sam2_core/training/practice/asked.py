@@ -8,7 +8,7 @@ that its close-ups are asked is kept, to be answered better.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -19,10 +19,10 @@ from torch import Tensor
 from sam2_core.closeups.closeups import CloseUps
 from sam2_core.closeups.windows import cut
 from sam2_core.nn.closeup import FRAME_MAPS, IMAGE_MAPS, LIMIT, MAPS, SIDE
-from sam2_core.training.examples.window_batch import WindowBatch
+from sam2_core.training.examples.window_batch import TensorBatch, WindowBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sam2_core.closeups.answers import Answer
     from sam2_core.closeups.pictures import Picture
@@ -70,7 +70,7 @@ class Asked:
 
 
 @dataclass
-class AskedBatch:
+class AskedBatch(TensorBatch):
     """N windows of one size; see :class:`Asked`.
 
     ``maps`` (N, MAPS, S, S) int8, ``target`` and ``known`` (N, S, S) bool, ``areas``
@@ -87,19 +87,6 @@ class AskedBatch:
     def seen(self) -> Tensor:
         """What the network looks at, (N, MAPS, S, S) float32."""
         return self.maps.float() / _STEPS.to(self.maps.device)
-
-    def to(self, device: torch.device | str) -> AskedBatch:
-        """On another device; from pinned memory, without waiting for it."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> AskedBatch:
-        """In memory from which a GPU can fetch."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> AskedBatch:
-        return AskedBatch(
-            **{f.name: change(getattr(self, f.name)) for f in fields(self)}
-        )
 
     @classmethod
     def of(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from sam2_core.errors import ImageError
-from sam2_core.training.dataset import label_agreement, object_table
-from sam2_core.training.examples.samples import MIN_AGREEMENT, axis_views, set_shares
+from sam2_core.training.dataset import object_table
+from sam2_core.training.examples.samples import Source, by_set, followable, set_shares
 from sam2_core.training.practice.asked import Recorder
 from sam2_core.training.practice.following import followed
 from sam2_core.training.practice.views import random_view, some_frames
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Ask: TypeAlias = Callable[[Recorder, Mask, np.random.Generator], Iterator[Asked]]
 
-Source = TypeVar("Source")
 OBJECTS = 6  # of a view, at most
 MIN_AREA = 16  # pixels, of objects in a view
 SHORTEST = 4  # frames of a stack that objects are followed through
@@ -68,10 +67,7 @@ def asked_of_images(
         for number in _some(object_table(labels), rng):
             yield from ask(close, labels == number, rng)
 
-    sets: dict[str, list[LabelledImage]] = {}
-    for image in images:
-        if len(image.objects):
-            sets.setdefault(image.set_name, []).append(image)
+    sets = by_set(image for image in images if len(image.objects))
     return _gathered(sets, views, weights, count, seed)
 
 
@@ -108,12 +104,7 @@ def asked_of_stacks(
         for number in _some(object_table(shown.labels[0]), rng):
             yield from followed(close, shown.labels, int(number), rng)
 
-    sets: dict[str, list[LabelledStack]] = {}
-    for stack in stacks:
-        if label_agreement(stack) >= MIN_AGREEMENT:
-            for view in axis_views(stack):
-                if len(view) >= SHORTEST:
-                    sets.setdefault(view.set_name, []).append(view)
+    sets = by_set(view for view in followable(stacks) if len(view) >= SHORTEST)
     return _gathered(sets, views, weights, count, seed)
 
 
